@@ -153,8 +153,8 @@ pub const fn places(key: u64, lines: u32) -> [u32; 2] {
     hash ^= hash >> 32;
     let lines = lines as u64;
     [
-        1 + ((hash >> 32) * lines >> 32) as u32,
-        1 + ((hash & 0xffff_ffff) * lines >> 32) as u32,
+        1 + (((hash >> 32) * lines) >> 32) as u32,
+        1 + (((hash & 0xffff_ffff) * lines) >> 32) as u32,
     ]
 }
 

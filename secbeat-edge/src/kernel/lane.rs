@@ -91,7 +91,7 @@ impl Lane {
         let lines = info.max_entries();
         ensure!(
             info.value_size() as usize == size_of::<Line>() && lines > 1,
-            "{} is no express lane of this release",
+            "{} is not an express lane of this release",
             maps::LANE
         );
         let lines = lines - 1;

@@ -63,7 +63,7 @@ struct RuleEdit {
 /// What the change would have done.
 #[derive(Debug, Serialize, ToSchema)]
 struct Tried {
-    /// Lines that were read, and those among them that are no requests.
+    /// Lines that were read, and those among them that are not requests.
     read: u64,
     rejected: u64,
     /// Bans that there would be more, fewer, or otherwise; and those that are the same.
@@ -162,7 +162,7 @@ fn change(config: &mut Config, edit: RuleEdit) -> Result<(), (&'static str, Stri
         let parsed = text.parse::<HumanDuration>();
         parsed
             .map(|HumanDuration(duration)| duration)
-            .map_err(|why| (key, why.to_string()))
+            .map_err(|why| (key, why))
     };
     if let Some(window) = edit.window {
         rule.threshold.window = duration("window", window)?;

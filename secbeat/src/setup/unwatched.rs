@@ -98,7 +98,11 @@ mod tests {
             format!("# Not this one: {}\n", path.display()),
             "[proxy]\nupstream = \"http://127.0.0.1:8000\"\n".to_owned(),
         ] {
-            assert_eq!(found(root.path(), &known), ["sshd, which is installed"], "{known}");
+            assert_eq!(
+                found(root.path(), &known),
+                ["sshd, which is installed"],
+                "{known}"
+            );
         }
         assert_eq!(
             found(root.path(), "[[service_log]]\nfilter = \"sshd\"\n").len(),

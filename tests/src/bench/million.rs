@@ -76,6 +76,7 @@ impl Drawn {
     fn ours(name: &'static str, track: &Rc<Track>, count: u32) -> std::io::Result<Self> {
         let slots = if count == BANS { SLOTS } else { subject::SLOTS };
         let mut pinned = PinnedFilter::load(slots);
+        pinned.filter.load_rest();
         subject::configure(&mut pinned.filter);
         for source in sources(count) {
             pinned.filter.ban(source.into(), subject::lasting_ban());

@@ -119,6 +119,7 @@ impl Subject {
 /// The XDP programs that are measured by themselves and on one track. Without the bench object, all but the clock variants.
 pub(super) fn all() -> Vec<Subject> {
     let mut ours = PinnedFilter::load(SLOTS);
+    ours.filter.load_rest();
     ban_all(&mut ours.filter);
     fill_lane(&ours);
     let ours = Arc::new(ours.into_filter());
@@ -152,6 +153,7 @@ pub(super) fn all() -> Vec<Subject> {
     let object = paths::bench_object();
     if object.exists() {
         let mut variants = Filter::load_object(&object, SLOTS);
+        variants.load_rest();
         ban_all(&mut variants);
         let variants = Arc::new(variants);
         subjects.extend(

@@ -29,7 +29,7 @@ impl Pair {
     /// A fresh program, told all that `model` holds; counting starts at zero, but for what bans have counted.
     #[must_use]
     pub fn of(mut model: Model) -> Self {
-        let mut filter = Filter::load();
+        let mut filter = Filter::load_whole();
         for (source, ban) in &model.bans {
             filter.ban(source.addr(), *ban);
         }

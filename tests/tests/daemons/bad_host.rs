@@ -305,7 +305,7 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         "PROBLEM  interface gone0: there is no such interface",
         "PROBLEM  proxy.listen 127.0.0.1:8443: ",
         "PROBLEM  /nonexistent/crt: ",
-        &(of_socket("PROBLEM") + "it is there already, and is no socket"),
+        &(of_socket("PROBLEM") + "it exists, and is not a socket"),
     ] {
         assert!(says(&said, line), "no {line} in {said}");
     }

@@ -128,7 +128,7 @@ fn the_stacks_hook_enforces_without_the_daemon_and_hooks_are_changed_without_a_g
 fn beside_another_xdp_program_the_stacks_hook_enforces() {
     let (host, clients) = with_clients();
     let sink = sink(&host);
-    let mut other = Filter::load();
+    let mut other = Filter::load_whole();
     let program = other.program_mut(maps::PROGRAM);
     host.namespace
         .enter(|| program.attach("to-clients", XdpMode::Driver))
@@ -153,7 +153,7 @@ fn a_program_before_ours_in_the_stacks_hook_is_said_to_make_protection_void() {
     ban(&host);
     await_protection(&host, "to-clients", "tc");
     let (_, ours) = hook_of(&host);
-    let mut other = Filter::load();
+    let mut other = Filter::load_whole();
     let program = other.classifier_mut(maps::PROGRAM_TC);
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     let link = host

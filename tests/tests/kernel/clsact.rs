@@ -174,7 +174,7 @@ fn a_filter_enforces_without_the_daemon_and_a_start_takes_it_over() {
 fn what_others_do_to_filters_is_repaired_or_said_and_theirs_are_left_alone() {
     let lab = Lab::new();
     let (before, after) = (TcHandle::new(0, 1), TcHandle::new(0, 2));
-    let (mut first, mut second) = (Filter::load(), Filter::load());
+    let (mut first, mut second) = (Filter::load_whole(), Filter::load_whole());
     let namespace = &lab.host.namespace;
     namespace.enter(|| qdisc_add_clsact(INTERFACE)).unwrap();
     lab.add(&mut first, before);
@@ -216,7 +216,7 @@ fn what_others_do_to_filters_is_repaired_or_said_and_theirs_are_left_alone() {
 #[test]
 fn a_refused_start_leaves_no_filter() {
     let lab = Lab::new();
-    let mut other = Filter::load();
+    let mut other = Filter::load_whole();
     let namespace = &lab.host.namespace;
     namespace.enter(|| qdisc_add_clsact(INTERFACE)).unwrap();
     // Where ours would be, under the number that it would have.

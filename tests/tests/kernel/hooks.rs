@@ -99,7 +99,7 @@ fn expect(filter: &Filter, program: &str, packet: &[u8], verdict: Verdict, actio
 #[test]
 fn every_program_judges_alike() {
     for (program, drop, pass) in PROGRAMS {
-        let mut filter = Filter::load();
+        let mut filter = Filter::load_whole();
         for source in BANNED {
             filter.ban(source.parse().unwrap(), NEVER_ENDING);
         }
@@ -137,7 +137,7 @@ fn every_program_judges_alike() {
 #[test]
 fn what_is_not_ip_passes_every_program() {
     for (program, _, pass) in PROGRAMS {
-        let filter = Filter::load();
+        let filter = Filter::load_whole();
         let other = match program {
             maps::PROGRAM_TC_IP => vec![0x10; 60],
             _ => ethernet(&[], ETHERTYPE_ARP, &[0; 46]),
@@ -160,7 +160,7 @@ fn what_is_not_ip_passes_every_program() {
 /// The address bytes of an allowlisted sender lie where an Ethernet frame has something else.
 #[test]
 fn a_packet_without_an_ethernet_header_is_not_read_as_if_it_had_one() {
-    let mut filter = Filter::load();
+    let mut filter = Filter::load_whole();
     filter.ban("203.0.113.9".parse().unwrap(), NEVER_ENDING);
     // An Ethernet frame's EtherType would be the upper half of this source, and its IP source the payload.
     let confusing = [&[0; 12][..], &[203, 0, 113, 9]].concat();
@@ -173,7 +173,7 @@ fn a_packet_without_an_ethernet_header_is_not_read_as_if_it_had_one() {
 #[test]
 fn bans_of_some_ports_let_all_other_packets_pass() {
     for (program, drop, pass) in PROGRAMS {
-        let mut filter = Filter::load();
+        let mut filter = Filter::load_whole();
         for source in BANNED {
             filter.ban(source.parse().unwrap(), NEVER_ENDING);
         }
@@ -224,7 +224,7 @@ fn bans_of_some_ports_let_all_other_packets_pass() {
 
 #[test]
 fn a_flood_to_one_port_is_not_remembered_for_another_one() {
-    let mut filter = Filter::load();
+    let mut filter = Filter::load_whole();
     filter.ban(BANNED[0].parse().unwrap(), NEVER_ENDING);
     filter.set_ports(&[443]);
     for _ in 0..300 {

@@ -259,7 +259,9 @@ fn counts_are_exact_and_events_are_sent_as_without_the_lane() {
         // The first, and then those after which a multiple of 128 is reached, as soon as the ban is looked up.
         assert_eq!(sent.len(), 3, "{sent:?}");
         assert_eq!(sent[0], (1, 1));
-        assert!(sent.iter().all(|(sent, counted)| sent == counted), "{sent:?}");
+        // Another CPU on which this thread ran may remember up to 63 packets.
+        let is_near = |(sent, counted): &(u64, u64)| counted <= sent && sent - counted < 64;
+        assert!(sent.iter().all(is_near), "{sent:?}");
         for (_, event) in &events {
             let expected = match source {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),

@@ -64,7 +64,7 @@ fn entries(filter: &Filter) -> Vec<String> {
 /// line.
 #[test]
 fn the_verifier_takes_every_program() {
-    let filter = Filter::load();
+    let filter = Filter::load_whole();
     let programs = filter.programs();
     assert!(programs.iter().any(|name| name == maps::PROGRAM), "{programs:?}");
     let mut report = String::new();
@@ -91,7 +91,7 @@ fn the_program_finds_in_a_table_what_is_in_it() {
 fn every_entry_attaches_natively(wire: Wire) {
     let host = Namespace::new("host");
     let (_clients, interface) = join(wire, &host);
-    let mut filter = Filter::load();
+    let mut filter = Filter::load_whole();
     for entry in entries(&filter) {
         let program = filter.program_mut(&entry);
         let link = host
@@ -120,7 +120,7 @@ fn every_entry_attaches_natively_to_a_card() {
 fn a_banned_source_is_dropped(wire: Wire) {
     let host = Namespace::new("host");
     let (clients, interface) = join(wire, &host);
-    let mut filter = Filter::load();
+    let mut filter = Filter::load_whole();
     for source in BANNED {
         filter.ban(ip(source), lasting());
     }
@@ -189,13 +189,13 @@ fn jumbo_packets_of_a_banned_source_are_dropped_on_veth() {
     host.ip(&["link", "set", &interface, "mtu", "9000"]);
     clients.ip(&["link", "set", "eth0", "mtu", "9000"]);
     let (banned, innocent) = (ip(BANNED[0]), ip(INNOCENT[0]));
-    let mut filter = Filter::load();
+    let mut filter = Filter::load_whole();
     filter.ban(banned, lasting());
     let takes = |entry: &String| {
         let program = filter.program_mut(entry);
         host.enter(|| program.attach(&interface, XdpMode::Driver)).is_ok()
     };
-    let taken = entries(&Filter::load()).into_iter().find(takes);
+    let taken = entries(&Filter::load_whole()).into_iter().find(takes);
     assert!(taken.is_some(), "no entry is for packets in several buffers");
 
     let sink = UdpSink::start(&host, SocketAddr::new(ip(HOST[0]), 0));

@@ -200,7 +200,7 @@ fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Opt
             State::Ok,
             "left behind by a daemon that was killed; the next start replaces it".to_owned(),
         ),
-        (Occupant::Other, _) => (State::Problem, "it is there already, and is no socket".to_owned()),
+        (Occupant::Other, _) => (State::Problem, "it exists, and is not a socket".to_owned()),
         (Occupant::Listener, None) => (
             State::Problem,
             "another program listens there, which does not answer as secbeat-edge does".to_owned(),

@@ -20,6 +20,25 @@ use crate::lab::paths;
 /// Slots of each ban map in a test: many more than bans, since an LRU map starts to evict before it is full.
 const TEST_BAN_SLOTS: u32 = 16_384;
 
+/// What nearly every test needs. The others are left out where they are not asked for: an emulated processor verifies each for seconds.
+const PLAIN: [&str; 4] = [
+    maps::PROGRAM,
+    maps::CLOCK_PROBE,
+    maps::TABLE_PROBE,
+    maps::LIST_PROBE,
+];
+
+fn load(ebpf: &mut Ebpf, is_wanted: impl Fn(&str) -> bool) {
+    for (name, program) in ebpf.programs_mut().filter(|(name, _)| is_wanted(name)) {
+        match program {
+            Program::Xdp(program) => program.load(),
+            Program::SchedClassifier(program) => program.load(),
+            _ => panic!("program {name} is of another type"),
+        }
+        .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
+    }
+}
+
 /// What the program did with one packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -37,13 +56,21 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Loads the object that `cargo xtask build-ebpf` built.
+    /// Loads the object that `cargo xtask build-ebpf` built, and its [`PLAIN`] programs into the kernel.
     #[must_use]
     pub fn load() -> Self {
         Self::load_object(&paths::bpf_object(), TEST_BAN_SLOTS)
     }
 
-    /// Loads `object` with `slots` in each ban map, and every program in it into the kernel.
+    /// The same with every program.
+    #[must_use]
+    pub fn load_whole() -> Self {
+        let mut filter = Self::load();
+        filter.load_rest();
+        filter
+    }
+
+    /// Loads `object` with `slots` in each ban map, and its [`PLAIN`] programs into the kernel.
     #[must_use]
     pub fn load_object(object: &Path, slots: u32) -> Self {
         Self::load_with_lane(object, slots, lane::map_lines(slots))
@@ -67,18 +94,16 @@ impl Filter {
                     object.display()
                 )
             });
-        for (name, program) in ebpf.programs_mut() {
-            match program {
-                Program::Xdp(program) => program.load(),
-                Program::SchedClassifier(program) => program.load(),
-                _ => panic!("program {name} is of another type"),
-            }
-            .unwrap_or_else(|error| panic!("loading program {name}: {error}"));
-        }
+        load(&mut ebpf, |name| PLAIN.contains(&name));
         Self {
             ebpf,
             net_table: None,
         }
+    }
+
+    /// Loads the programs, too, that are not [`PLAIN`].
+    pub fn load_rest(&mut self) {
+        load(&mut self.ebpf, |name| !PLAIN.contains(&name));
     }
 
     /// Pins every map in `folder`, where an edge would look for them.
