@@ -1,8 +1,9 @@
 //! The guest's only file system: an init script, the checks with what they start, their libraries, and modules.
 
-use super::checks::{Checks, EXECUTABLE, RUNS};
+use super::checks::{Checks, EXECUTABLE, runs};
 use super::kernel::Kernel;
 use super::newc::Archive;
+use super::series::Series;
 use crate::install::GUEST_PROGRAMS;
 use crate::process::shown;
 use crate::workspace;
@@ -19,7 +20,7 @@ const INIT: &str = include_str!("init.sh");
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 
 /// Writes an initramfs to `file`. It is not compressed: emulated machines are slow, and memory is not.
-pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()> {
+pub(super) fn write(file: &Path, series: Series, checks: &Checks, kernel: &Kernel) -> Result<()> {
     let to = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
     let mut archive = Archive::new(BufWriter::new(to));
     for folder in MOUNT_POINTS {
@@ -31,7 +32,7 @@ pub(super) fn write(file: &Path, checks: &Checks, kernel: &Kernel) -> Result<()>
     kernel.add_modules(&mut archive)?;
     add(&mut archive, "secbeat/object", &workspace::bpf_object())?;
 
-    let runs = RUNS.map(|(threads, tests)| format!("{EXECUTABLE} {threads} {tests}\n"));
+    let runs = runs(series).map(|(threads, tests)| format!("{EXECUTABLE} {threads} {tests}\n"));
     let mut programs = vec![
         ("bin/busybox".to_owned(), located(VmProgram::Busybox.row())?),
         ("secbeat/bin/secbeat-edge".to_owned(), checks.edge.clone()),

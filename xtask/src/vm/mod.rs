@@ -95,7 +95,7 @@ fn run_in(series: Series, checks: &Checks, scratch: &Path) -> Result<Report> {
     fs::create_dir(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let kernel = kernel::fetch(series, &scratch)?;
     let initramfs = scratch.join("initramfs");
-    initramfs::write(&initramfs, checks, &kernel)?;
+    initramfs::write(&initramfs, series, checks, &kernel)?;
     println!("vm: {series}: booting {}", kernel.name);
     let start = Instant::now();
     let report = guest::run(series, &kernel, &initramfs, &scratch)?;
