@@ -179,7 +179,7 @@ fn in_lane(address: &impl Fn() -> [u32; 4], settings: &Settings, bytes: u64) -> 
         return MISS;
     }
     let [upper, lower] = halves(address());
-    let key = match upper == 0 && lower >> 32 == 0xffff {
+    let key = match is_v4([upper, lower]) {
         true => Some(lower),
         false => lane::v6(upper),
     };

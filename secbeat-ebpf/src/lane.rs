@@ -11,6 +11,7 @@ use secbeat_common::{
 };
 
 use crate::{
+    address::whole,
     clock::{Clock as _, Jiffies, jiffies},
     event,
     flood::{self, Key},
@@ -123,10 +124,8 @@ fn memory(key: u64) -> flood::Memory {
 /// The source's address, in words in network order.
 #[inline(always)]
 fn address(key: u64, lower: u64) -> [u32; 4] {
-    let [upper, lower] = match lane::source(key) {
+    whole(match lane::source(key) {
         Ok(_) => [0, key],
         Err(upper_half) => [upper_half, lower],
-    };
-    let word = |half: u64| (half as u32).to_be();
-    [word(upper >> 32), word(upper), word(lower >> 32), word(lower)]
+    })
 }
