@@ -11,13 +11,11 @@ use std::process::{Command, Stdio};
 pub(crate) use secbeat_programs::find;
 
 /// Set by cargo and rustup for what they start (xtask); another toolchain's cargo must not inherit them.
-const TOOLCHAIN_VARIABLES: [&str; 13] = [
+const TOOLCHAIN_VARIABLES: [&str; 11] = [
     "CARGO",
     "CARGO_BUILD_TARGET",
     "CARGO_BUILD_TARGET_DIR",
     "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_PATH",
     "CARGO_TARGET_DIR",
     "LD_LIBRARY_PATH",
     "RUSTC",
@@ -82,11 +80,25 @@ pub(crate) fn shown(command: &Command) -> String {
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    remove_what_describes_xtask(&mut command);
     command
         .arg(subcommand)
         .current_dir(workspace::root())
         .env("CARGO_TARGET_DIR", workspace::target());
     command
+}
+
+/// Removes what cargo says of xtask's own package. Build scripts depend on such variables: with them, what was built here would be
+/// built again after a command that was typed in a shell.
+fn remove_what_describes_xtask(command: &mut Command) {
+    command
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_MANIFEST_PATH");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// A program of another toolchain: as if typed in a shell, without what cargo and rustup set for xtask.
@@ -95,11 +107,7 @@ pub(crate) fn untouched(program: impl AsRef<OsStr>) -> Command {
     for variable in TOOLCHAIN_VARIABLES {
         command.env_remove(variable);
     }
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") {
-            command.env_remove(name);
-        }
-    }
+    remove_what_describes_xtask(&mut command);
     // A question about a toolchain must never download one.
     command
         .env("RUSTUP_AUTO_INSTALL", "0")
