@@ -13,35 +13,43 @@ use std::process::Command;
 pub(super) const BPF_LINKER: CargoTool = CargoTool {
     name: "bpf-linker",
     version: "0.13.0",
+    takes_moments: false,
 };
 pub(super) const DENY: CargoTool = CargoTool {
     name: "cargo-deny",
     version: "0.20.2",
+    takes_moments: true,
 };
 pub(super) const MACHETE: CargoTool = CargoTool {
     name: "cargo-machete",
     version: "0.9.2",
+    takes_moments: true,
 };
 pub(crate) const FUZZ: CargoTool = CargoTool {
     name: "cargo-fuzz",
     version: "0.13.2",
+    takes_moments: false,
 };
 pub(crate) const MDBOOK: CargoTool = CargoTool {
     name: "mdbook",
     version: "0.5.4",
+    takes_moments: false,
 };
 pub(super) const DEB: CargoTool = CargoTool {
     name: "cargo-deb",
     version: "3.8.0",
+    takes_moments: false,
 };
 pub(super) const SBOM: CargoTool = CargoTool {
     name: "cargo-sbom",
     version: "0.10.0",
+    takes_moments: false,
 };
 /// The fastest of its kind in reading logs, which `bench sources` and `bench one-host` compare ours with.
 pub(super) const FAIL2BAN_RS: CargoTool = CargoTool {
     name: "fail2ban-rs",
     version: "1.5.4",
+    takes_moments: false,
 };
 
 /// PATH on which cargo finds them as its subcommands.
@@ -53,6 +61,8 @@ pub(crate) fn on_path() -> Result<OsString> {
 pub(crate) struct CargoTool {
     pub(super) name: &'static str,
     version: &'static str,
+    /// Its work is so short that to compile it without optimization, which takes half the time, is faster in all.
+    takes_moments: bool,
 }
 
 impl CargoTool {
@@ -120,6 +130,10 @@ impl Part for CargoTool {
     }
 
     fn install(&self) -> Result<()> {
-        self.install_with(|_| {})
+        self.install_with(|cargo| {
+            if self.takes_moments {
+                cargo.arg("--debug");
+            }
+        })
     }
 }
