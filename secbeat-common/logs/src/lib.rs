@@ -17,6 +17,7 @@ mod json;
 mod layout;
 mod lines;
 mod long;
+mod marks;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, clippy::panic, reason = "an oracle of tests")]
 mod oracle;

@@ -48,9 +48,7 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     if request == b"-" {
         return (b"", b"");
     }
-    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
-    let end = request.iter().position(|byte| !is_token(byte));
-    let (method, target) = request.split_at(end.unwrap_or(0));
+    let (method, target) = request.split_at(method_len(request));
     let (false, [b' ', target @ ..]) = (method.is_empty(), target) else {
         return (b"", request);
     };
@@ -64,6 +62,20 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
         Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),
         _ => (method, target),
     }
+}
+
+/// Letters, hyphens and underscores that a request begins with.
+#[inline]
+fn method_len(request: &[u8]) -> usize {
+    // Nearly all have one of these, in an order that no processor foresees.
+    if let Some((begin, [end, ..])) = request.split_first_chunk::<4>() {
+        let is_get = begin == b"GET ";
+        if is_get | ((*end == b' ') & ((begin == b"POST") | (begin == b"HEAD"))) {
+            return 4 - usize::from(is_get);
+        }
+    }
+    let is_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+    request.iter().position(|byte| !is_token(byte)).unwrap_or(0)
 }
 
 /// Text, unless it is how a server writes that there is none.

@@ -355,4 +355,20 @@ proptest! {
         let agent = (!matches!(agent.as_str(), "" | "-")).then(|| escape(&agent));
         prop_assert_eq!(parsed.user_agent.as_deref(), agent.as_deref().map(str::as_bytes));
     }
+
+    #[test]
+    fn a_usual_line_is_read_as_any_other(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(b'-')]), 0..5),
+        len in any::<prop::sample::Index>(),
+    ) {
+        let mut line = br#"203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET /a?b HTTP/1.1" 404 12 "https://a.example/" "Mozilla/5.0 (X11)" "-""#.to_vec();
+        for (at, byte) in changes {
+            *at.get_mut(&mut line) = byte;
+        }
+        line.truncate(line.len() - len.index(line.len()) / 3);
+        if let Some(usual) = parse_usual(&line) {
+            let begin = split_usual(&line).unwrap();
+            prop_assert_eq!(Ok(usual), parse_request(begin, find_headers));
+        }
+    }
 }

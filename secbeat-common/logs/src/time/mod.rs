@@ -24,6 +24,13 @@ const MONTH_DAYS: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 #[must_use]
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let text: &[u8; TIME_LEN] = text.try_into().ok()?;
+    LAST_CLF
+        .with(|last| Last::or_read(last, text, read_time))
+        .map(|second| second * 1000)
+}
+
+/// As [`parse_time`], in seconds.
+fn read_time(text: &[u8; TIME_LEN]) -> Option<i64> {
     let (local, offset) = text.split_first_chunk::<LOCAL_LEN>()?;
     let &[b' ', sign, h0, h1, m0, m1] = offset else {
         return None;
@@ -33,8 +40,7 @@ pub fn parse_time(text: &[u8]) -> Option<i64> {
     if all.wrong || hours > 23 || minutes > 59 {
         return None;
     }
-    let offset = signed(sign, hours, minutes)?;
-    Some((local_seconds(local)? - offset) * 1000)
+    Some(read_local_seconds(local)? - signed(sign, hours, minutes)?)
 }
 
 /// An offset in seconds.
@@ -47,8 +53,8 @@ fn signed(sign: u8, hours: u32, minutes: u32) -> Option<i64> {
     }
 }
 
-/// The last time that was read, since the next line mostly has the same. The text and its seconds since the epoch if it were
-/// UTC. No text begins with zero.
+/// The last time that was read, since the next line mostly has the same: the text, and the seconds that it stands for. No text
+/// begins with zero.
 #[derive(Clone, Copy)]
 struct Last<const LEN: usize> {
     text: [u8; LEN],
@@ -81,14 +87,8 @@ impl<const LEN: usize> Last<LEN> {
 }
 
 thread_local! {
-    static LAST_CLF: Cell<Last<LOCAL_LEN>> = const { Last::none() };
+    static LAST_CLF: Cell<Last<TIME_LEN>> = const { Last::none() };
     static LAST_ISO: Cell<Last<ISO_LEN>> = const { Last::none() };
-}
-
-/// `10/Oct/2023:11:06:56`, as seconds since the epoch if it were UTC.
-#[inline]
-fn local_seconds(text: &[u8; LOCAL_LEN]) -> Option<i64> {
-    LAST_CLF.with(|last| Last::or_read(last, text, read_local_seconds))
 }
 
 /// Splits `2023-10-10T11:06:56`, or with a space, as seconds since the epoch if it were UTC.
