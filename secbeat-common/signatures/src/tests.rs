@@ -1,3 +1,4 @@
+mod attacks;
 mod corpus;
 mod evasion;
 mod files;

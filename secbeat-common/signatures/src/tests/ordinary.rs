@@ -28,10 +28,12 @@ fn ordinary_requests_match_nothing() {
 }
 
 /// What `elastic-apache.log`, ten thousand requests of a public site, has: see docs/signatures.md for what each of them is.
-const IN_A_REAL_LOG: [(&str, u32); 5] = [
+const IN_A_REAL_LOG: [(&str, u32); 7] = [
     ("agent-broken-browser", 1),
+    ("editor-upload", 5),
     ("file-upload-php", 1),
     ("open-panel-login", 6),
+    ("panel-plain-name", 4),
     ("wp-login-variant", 17),
     ("wp-not-here", 35),
 ];

@@ -28,11 +28,11 @@ struct Scenario {
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-/// Those of the file: a name, and below it lines of how often it is asked for, status, request, and a user agent behind ` | `. `{}` in a
+/// Those of a file: a name, and below it lines of how often it is asked for, status, request, and a user agent behind ` | `. `{}` in a
 /// request is how often it was asked for before.
-fn scenarios() -> Vec<Scenario> {
+fn scenarios(text: &'static str) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> = Vec::new();
-    for line in include_str!("scenarios.txt").lines() {
+    for line in text.lines() {
         let Some(request) = line.strip_prefix("    ") else {
             scenarios.push(Scenario {
                 name: line,
@@ -80,10 +80,10 @@ impl Scenario {
     }
 }
 
-#[test]
-fn known_scenarios_are_found() {
+/// Which rules find each scenario of a file: those by default, and others that are shipped.
+fn table(text: &'static str) -> String {
     let (mut table, mut found, mut by_default) = (String::new(), 0, 0);
-    let scenarios = scenarios();
+    let scenarios = scenarios(text);
     for scenario in &scenarios {
         let rules: BTreeSet<_> = RULES.iter().flat_map(|rule| scenario.found_by(rule)).collect();
         let default = scenario.found_by("");
@@ -106,5 +106,18 @@ fn known_scenarios_are_found() {
         scenarios.len()
     )
     .unwrap();
+    table
+}
+
+#[test]
+fn known_scenarios_are_found() {
+    let table = table(include_str!("scenarios.txt"));
     insta::assert_snapshot!("scenarios", table);
+}
+
+/// Others, of few requests as scanners send them; those that no rule finds stand without one.
+#[test]
+fn more_scenarios_are_found() {
+    let table = table(include_str!("more_scenarios.txt"));
+    insta::assert_snapshot!("more_scenarios", table);
 }
