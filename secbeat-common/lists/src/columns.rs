@@ -16,6 +16,8 @@ pub(super) enum Column {
     Target(usize),
     First,
     Last,
+    /// The mask of the network that another field names, or its length.
+    Mask,
     /// How long, from now on.
     Length,
     /// Until when; the number of some programs is a length all the same.
@@ -93,6 +95,8 @@ impl Column {
             "start" | "startip" | "startaddress" | "rangestart" | "begin" | "from" | "ipfrom" | "first"
             | "firstip" => Self::First,
             "end" | "endip" | "endaddress" | "rangeend" | "to" | "ipto" | "last" | "lastip" => Self::Last,
+            "mask" | "netmask" | "subnetmask" | "masklen" | "masklength" | "maskbits" | "prefixlen"
+            | "prefixlength" | "cidrlength" => Self::Mask,
             "duration" | "bantime" | "ttl" | "timeout" | "expiresin" | "endsin" | "expiresinseconds" => {
                 Self::Length
             }
@@ -123,6 +127,7 @@ pub(super) struct Draft {
     target: Option<(usize, String)>,
     first: Option<String>,
     last: Option<String>,
+    mask: Option<String>,
     about: About,
     scope: Option<String>,
     kind: Option<String>,
@@ -148,6 +153,7 @@ impl Draft {
             }
             Column::First => self.first = Some(text.to_owned()),
             Column::Last => self.last = Some(text.to_owned()),
+            Column::Mask => self.mask = Some(text.to_owned()),
             Column::Length => self.ends(
                 text.parse::<Term>()
                     .map(End::For)
@@ -224,7 +230,14 @@ impl Draft {
         if let Some(scope) = scope {
             self.is_decided(scope, value)?;
         }
-        found.take(line, value, std::mem::take(&mut self.about));
+        let about = std::mem::take(&mut self.about);
+        match &self.mask {
+            Some(mask) if target::address(value).is_some() => {
+                let mask = mask.trim_start_matches('/');
+                found.take(line, &format!("{value}/{mask}"), about);
+            }
+            _ => found.take(line, value, about),
+        }
         Ok(())
     }
 

@@ -63,8 +63,11 @@ fn member(line: u64, entry: &str, options: &[&str], found: &mut Found) {
     }
 }
 
-/// Rules of `iptables-save`, and commands of scripts: those that drop or reject a source, or accept one for an allowlist.
+/// Rules of `iptables-save`, commands of scripts, and what `iptables -L -n` shows: those that drop or reject a source, or accept one for
+/// an allowlist.
 pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
+    // Where the verdict stands in rows that are shown, once there was a header.
+    let mut shown = None;
     for (line, text) in source.lines() {
         let words = words(text);
         let words = match words[..] {
@@ -74,6 +77,11 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
         match words {
             [] => {}
             ["COMMIT"] => found.is_certain = true,
+            ["Chain", _, what, ..] if what.starts_with('(') => found.is_certain = true,
+            ["target" | "pkts" | "num", ..] if words.contains(&"source") => shown = verdict_at(words),
+            _ if shown.is_some() && !words[0].starts_with('-') => {
+                row(line, words, shown.unwrap_or_default(), source.purpose, found)
+            }
             [word, ..] if word.starts_with(['*', ':', '#']) => found.is_certain |= word.starts_with('*'),
             [command, ..] if command.starts_with('-') || command.ends_with("tables") => {
                 rule(line, words, source.purpose, found)
@@ -83,11 +91,42 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
-    let is_meant = |verdict: &str| match purpose {
+/// The column of the verdict.
+fn verdict_at(header: &[&str]) -> Option<usize> {
+    header.iter().position(|name| *name == "target")
+}
+
+/// A rule as `iptables -L -n` shows it: the verdict, and the source as the first network behind it.
+fn row(line: u64, words: &[&str], verdict: usize, purpose: Purpose, found: &mut Found) {
+    let Some((verdict, rest)) = words.get(verdict..).and_then(<[_]>::split_first) else {
+        return found.bad(line, "no rule such as `DROP all -- 198.51.100.7 0.0.0.0/0`");
+    };
+    let is_source = |word: &&&str| target::is_network(word.trim_start_matches('!'));
+    let Some(source) = rest.iter().find(is_source) else {
+        return found.pass_over("rules without a source or a verdict");
+    };
+    if matches!(*source, "0.0.0.0/0" | "::/0") {
+        return found.pass_over("rules without a source or a verdict");
+    }
+    if !is_meant(verdict, purpose) {
+        return found.pass_over(format!("rules with `-j {verdict}`"));
+    }
+    if let Some(source) = source.strip_prefix('!') {
+        return found.bad(line, format!("the rule is for all but {source}"));
+    }
+    let comment = rest.iter().position(|word| *word == "/*");
+    let note = comment.map(|at| rest[at + 1..].split(|word| *word == "*/").next().unwrap_or_default());
+    found.take(line, source, About::noting(note.unwrap_or_default().join(" ")));
+}
+
+fn is_meant(verdict: &str, purpose: Purpose) -> bool {
+    match purpose {
         Purpose::Bans => matches!(verdict, "DROP" | "REJECT"),
         Purpose::Allowlist => verdict == "ACCEPT",
-    };
+    }
+}
+
+fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
     let verdict = after(words, "-j").or_else(|| after(words, "--jump"));
     let sources = after(words, "-s").or_else(|| after(words, "--source"));
     let range = after(words, "--src-range");
@@ -95,7 +134,7 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         return found.pass_over("rules without a source or a verdict");
     };
     found.is_certain = true;
-    if !is_meant(verdict) {
+    if !is_meant(verdict, purpose) {
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
     let is_inverse = words

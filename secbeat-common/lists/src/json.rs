@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     BanEntry,
     columns::{Column, Draft},
-    list::{About, Found, Source},
+    list::{About, Found, Purpose, Source},
     nft, target,
 };
 
@@ -106,6 +106,8 @@ const DOCUMENTS: &[Document] = &[
     },
 ];
 
+/// Objects within each other that are looked through.
+const MAX_NESTED: usize = 4;
 /// What programs print for an empty list.
 pub(super) const NOTHING: &str = "null";
 
@@ -207,7 +209,7 @@ impl<'a> Reader<'a, '_> {
         self.containers(line, fields);
     }
 
-    /// Arrays of addresses or of objects with addresses, in an object of which nothing else is known.
+    /// Arrays of addresses or of objects with addresses, in an object of which nothing else is known, and in objects within it.
     fn containers(&mut self, line: u64, fields: Fields<'a>) {
         if fields
             .get("type")
@@ -227,23 +229,37 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         let mut taken = Vec::new();
-        for (key, value) in fields {
-            match array(value) {
-                Some(elements) if elements.iter().any(|element| holds_network(element)) => {
-                    for element in elements {
-                        self.element(element, "");
-                    }
-                    taken.push(key.into_owned());
-                }
-                Some(elements) if elements.is_empty() => self.found.is_certain = true,
-                _ => self.found.pass_over(format!("`{key}`")),
-            }
-        }
+        self.take_arrays(fields, MAX_NESTED, &mut taken);
         if taken.is_empty() {
             self.found
                 .bad(line, "the object names no address, and no array in it does");
         } else {
             self.found.what = Some(format!("JSON, {}", taken.join(", ")));
+        }
+    }
+
+    /// Takes the arrays with addresses in `fields`, and their keys into `taken`.
+    fn take_arrays(&mut self, fields: Fields<'a>, nested: usize, taken: &mut Vec<String>) {
+        for (key, value) in fields {
+            if let Purpose::Bans = self.source.purpose
+                && lets_in(&key)
+            {
+                self.found.pass_over(format!("`{key}`, which lets clients in"));
+                continue;
+            }
+            match (array(value), object(value)) {
+                (Some(elements), _) if elements.iter().any(|element| holds_network(element)) => {
+                    for element in elements {
+                        self.element(element, "");
+                    }
+                    if !taken.iter().any(|known| *known == key) {
+                        taken.push(key.into_owned());
+                    }
+                }
+                (Some(elements), _) if elements.is_empty() => self.found.is_certain = true,
+                (_, Some(fields)) if holds_array(&fields, nested) => self.take_arrays(fields, nested - 1, taken),
+                _ => self.found.pass_over(format!("`{key}`")),
+            }
         }
     }
 
@@ -301,6 +317,23 @@ impl<'a> Reader<'a, '_> {
             .is_some_and(|kind| kind.get() == "\"metadata\"")
         {
             self.found.pass_over("metadata");
+            return;
+        }
+        let targets = || {
+            let targets = fields
+                .iter()
+                .filter(|(key, _)| Column::of(key).is_some_and(Column::is_target));
+            targets.map(|(_, value)| *value)
+        };
+        let arrays = || targets().filter_map(array);
+        if arrays().next().is_some() && !targets().any(|value| scalar(value).is_some()) {
+            let note = ["name", "service", "serviceArea", "region"].iter().find_map(|key| {
+                let text = scalar(fields.get(*key)?)?;
+                (!text.is_empty()).then_some(text)
+            });
+            for element in arrays().flatten() {
+                self.element(element, note.as_deref().unwrap_or(name));
+            }
             return;
         }
         let mut draft = Draft::default();
@@ -374,6 +407,27 @@ fn scalar(value: &RawValue) -> Option<String> {
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// Whether an array with addresses is in an object, or in so many objects within it.
+fn holds_array(fields: &Fields<'_>, nested: usize) -> bool {
+    nested > 0
+        && fields.values().any(|value| match (array(value), object(value)) {
+            (Some(elements), _) => elements.iter().any(|element| holds_network(element)),
+            (_, Some(fields)) => holds_array(&fields, nested - 1),
+            _ => false,
+        })
+}
+
+/// Whether a list with this name is of clients that are not to be banned.
+fn lets_in(key: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "allow", "allowed", "allowlist", "allowlisted", "whitelist", "whitelisted", "safelist", "except", "exceptions",
+        "exclude", "excluded", "deleted", "removed", "unbanned",
+    ];
+    let letters = key.chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    NAMES.contains(&name.as_str())
 }
 
 /// Whether it is an address, or an object with one.

@@ -1,6 +1,6 @@
 //! Lists with an address, a network or a range on each line.
 
-use std::iter;
+use std::{borrow::Cow, iter};
 
 use super::{
     list::{About, Found, Source},
@@ -21,15 +21,34 @@ fn divided(line: &str) -> (&str, &str) {
     (entry.trim(), comment.trim_start_matches(['#', ';', '/']).trim())
 }
 
+/// Entries with semicolons between them, as one line of entries; `None` if one begins a comment.
+fn separated(line: &str) -> Option<String> {
+    let parts = || line.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let are_entries = line.contains(';') && parts().count() > 1 && parts().all(target::is_network);
+    are_entries.then(|| parts().collect::<Vec<_>>().join(" "))
+}
+
+/// What stands between quotes, if all does.
+fn unquoted(text: &str) -> &str {
+    let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    ['"', '\''].into_iter().find_map(between).unwrap_or(text)
+}
+
 /// An entry a line, with a comment or a label behind it; or several entries.
 pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
     for (line, text) in source.lines() {
-        let (text, comment) = divided(text);
+        let (text, comment) = match separated(text) {
+            Some(entries) => (Cow::Owned(entries), ""),
+            None => {
+                let (text, comment) = divided(text);
+                (Cow::Borrowed(text), comment)
+            }
+        };
         if text.is_empty() {
             continue;
         }
-        match entry(text.strip_prefix("- ").unwrap_or(text)) {
+        match entry(unquoted(text.strip_prefix("- ").unwrap_or(&text))) {
             Ok((targets, label)) => {
                 match targets.len() {
                     2 if label.is_empty() => {

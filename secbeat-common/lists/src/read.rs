@@ -24,7 +24,7 @@ pub enum Format {
     Ipset,
     /// Of `nft list set` and `nft list ruleset`
     Nft,
-    /// Of `iptables-save`, or commands of a script
+    /// Of `iptables-save` and `iptables -L -n`, or commands of a script
     Iptables,
     /// `deny` and `allow` of nginx; entries of its `geo` and `map`
     Nginx,

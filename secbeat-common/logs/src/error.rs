@@ -40,7 +40,7 @@ pub enum LogError {
     HaproxyRest,
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
-    #[error("the line says which fields the lines after it have")]
+    #[error("the line is a header of the log")]
     Header,
     #[error("the header before the line names no client, time or status that can be read")]
     NoFields,

@@ -1,11 +1,12 @@
 //! Lines that are longer than what a reader holds at once, and lines that a container's runtime divided.
 
-use std::{mem, sync::Arc};
+use std::{borrow::Cow, mem, sync::Arc};
 
 use super::{
     Format, Formats, LogError, LogLine,
     format::strip_padding_before,
     rest::Rest,
+    services::Containers,
     wrap::{self, Part, Unwrapped},
 };
 
@@ -32,6 +33,8 @@ pub struct OpenLines {
     long: Option<Box<LongLine>>,
     /// Lines that the runtime of a container divided, by its [streams](wrap::Stream).
     divided: [Option<Box<LongLine>>; 2],
+    /// The same of a service's log.
+    of_service: Containers,
     /// The last line that was read from more than one piece.
     last: Option<Box<LogLine<'static>>>,
     /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
@@ -48,7 +51,14 @@ impl OpenLines {
     }
 
     fn is_divided(&self) -> bool {
-        self.divided.iter().any(Option::is_some)
+        self.divided().contains(&true)
+    }
+
+    /// The service's own line in one of a log that is not of requests; `None` if more of it is to come, or if it is too long. Where a
+    /// container's runtime divides a line is not the service's choice, so a part is never a line of its own.
+    pub fn service_line<'a>(&mut self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        self.divided = [None, None];
+        self.of_service.take_off(line)
     }
 
     /// Whether a line has shown that the log's lines are in wrappers which clients could write themselves.
@@ -82,7 +92,8 @@ impl OpenLines {
     /// For each of a container's streams, whether a line of it goes on in a later part.
     #[must_use]
     pub fn divided(&self) -> [bool; 2] {
-        [self.divided[0].is_some(), self.divided[1].is_some()]
+        let of_service = self.of_service.divided();
+        [0, 1].map(|stream| self.divided[stream].is_some() || of_service[stream])
     }
 
     /// After lines of which only is known, as [`divided`](Self::divided) says, that they go on: what follows is no line of
@@ -99,6 +110,7 @@ impl OpenLines {
         };
         Self {
             divided: divided.map(unseen),
+            of_service: Containers::unseen(divided),
             ..Self::default()
         }
     }

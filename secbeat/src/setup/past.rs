@@ -183,10 +183,11 @@ impl<'a> Attempted<'a> {
         let (Some(at_ms), Verdict::Blames(blame)) = (judged.at_ms, judged.verdict) else {
             return;
         };
-        if at_ms < self.since_ms || blame.is_echo || !self.attempts.is_new(&blame, at_ms) {
+        if at_ms < self.since_ms || blame.is_echo {
             return;
         }
-        self.events.push(ServiceEvent {
+        let attempts = self.attempts.count(&blame, at_ms) as usize;
+        let event = ServiceEvent {
             client: blame.client,
             at_ms,
             learned_from: LearnedFrom::Peer,
@@ -198,7 +199,8 @@ impl<'a> Attempted<'a> {
             service: self.filter.name.clone(),
             kind: blame.kind.to_owned(),
             user: String::new(),
-        });
+        };
+        self.events.extend(std::iter::repeat_n(event, attempts));
     }
 
     /// Takes the entries of its units from the journal, if there is one.

@@ -252,13 +252,17 @@ impl Detection {
     /// lines are not understood.
     #[must_use]
     pub fn likeliest(&self) -> Format {
+        // What quotes an object holds says nothing about it as a line of text.
+        let are_objects = 2 * self.objects > self.lines;
         let best = self.best().or_else(|| {
-            let nearest = (0..self.named()).rev().max_by_key(|at| self.nearly[*at]);
+            let places = (0..self.named()).rev();
+            let alike = places.filter(|at| !are_objects || self.understood[*at].0.table().is_some());
+            let nearest = alike.max_by_key(|at| self.nearly[*at]);
             nearest.filter(|at| self.nearly[*at] > 0)
         });
         match best {
             Some(at) => self.understood[at].0.clone(),
-            None if 2 * self.objects > self.lines => Format::NGINX_JSON,
+            None if are_objects => Format::NGINX_JSON,
             None => Format::default(),
         }
     }

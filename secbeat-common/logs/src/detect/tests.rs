@@ -155,6 +155,11 @@ fn reasons_are_those_of_the_likeliest_format() {
         "nginx-json"
     );
     assert_eq!(
+        likeliest(&[r#"{"addr":"203.0.113.7","time":"[21/Nov/2026:11:06:56 +0100]","request":"GET / HTTP/1.1","status":404}"#]),
+        "nginx-json",
+        "an object is no line of text"
+    );
+    assert_eq!(
         likeliest(&["203.0.113.7:1 [14/Jan/2015:12:48:57.127] f f: SSL handshake failure"]),
         "haproxy"
     );

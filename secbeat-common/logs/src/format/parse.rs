@@ -9,7 +9,7 @@ use crate::{
     cut::{CutLine, Place},
     haproxy,
     json::{self, LongObject},
-    layout::{self, Layout},
+    layout::Layout,
     rest::Rest,
     time::Zone,
     wrap::{self, Unwrapped},
@@ -289,7 +289,8 @@ fn parse_first<'a>(
     zone: &Zone,
     doubt: Doubt,
 ) -> Result<LogLine<'a>, LogError> {
-    if layout::fields_of_header(line).is_some() {
+    // What begins so is never a request's line in a layout with a name.
+    if line.first() == Some(&b'#') {
         return Err(LogError::Header);
     }
     first_of(layouts, |layout| layout.parse(line, zone, doubt))

@@ -62,7 +62,8 @@ impl<'a> Values<'a> {
     pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
         match role {
             Role::Time => {
-                let at_ms = time::parse_any(&text, zone);
+                let bare = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
+                let at_ms = time::parse_any(bare.unwrap_or(&text), zone);
                 self.bad_time |= at_ms.is_none();
                 self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
             }
@@ -134,10 +135,13 @@ impl<'a> Values<'a> {
             None => return Err(LogError::Missing("status")),
         };
         let (method, path) = match (self.take(Role::Method), self.take(Role::Path)) {
-            (None, None) => self
-                .take(Role::Request)
-                .map_or_else(Default::default, split_owned),
-            (method, path) => (method.unwrap_or_default(), path.unwrap_or_default()),
+            (Some(method), Some(path)) => (method, path),
+            // Some logs call the path alone a request, beside the method.
+            (method, path) => {
+                let request = self.take(Role::Request);
+                let (of_request, rest) = request.map_or_else(Default::default, split_owned);
+                (method.unwrap_or(of_request), path.unwrap_or(rest))
+            }
         };
         let (address, forwarded) = match address::parse_v4(&client) {
             Some(alone) => (alone.into(), None),

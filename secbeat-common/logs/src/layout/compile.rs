@@ -17,6 +17,10 @@ pub enum PatternError {
     Adjacent(String, String),
     #[error("`{0}` in the pattern is followed by no name")]
     NoName(char),
+    #[error("a quote of the statement `{0}` is not closed")]
+    Unclosed(&'static str),
+    #[error("`escape=json` makes JSON of the log: state `nginx-json`, or the keys of your own")]
+    Json,
     #[error(
         "`{field}` cannot be read safely: a client can write `{before}` and `{after}` around it, and so move it; put `{before}` \
          between quotes or behind `{field}`"

@@ -68,6 +68,8 @@ impl Field {
         let (role, kind, rank) = match name {
             "remote_addr" => (Role::Client, Kind::Address, 1),
             "remote_ip" => (Role::Client, Kind::BareAddress, 1),
+            // As the load balancer before nginx says.
+            "proxy_protocol_addr" => (Role::Client, Kind::Address, 0),
             "proxy_add_x_forwarded_for" | "http_x_forwarded_for" | "http_x_real_ip" => {
                 (Role::Client, Kind::AddressList, 0)
             }

@@ -12,6 +12,7 @@ mod haproxy;
 mod named;
 mod nginx;
 mod segment;
+mod statement;
 mod values;
 mod w3c;
 
@@ -59,13 +60,16 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Compiles a format in the syntax of nginx's `log_format`, of Apache's `LogFormat` or of HAProxy's `log-format`.
+    ///
+    /// The statement of a config that names the format will do, too.
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
-        let (parts, quotes) = if text.contains('$') {
-            (nginx::parse(text)?, Quotes::Escaped)
-        } else if haproxy::is_format(text) {
-            (haproxy::parse(text)?, Quotes::Encoded)
+        let format = statement::format(text)?;
+        let (parts, quotes) = if format.contains('$') {
+            (nginx::parse(&format)?, Quotes::Escaped)
+        } else if haproxy::is_format(&format) {
+            (haproxy::parse(&format)?, Quotes::Encoded)
         } else {
-            (apache::parse(text)?, Quotes::Escaped)
+            (apache::parse(&format)?, Quotes::Escaped)
         };
         compile::compile(text, parts, quotes)
     }

@@ -14,6 +14,8 @@ const MAX_ATTEMPTS: usize = 8192;
 const QUIET_MS: i64 = 150_000;
 /// Kinds of lines that are told apart within one attempt.
 const MAX_KINDS: usize = 8;
+/// Most attempts that one line counts for: syslog may write it in place of any number of them.
+const MAX_TIMES: u32 = 100;
 /// What is remembered of an attempt's name, in bytes: a client chooses how long a session is called. Lines of one kind count
 /// each, so that nobody hides attempts behind a name.
 const MAX_NAME: usize = 128;
@@ -40,10 +42,12 @@ struct Known {
 }
 
 impl Attempts {
-    /// Whether `blame`, a line that came at `now_ms` (milliseconds since the Unix epoch), is a new attempt.
-    pub fn is_new(&mut self, blame: &Blame<'_>, now_ms: i64) -> bool {
+    /// How many attempts `blame`, a line that came at `now_ms` (milliseconds since the Unix epoch), tells of that were not
+    /// counted yet.
+    pub fn count(&mut self, blame: &Blame<'_>, now_ms: i64) -> u32 {
+        let times = blame.times.clamp(1, MAX_TIMES);
         let Some(attempt) = &blame.attempt else {
-            return true;
+            return times;
         };
         let name = &attempt[..attempt.floor_char_boundary(MAX_NAME)];
         let key = (blame.client, name.to_owned());
@@ -63,18 +67,18 @@ impl Attempts {
         let is_room = known.kinds.len() < MAX_KINDS;
         let lines = match known.kinds.iter_mut().find(|(kind, _)| kind == blame.kind) {
             Some((_, lines)) => {
-                *lines = lines.saturating_add(1);
+                *lines = lines.saturating_add(times);
                 *lines
             }
             None if is_room => {
-                known.kinds.push((blame.kind.to_owned(), 1));
-                1
+                known.kinds.push((blame.kind.to_owned(), times));
+                times
             }
-            None => 1,
+            None => times,
         };
-        let is_new = lines > known.counted;
+        let new = lines.saturating_sub(known.counted);
         known.counted = known.counted.max(lines);
-        is_new
+        new
     }
 }
 
@@ -89,6 +93,7 @@ mod tests {
             class: Class::AuthFailure,
             kind,
             is_echo: false,
+            times: 1,
             user: None,
             attempt: attempt.map(Into::into),
         }
@@ -100,8 +105,8 @@ mod tests {
         let mut count = |client, pid, kinds: &[&'static str], at_ms| {
             let new = kinds
                 .iter()
-                .filter(|kind| attempts.is_new(&blame(client, pid, kind), at_ms));
-            new.count()
+                .map(|kind| attempts.count(&blame(client, pid, kind), at_ms));
+            new.sum::<u32>()
         };
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let one = &["invalid-user", "pam", "failed-password", "closed"];
@@ -122,16 +127,30 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_stands_for_many_counts_as_often() {
+        let mut attempts = Attempts::default();
+        let repeated = |pid, kind, times| Blame {
+            times,
+            ..blame("192.0.2.1", pid, kind)
+        };
+        assert_eq!(attempts.count(&repeated(Some("1"), "invalid-user", 1), 0), 1);
+        assert_eq!(attempts.count(&repeated(Some("1"), "failed-password", 1), 0), 0);
+        assert_eq!(attempts.count(&repeated(Some("1"), "failed-password", 4), 0), 4);
+        assert_eq!(attempts.count(&repeated(None, "x", 4), 0), 4);
+        assert_eq!(attempts.count(&repeated(None, "x", u32::MAX), 0), MAX_TIMES);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut attempts = Attempts::default();
         for pid in 0..2 * MAX_ATTEMPTS {
             let mut blame = blame("192.0.2.1", None, "x");
             blame.attempt = Some(pid.to_string().into());
-            assert!(attempts.is_new(&blame, 0));
+            assert_eq!(attempts.count(&blame, 0), 1);
         }
         let mut named = blame("192.0.2.1", None, "x");
         named.attempt = Some("xä".repeat(MAX_NAME).into());
-        assert!(attempts.is_new(&named, 0) && attempts.is_new(&named, 0));
+        assert_eq!((attempts.count(&named, 0), attempts.count(&named, 0)), (1, 1));
         assert!(attempts.known.keys().all(|(_, name)| name.len() <= MAX_NAME));
         assert_eq!(
             (attempts.known.len(), attempts.order.len()),

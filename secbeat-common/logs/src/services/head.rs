@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use jiff::{Timestamp, tz::TimeZone};
 use regex::bytes::Regex;
 
-use crate::time::{Zone, split_time};
+use crate::{
+    time::{Zone, split_time},
+    wrap::{is_level, repeated},
+};
 
 /// How far a time without a year may be ahead of the clock, in milliseconds: a day, for zones.
 const AHEAD_MS: i64 = 24 * 3600 * 1000;
@@ -15,7 +18,7 @@ const MAX_TOKEN: usize = 255;
 /// One line as it comes.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Of a file.
+    /// Of a file. What a container's runtime wrote around it was [taken off](crate::OpenLines::service_line).
     Line(&'a [u8]),
     /// A line of an entry of the journal.
     Entry {
@@ -39,16 +42,17 @@ pub struct Clock {
 }
 
 /// A message without its head.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Headed<'a> {
     pub(super) message: &'a [u8],
     pub(super) pid: Option<Cow<'a, str>>,
+    /// How often syslog says that the message came.
+    pub(super) times: u32,
     when: When<'a>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum When<'a> {
-    #[default]
     Unknown,
     Text(&'a [u8]),
     At(i64),
@@ -76,17 +80,22 @@ impl Heads {
                 let headed = Headed {
                     message,
                     pid: Some(pid).filter(|pid| !pid.is_empty()).map(Cow::Borrowed),
+                    times: 1,
                     when: When::At(at_ms),
                 };
                 (Some(identifier.as_bytes()), headed)
             }
             Input::Line(line) => {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let bare = Headed {
                     message: line,
-                    ..Headed::default()
+                    pid: None,
+                    times: 1,
+                    when: When::Unknown,
                 };
                 // A head of the service's own may look like syslog's, with something else in the program's place.
-                match syslog(line) {
+                // Where anything may be the program, only what is certain to be a head is one.
+                match syslog(line, self.programs.is_some()) {
                     Some((program, headed)) if self.is_of(program) => (Some(program), headed),
                     Some(_) | None => (None, bare),
                 }
@@ -133,7 +142,7 @@ impl Headed<'_> {
 
 /// The program and the rest of a line with a head of syslog: RFC 3164, RFC 5424, with or without `<PRI>`, or with a time as
 /// RFC 3339 has it.
-fn syslog(line: &[u8]) -> Option<(&[u8], Headed<'_>)> {
+fn syslog(line: &[u8], may_have_space: bool) -> Option<(&[u8], Headed<'_>)> {
     let rest = match line.strip_prefix(b"<") {
         Some(rest) => {
             let end = rest.iter().take(4).position(|byte| *byte == b'>')?;
@@ -146,7 +155,15 @@ fn syslog(line: &[u8]) -> Option<(&[u8], Headed<'_>)> {
     {
         return rfc_5424(rest);
     }
-    let (time, rest) = bsd_time(rest).or_else(|| iso_time(rest))?;
+    if rest.len() == line.len()
+        && let Some(rest) = rest.strip_prefix(b"1 ").and_then(rfc_5424)
+    {
+        // Some write it into a file without the priority.
+        return Some(rest);
+    }
+    let (time, rest) = bsd_time(rest)
+        .or_else(|| iso_time(rest, may_have_space))
+        .or_else(|| full_time(rest))?;
     let (first, after) = token(rest)?;
     let (tag, message) = match first.ends_with(b":") {
         true => (first, after),
@@ -163,9 +180,14 @@ fn syslog(line: &[u8]) -> Option<(&[u8], Headed<'_>)> {
         Some((program, pid)) => (program, Some(pid)),
         None => (tag, None),
     };
+    if program.is_empty() {
+        return None;
+    }
+    let (times, message) = repeated(message).unwrap_or((1, message));
     let headed = Headed {
         message,
         pid: pid.map(String::from_utf8_lossy),
+        times,
         when: When::Text(time),
     };
     Some((program, headed))
@@ -185,32 +207,25 @@ fn rfc_5424(text: &[u8]) -> Option<(&[u8], Headed<'_>)> {
     let headed = Headed {
         message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
         pid: Some(String::from_utf8_lossy(pid)).filter(|pid| pid != "-"),
+        times: 1,
         when: When::Text(time),
     };
     Some((program, headed))
 }
 
-/// Whether `word` is a facility and a level, which BusyBox writes between host and program: `auth.info`.
-fn is_level(word: &[u8]) -> bool {
-    const LEVELS: [&[u8]; 10] = [
-        b"emerg", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice", b"info", b"debug",
-    ];
-    let Some(dot) = memchr::memchr(b'.', word) else {
-        return false;
-    };
-    let is_part = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    word[..dot].iter().all(is_part) && LEVELS.contains(&&word[dot + 1..])
-}
-
-/// `Nov 21 11:06:56`, with or without parts of a second, and what follows the space behind it.
+/// `Nov 21 11:06:56`, with or without parts of a second, and what follows the space behind it. The day may have one digit alone.
 fn bsd_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (time, rest) = text.split_at_checked(15)?;
+    let is_short = text.get(5) == Some(&b' ') && text.get(4) != Some(&b' ');
+    let shape: &[u8] = match is_short {
+        true => b"aaa n nn:nn:nn",
+        false => b"aaa nn nn:nn:nn",
+    };
+    let (time, rest) = text.split_at_checked(shape.len())?;
     let rest = match rest.strip_prefix(b".") {
         Some(rest) => &rest[rest.iter().take_while(|byte| byte.is_ascii_digit()).count()..],
         None => rest,
     };
     let rest = rest.strip_prefix(b" ")?;
-    let shape = b"aaa nn nn:nn:nn";
     let fits = time
         .iter()
         .zip(shape)
@@ -223,10 +238,27 @@ fn bsd_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
     fits.then_some((time, rest))
 }
 
-/// `2026-11-21T11:06:56.123+01:00`, and what follows the space behind it.
-fn iso_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
+/// `Sat Nov 21 11:06:56 2026`, as OpenWrt's `logread` has it, and what follows the space behind the level, which stands in the host's place.
+fn full_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (day, after) = text.split_at_checked(4)?;
+    let is_day = day[..3].iter().all(u8::is_ascii_alphabetic) && day[3] == b' ';
+    let (time, rest) = bsd_time(after).filter(|_| is_day)?;
+    let (year, rest) = token(rest)?;
+    let is_year = year.len() == 4 && year.iter().all(u8::is_ascii_digit);
+    let (level, behind) = token(rest).filter(|_| is_year)?;
+    is_level(level).then_some((&text[..4 + time.len() + 5], behind))
+}
+
+/// `2026-11-21T11:06:56.123+01:00`, also with a space in place of the `T` if that may be, and what follows the space behind it.
+fn iso_time(text: &[u8], may_have_space: bool) -> Option<(&[u8], &[u8])> {
+    let is_date = |time: &[u8]| time.len() >= 10 && time[4] == b'-' && time[7] == b'-';
     let (time, rest) = token(text)?;
-    let is_time = time.len() >= 19 && time[4] == b'-' && time[7] == b'-' && time[10] == b'T';
+    if time.len() == 10 && may_have_space {
+        let (clock, rest) = token(rest)?;
+        let is_clock = clock.len() >= 8 && clock[2] == b':' && clock[5] == b':';
+        return (is_date(time) && is_clock).then_some((&text[..11 + clock.len()], rest));
+    }
+    let is_time = time.len() >= 19 && is_date(time) && time[10] == b'T';
     is_time.then_some((time, rest))
 }
 
@@ -240,10 +272,23 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A time as services write it, in milliseconds since the Unix epoch.
 pub(super) fn time(text: &[u8], clock: &Clock) -> Option<i64> {
     if let Some((bsd, _)) = bsd_time(&[text, b" "].concat()) {
-        return time_of_this_year(bsd, clock);
+        // Always two places for the day.
+        return match bsd.get(5) {
+            Some(b' ') if bsd.len() == 14 => time_of_this_year(&[&bsd[..4], b" ", &bsd[4..]].concat(), clock),
+            _ => time_of_this_year(bsd, clock),
+        };
+    }
+    let mut text = Cow::Borrowed(text);
+    // `261128  9:00:01`, as MySQL 5.5 has it.
+    if text.get(6) == Some(&b' ') && text[..6].iter().all(u8::is_ascii_digit) {
+        let (year, month, day, clock) = (&text[..2], &text[2..4], &text[4..6], &text[7..]);
+        text = [&b"20"[..], year, b"-", month, b"-", day, b" ", clock].concat().into();
+    }
+    // `Sat Nov 8 09:00:01 2026`: always two places for the day.
+    if text.get(3) == Some(&b' ') && text.get(9) == Some(&b' ') && text.get(8) != Some(&b' ') {
+        text.to_mut().insert(8, b' ');
     }
     // `2026-11-28  9:00:01`, as MariaDB pads the hour.
-    let mut text = Cow::Borrowed(text);
     if text.get(10..12) == Some(b"  ") {
         text.to_mut()[11] = b'0';
     }
@@ -300,10 +345,15 @@ mod tests {
             "Nov 28 09:00:01 host auth.info sshd[7]: x",
             "2026-11-28T09:00:01.123456+00:00 host sshd[7]: x",
             "2026-11-28T10:00:01+0100 host sshd[7]: x",
+            "2026-11-28 09:00:01 host sshd[7]: x",
+            "2026-11-28 09:00:01.123 host sshd[7]: x",
+            "Sat Nov 28 09:00:01 2026 authpriv.warn sshd[7]: x",
+            "Nov 28 09:00:01 host sshd[7]: message repeated 3 times: [ x]",
+            "1 2026-11-28T09:00:01.123Z host sshd 7 - - x",
             "<38>1 2026-11-28T09:00:01.123Z host sshd 7 - - x",
             r#"<38>1 2026-11-28T09:00:01.123Z host sshd 7 - [a b="]"] x"#,
         ] {
-            let (program, headed) = syslog(line.as_bytes()).unwrap();
+            let (program, headed) = syslog(line.as_bytes(), true).unwrap();
             assert_eq!((program, headed.message), (&b"sshd"[..], &b"x"[..]), "{line}");
             assert_eq!(headed.pid.as_deref(), Some("7"), "{line}");
             let at_ms = headed.at_ms(&clock()).unwrap();
@@ -315,8 +365,39 @@ mod tests {
             "Nov 28 9:00:01 host sshd: x",
             "Nov 28 09:00:01 host a.example sshd: x",
             "[2026-11-28 09:00:01] x",
+            "Sat Nov 28 09:00:01 2026 host sshd[7]: x",
+            "Sat Nov 28 09:00:01 2026 [pid 5] [x] OK: y",
+            "2026-11-28 09:00:01,123 host proftpd[5701] 198.51.100.1 (x): y",
+            "2026-11-28 [x] host sshd[7]: x",
+            "2026-11-28 09:00:01 UTC [7]: [1-1] x",
         ] {
-            assert!(syslog(line.as_bytes()).is_none(), "{line}");
+            assert!(syslog(line.as_bytes(), true).is_none(), "{line}");
+        }
+        assert!(syslog(b"2026-11-28 09:00:01 host sshd[7]: x", false).is_none());
+    }
+
+    #[test]
+    fn a_day_of_one_digit_is_read() {
+        for line in ["Nov  8 09:00:01 host sshd[7]: x", "Nov 8 09:00:01 host sshd[7]: x"] {
+            let (program, headed) = syslog(line.as_bytes(), true).unwrap();
+            assert_eq!(program, b"sshd");
+            // 2026-11-08T09:00:01Z
+            assert_eq!(headed.at_ms(&clock()), Some(1_794_128_401_000), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_repeated_is_one_that_came_so_often() {
+        for (message, expected) in [
+            ("message repeated 3 times: [ a] b]", Some((3, "a] b"))),
+            ("message repeated 12 times: [a]", Some((12, "a"))),
+            ("message repeated times: [ a]", None),
+            ("message repeated 99999999999 times: [ a]", None),
+            ("message repeated 3 times: [ a", None),
+        ] {
+            let found = repeated(message.as_bytes());
+            let found = found.map(|(times, message)| (times, std::str::from_utf8(message).unwrap()));
+            assert_eq!(found, expected, "{message}");
         }
     }
 
@@ -330,6 +411,8 @@ mod tests {
             "28 Nov 2026 09:00:01.123",
             "Sat Nov 28 09:00:01 2026",
             "Sat Nov 28 09:00:01.123456 2026",
+            "261128  9:00:01",
+            "261128 09:00:01",
             "2026-11-28T09:00:01.123456789Z",
         ] {
             assert_eq!(
@@ -339,6 +422,10 @@ mod tests {
             );
         }
         assert_eq!(time(b"yesterday", &clock()), None);
+        for text in ["Sun Nov  8 09:00:01 2026", "Sun Nov 8 09:00:01 2026"] {
+            // 2026-11-08T09:00:01Z
+            assert_eq!(time(text.as_bytes(), &clock()), Some(1_794_128_401_000), "{text}");
+        }
     }
 
     #[test]

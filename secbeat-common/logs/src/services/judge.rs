@@ -48,6 +48,8 @@ pub struct Blame<'a> {
     pub kind: &'a str,
     /// The same attempt always writes another line, which counts.
     pub is_echo: bool,
+    /// How often the line came: syslog writes one for many that are alike.
+    pub times: u32,
     /// As the client wrote it.
     pub user: Option<Cow<'a, str>>,
     /// Lines of one attempt have the same; `None` if that is not known.
@@ -122,6 +124,7 @@ impl Filter {
             class: meaning.class,
             kind: &meaning.kind,
             is_echo: meaning.is_echo,
+            times: headed.times,
             user: client.user,
             attempt: match self.attempt {
                 None => None,

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod attempts;
+mod containers;
 mod filter;
 mod head;
 pub mod import;
@@ -19,6 +20,7 @@ mod shipped;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::containers::Containers;
 pub use self::{
     attempts::Attempts,
     filter::{Attempt, Class, DefaultRule, Filter, FilterError, Journald, SelfTest},

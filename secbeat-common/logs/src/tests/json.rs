@@ -48,6 +48,26 @@ fn a_path_that_looks_like_json_stays_a_path() {
 }
 
 #[test]
+fn keys_that_people_have_are_known() {
+    let expected = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–";
+    for line in [
+        // Of Apache: the time in its brackets, and the path alone as the request.
+        r#"{"time":"[21/Nov/2026:11:06:56 +0100]","remoteIP":"203.0.113.7","request":"/x","query":"","method":"GET","status":"404"}"#,
+        r#"{"time":"21/Nov/2026:11:06:56 +0100","client_ip":"203.0.113.7","request":"GET /x HTTP/1.1","method":"GET","status":404}"#,
+        r#"{"time":"21/Nov/2026:11:06:56 +0100","client_ip":"203.0.113.7","request":"GET /y HTTP/1.1","uri":"/x","status":404}"#,
+        r#"{"@timestamp":"2026-11-21T11:06:56+01:00","clientip":"203.0.113.7","xff":"-","url":"/x","request_method":"GET","status":"404"}"#,
+        r#"{"remote":"203.0.113.7","host":"-","user":"-","method":"GET","path":"/x","code":"404","time":"2026-11-21T11:06:56+01:00"}"#,
+        r#"{"@timestamp":"2026-11-21T11:06:56+01:00","method":"GET","status_code":404,"requested_uri":"/x","remote_host":"203.0.113.7"}"#,
+        r#"{"time":"2026-11-21T10:06:56Z","client_ip":"203.0.113.7","http_method":"GET","http_uri":"/x","http_status":"404"}"#,
+        r#"{"ts":"2026-11-21T10:06:56Z","ip":"203.0.113.7","verb":"GET","requestUri":"/x","statusCode":404}"#,
+        // What a proxy forwarded counts last.
+        r#"{"x_forwarded_for":"198.51.100.9","ip":"203.0.113.7","ts":"2026-11-21T10:06:56Z","method":"GET","path":"/x","response":404}"#,
+    ] {
+        assert_eq!(understood(&named("nginx-json"), line.as_bytes()), expected, "{line}");
+    }
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named() {
     for (from, to, expected) in [
         ("\"remote_addr\"", "\"addr\"", "! it has no client address"),

@@ -294,3 +294,26 @@ fn in_doubt_an_address_in_what_a_client_writes_is_another_reading() {
     let line = r#"x 203.0.113.67 - 203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404"#;
     assert!(shown(&pattern, line).starts_with("! two readings: "));
 }
+
+#[test]
+fn a_statement_of_a_config_is_a_pattern() {
+    let line = br#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "-" "curl""#;
+    for text in [
+        r#"log_format main '$remote_addr - $remote_user [$time_local] "$request" ' '$status $body_bytes_sent "$http_referer" "$http_user_agent"';"#,
+        r#"'$remote_addr - $remote_user [$time_local] "$request" ' '$status $body_bytes_sent "$http_referer" "$http_user_agent"'"#,
+        r#"LogFormat "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"" combined"#,
+        r#"$proxy_protocol_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#,
+    ] {
+        let format: Format = text.parse().unwrap();
+        assert_eq!(
+            understood(&format, line),
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=curl",
+            "{text}"
+        );
+        assert_eq!(format.to_string(), text);
+    }
+    let both = r#"$proxy_protocol_addr $remote_addr - [$time_local] "$request" $status $rest"#;
+    let line = br#"198.51.100.9 203.0.113.7 - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12"#;
+    let shown = understood(&both.parse().unwrap(), line);
+    assert!(shown.starts_with("203.0.113.7 "), "{shown}");
+}

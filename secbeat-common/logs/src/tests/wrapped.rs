@@ -265,7 +265,7 @@ fn a_header_says_what_the_lines_after_it_have() {
             },
         );
     }
-    let header = "the line says which fields the lines after it have";
+    let header = "the line is a header of the log";
     let no_fields = "the header before the line names no client, time or status that can be read";
     assert_eq!(
         all,

@@ -1,9 +1,15 @@
-//! What `docker compose logs` writes before a line.
+//! What `docker compose logs`, `docker service logs` and pm2 write before a line.
 
-/// Takes off `web-1  | `, in any colour.
+/// Takes off `web-1  | `, `web.1.abc@node    | ` or `0|web  | `, in any colour.
 pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
     let line = without_colour(line);
-    let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(byte);
+    // The number of a process of pm2.
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let line = match line[digits..].strip_prefix(b"|") {
+        Some(rest) if digits > 0 => rest,
+        _ => line,
+    };
     let name = line
         .iter()
         .position(|byte| !of_name(byte))
@@ -40,6 +46,8 @@ mod tests {
         for before in [
             "web-1  | ",
             "shop_web.1 | ",
+            "shop_web.1.u2kz8a4@node1    | ",
+            "0|app  | ",
             "\x1b[36mweb-1  |\x1b[0m ",
             "\x1b[36;1mweb-1  | \x1b[0m",
         ] {
@@ -49,6 +57,8 @@ mod tests {
         for line in [
             "",
             "| x",
+            "|app  | x",
+            "0|app| x",
             "web-1| x",
             "web-1  |x",
             "203.0.113.7 - - | x",

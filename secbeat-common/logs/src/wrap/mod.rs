@@ -12,7 +12,10 @@ mod syslog;
 
 use std::borrow::Cow;
 
-pub(crate) use self::{docker::begins as begins_as_docker, syslog::after_data};
+pub(crate) use self::{
+    docker::begins as begins_as_docker,
+    syslog::{after_data, is_level, repeated},
+};
 
 /// Wrappers that may be within each other.
 pub(crate) const MAX_NESTED: usize = 3;
@@ -39,6 +42,17 @@ pub(crate) struct Part {
 pub(crate) enum Stream {
     Stdout,
     Stderr,
+}
+
+/// Takes off what a container's runtime wrote around a line, with the part that it is, if the wrapper says.
+pub(crate) fn unwrap_container(line: &[u8]) -> Option<(Option<Part>, Cow<'_, [u8]>)> {
+    if line.first() == Some(&b'{') {
+        return docker::unwrap(line).map(|(part, text)| (Some(part), text));
+    }
+    match container::unwrap(line) {
+        Some((part, text)) => Some((Some(part), text.into())),
+        None => compose::unwrap(line).map(|text| (None, text.into())),
+    }
 }
 
 /// Takes off the wrapper that a line begins with.

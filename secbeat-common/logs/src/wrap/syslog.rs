@@ -10,16 +10,25 @@ const MONTHS: [&[u8; 3]; 12] = [
 const MAX_TOKEN: usize = 255;
 
 /// Takes off `<PRI>` if there is one, and what follows: `Nov 21 11:06:56 web1 nginx[12]: `,
-/// `2026-11-21T11:06:56.123+01:00 web1 nginx: `, both also without the host, or after a `<PRI>`
-/// `1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - `.
+/// `2026-11-21T11:06:56.123+01:00 web1 nginx: `, both also without the host, or `1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - `.
+/// Then rsyslog's `message repeated 2 times: [ …]`, and the `@cee:` before an object.
 pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
-    if let Some(rest) = without_priority(line) {
-        if let Some(rest) = rest.strip_prefix(b"1 ") {
-            return rfc_5424(rest);
-        }
-        return rfc_3164(rest);
-    }
-    rfc_3164(line)
+    let rest = without_priority(line).unwrap_or(line);
+    let message = match rest.strip_prefix(b"1 ") {
+        Some(rest) => rfc_5424(rest)?,
+        None => rfc_3164(rest)?,
+    };
+    let message = repeated(message).map_or(message, |(_, message)| message);
+    Some(message.strip_prefix(b"@cee:").map_or(message, <[u8]>::trim_ascii_start))
+}
+
+/// What rsyslog writes in place of messages that are as the one before: how many there were, and the message.
+pub(crate) fn repeated(message: &[u8]) -> Option<(u32, &[u8])> {
+    let rest = message.strip_prefix(b"message repeated ")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let times = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let message = rest[digits..].strip_prefix(b" times: [")?.strip_suffix(b"]")?;
+    Some((times, message.strip_prefix(b" ").unwrap_or(message)))
 }
 
 /// What follows `<0>` to `<191>`.
@@ -31,46 +40,65 @@ fn without_priority(line: &[u8]) -> Option<&[u8]> {
 }
 
 fn rfc_3164(text: &[u8]) -> Option<&[u8]> {
-    let rest = after_bsd_time(text).or_else(|| after_iso_time(text))?;
+    let rest = after_bsd_time(text)
+        .or_else(|| after_iso_time(text))
+        .or_else(|| after_full_time(text))?;
     let (first, rest) = token(rest)?;
     if let Some(message) = after_tag(first, rest) {
         return Some(message);
     }
-    let (tag, rest) = token(rest)?;
+    let (second, rest) = token(rest)?;
+    if let Some(message) = after_tag(second, rest) {
+        return Some(message);
+    }
+    let (tag, rest) = token(rest).filter(|_| is_level(second))?;
     after_tag(tag, rest)
 }
 
-/// What follows `Nov 21 11:06:56 `.
-fn after_bsd_time(text: &[u8]) -> Option<&[u8]> {
-    let (time, rest) = text.split_first_chunk::<16>()?;
-    let [
-        n0,
-        n1,
-        n2,
-        b' ',
-        d0,
-        d1,
-        b' ',
-        h0,
-        h1,
-        b':',
-        m0,
-        m1,
-        b':',
-        s0,
-        s1,
-        b' ',
-    ] = time
-    else {
-        return None;
+/// Whether `word` is a facility and a level, which BusyBox writes between host and program: `auth.info`.
+pub(crate) fn is_level(word: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 10] = [
+        b"emerg", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice", b"info", b"debug",
+    ];
+    let Some(dot) = memchr(b'.', word) else {
+        return false;
     };
-    let digits = [d1, h0, h1, m0, m1, s0, s1];
-    let is_day = *d0 == b' ' || d0.is_ascii_digit();
-    let is_time = is_day && digits.into_iter().all(u8::is_ascii_digit);
-    (is_time && MONTHS.contains(&&[*n0, *n1, *n2])).then_some(rest)
+    let is_part = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    word[..dot].iter().all(is_part) && LEVELS.contains(&&word[dot + 1..])
 }
 
-/// What follows `2026-11-21T11:06:56+01:00 `.
+/// What follows `Sat Nov 21 11:06:56 2026 daemon.info `, as OpenWrt's `logread` has it.
+fn after_full_time(text: &[u8]) -> Option<&[u8]> {
+    let (day, rest) = text.split_at_checked(4)?;
+    let is_day = day[..3].iter().all(u8::is_ascii_alphabetic) && day[3] == b' ';
+    let (year, rest) = token(after_bsd_time(rest).filter(|_| is_day)?)?;
+    let is_year = year.len() == 4 && year.iter().all(u8::is_ascii_digit);
+    let (level, rest) = token(rest).filter(|_| is_year)?;
+    is_level(level).then_some(rest)
+}
+
+/// What follows `Nov 21 11:06:56 `, with or without parts of a second. A day may have one digit alone.
+fn after_bsd_time(text: &[u8]) -> Option<&[u8]> {
+    let (month, rest) = text.split_first_chunk::<4>()?;
+    let rest = match rest {
+        [b' ' | b'0'..=b'9', b'0'..=b'9', b' ', rest @ ..] | [b'0'..=b'9', b' ', rest @ ..] => rest,
+        _ => return None,
+    };
+    let (clock, rest) = rest.split_first_chunk::<8>()?;
+    let [h0, h1, b':', m0, m1, b':', s0, s1] = clock else {
+        return None;
+    };
+    let is_time = [h0, h1, m0, m1, s0, s1].into_iter().all(u8::is_ascii_digit);
+    let [month @ .., b' '] = month else { return None };
+    let rest = match rest.strip_prefix(b".") {
+        Some(rest) => &rest[rest.iter().take_while(|byte| byte.is_ascii_digit()).count()..],
+        None => rest,
+    };
+    let rest = rest.strip_prefix(b" ")?;
+    (is_time && MONTHS.contains(&month)).then_some(rest)
+}
+
+/// What follows `2026-11-21T11:06:56+01:00 `, also with a space in place of the `T`.
 fn after_iso_time(text: &[u8]) -> Option<&[u8]> {
     let (time, rest) = token(text)?;
     let is_time = |at: usize, byte: &u8| match at {
@@ -81,6 +109,11 @@ fn after_iso_time(text: &[u8]) -> Option<&[u8]> {
         _ => byte.is_ascii_digit() || b".:+-Z".contains(byte),
     };
     let all = time.iter().enumerate().all(|(at, byte)| is_time(at, byte));
+    if all && time.len() == 10 {
+        let (clock, rest) = token(rest)?;
+        let all = clock.iter().enumerate().all(|(at, byte)| is_time(at + 11, byte));
+        return (clock.len() >= 8 && all).then_some(rest);
+    }
     (time.len() >= 19 && all).then_some(rest)
 }
 
@@ -152,6 +185,13 @@ mod tests {
             "<190>Nov 21 11:06:56 web1 nginx: ",
             "2026-11-21T11:06:56.123+01:00 web1 nginx: ",
             "2026-11-21T11:06:56Z web1 docker/web-1[12]: ",
+            "2026-11-21 11:06:56 web1 nginx: ",
+            "Nov 1 11:06:56 web1 nginx: ",
+            "Nov 21 11:06:56.123456 web1 nginx[12]: ",
+            "Nov 21 11:06:56 web1 local7.info nginx: ",
+            "Sat Nov 21 11:06:56 2026 daemon.info nginx[12]: ",
+            "1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
+            "Nov 21 11:06:56 web1 nginx: @cee: ",
             "<190>2026-11-21T11:06:56Z web1 nginx: ",
             "<190>1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
             "<190>1 - - - - - - ",
@@ -161,6 +201,16 @@ mod tests {
             let line = format!("{before}203.0.113.7 - - [x]: y");
             let message = unwrap(line.as_bytes()).map(<[u8]>::escape_ascii);
             assert_eq!(message.unwrap().to_string(), "203.0.113.7 - - [x]: y", "{before}");
+        }
+    }
+
+    #[test]
+    fn what_was_repeated_is_read_once() {
+        for (line, message) in [
+            ("Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x]]", "x]"),
+            ("Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x", "message repeated 3 times: [ x"),
+        ] {
+            assert_eq!(unwrap(line.as_bytes()), Some(message.as_bytes()), "{line}");
         }
     }
 
@@ -175,7 +225,10 @@ mod tests {
             "<1900>Nov 21 11:06:56 web1 nginx: x",
             "<190>1 2026-11-21T11:06:56Z web1 nginx 12 - [a x",
             "<190>1 2026-11-21 web1 nginx 12 - - x",
-            "2026-11-21 11:06:56 web1 nginx: x",
+            "2026-11-21 11:06:5x web1 nginx: x",
+            "2026-11-21 11:06 web1 nginx: x",
+            "Sat Nov 21 11:06:56 2026 web1 nginx: x",
+            "Nov 21 11:06:56 web1 local7 nginx: x",
         ] {
             assert_eq!(unwrap(line.as_bytes()), None, "{line}");
         }

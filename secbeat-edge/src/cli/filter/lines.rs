@@ -15,7 +15,7 @@ use secbeat_daemon::{
     compressed::decompressed,
 };
 use secbeat_logs::{
-    Lines, Piece,
+    Lines, OpenLines, Piece,
     services::{Clock, Filter, Input, Judged, Verdict, import::with_lines},
 };
 use serde::Serialize;
@@ -78,7 +78,9 @@ pub(super) fn run(filters: &Filters, args: &Args) -> anyhow::Result<()> {
 }
 
 fn test_line(filter: &Filter, line: &str, output: Output) -> anyhow::Result<()> {
-    let judged = filter.judge(&Input::Line(line.as_bytes()), &clock());
+    let own = OpenLines::default().service_line(line.as_bytes());
+    let own = own.context("the line is a part of one, which a container's runtime divided")?;
+    let judged = filter.judge(&Input::Line(&own), &clock());
     let what = match &judged.verdict {
         Verdict::Foreign => "is not of this service: its header or its program differs",
         Verdict::Nothing => "is of this service, and matches no pattern",
@@ -144,11 +146,15 @@ fn judge_all(
     mut tell: impl FnMut(u64, &[u8], &Judged<'_>) -> io::Result<()>,
 ) -> io::Result<Summary> {
     let mut summary = Summary::default();
+    let mut open = OpenLines::default();
     let mut lines = Lines::new(input);
     while let Some(piece) = lines.next_piece()? {
         let Piece::Line(line) = piece else { continue };
-        let judged = filter.judge(&Input::Line(line), clock);
         summary.lines += 1;
+        let Some(own) = open.service_line(line) else {
+            continue;
+        };
+        let judged = filter.judge(&Input::Line(&own), clock);
         match judged.verdict {
             Verdict::Blames(_) => summary.blaming += 1,
             Verdict::Ambiguous | Verdict::NoAddress => summary.ambiguous += 1,

@@ -85,11 +85,23 @@ struct Entry {
 }
 
 impl Reading for ServiceLines {
-    fn take(&mut self, piece: Piece<'_>, _: &mut OpenLines, oldest_ms: Option<i64>) -> Result<Taken, Closed> {
+    fn take(
+        &mut self,
+        piece: Piece<'_>,
+        open: &mut OpenLines,
+        oldest_ms: Option<i64>,
+    ) -> Result<Taken, Closed> {
         let line = match piece {
             Piece::Line(line) => line,
             Piece::Begin(_) => return Ok(Taken::TooLong),
             Piece::More(_) | Piece::End(_) => return Ok(Taken::Incomplete),
+        };
+        let own = match self.entry {
+            None => open.service_line(line),
+            Some(_) => Some(line.into()),
+        };
+        let Some(line) = own.as_deref() else {
+            return Ok(Taken::Incomplete);
         };
         if !self.filters.iter().any(|filter| filter.may_blame(line)) {
             return Ok(Taken::Reported { at_ms: None });
@@ -134,7 +146,11 @@ impl Reading for ServiceLines {
         if self.trusted.contains(blame.client) {
             return Ok(Taken::Unattributed);
         }
-        if !blame.is_echo && self.attempts.is_new(&blame, clock.now_ms) {
+        let attempts = match blame.is_echo {
+            true => 0,
+            false => self.attempts.count(&blame, clock.now_ms),
+        };
+        for _ in 0..attempts {
             self.recorder
                 .record_wait(self.event(service, &blame, from_wall_ms(at_ms)))?;
         }

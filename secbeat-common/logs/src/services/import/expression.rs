@@ -2,7 +2,7 @@
 
 use super::{
     PREFIX,
-    structure::{branches, group_around},
+    structure::{branches, close_of, group_around},
 };
 
 /// Where the client's address stands.
@@ -20,6 +20,8 @@ pub(super) enum Begin {
     Brackets,
     /// What follows the date.
     Bare,
+    /// The line itself: the date stands within it.
+    Whole,
 }
 
 /// A pattern.
@@ -40,6 +42,7 @@ pub(super) fn patterns(prefix: Option<&str>, expression: &str) -> Result<Vec<Tra
             return Err(format!("{tag} marks a line that is not a failure by itself"));
         }
     }
+    let (flags, expression) = flagged(expression);
     let own = anchored(&converted(expression)?);
     let whole = match prefix {
         None => own,
@@ -53,7 +56,28 @@ pub(super) fn patterns(prefix: Option<&str>, expression: &str) -> Result<Vec<Tra
     if found.is_empty() {
         return Err("it names no <HOST>".to_owned());
     }
-    found.into_iter().map(|text| finished(&text)).collect()
+    let finished = found.into_iter().map(|text| finished(&text));
+    finished
+        .map(|pattern| {
+            pattern.map(|Translated { text, begin }| Translated {
+                text: format!("{flags}{text}"),
+                begin,
+            })
+        })
+        .collect()
+}
+
+/// The flags that an expression begins with, as far as they mean the same to us, and the rest.
+fn flagged(expression: &str) -> (String, &str) {
+    let flags = expression.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
+    match flags.filter(|(flags, _)| !flags.is_empty() && flags.bytes().all(|flag| b"aiLmsux".contains(&flag))) {
+        Some((flags, rest)) => {
+            let known: String = flags.chars().filter(|flag| "imsx".contains(*flag)).collect();
+            let known = if known.is_empty() { known } else { format!("(?{known})") };
+            (known, rest)
+        }
+        None => (String::new(), expression),
+    }
 }
 
 /// What `ignoreregex` says, for a whole message.
@@ -62,9 +86,11 @@ pub(super) fn patterns(prefix: Option<&str>, expression: &str) -> Result<Vec<Tra
 ///
 /// Why it cannot be said.
 pub(super) fn ignored(expression: &str) -> Result<String, String> {
+    let (flags, expression) = flagged(expression);
     let text = anchored(&converted(expression)?)
         .replace(PREFIX, "")
         .replace(HOST, r"\S*");
+    let text = format!("{flags}{text}");
     super::super::pattern::compile(&text).map(|_| text)
 }
 
@@ -75,7 +101,7 @@ fn finished(text: &str) -> Result<Translated, String> {
         Some(rest) => (format!(r"\s*{rest}"), Begin::Syslog),
         None => match text.strip_prefix(r"\[\]") {
             Some(rest) => (rest.to_owned(), Begin::Brackets),
-            None => (text, Begin::Bare),
+            None => within(text),
         },
     };
     if text.contains(PREFIX) {
@@ -95,8 +121,43 @@ fn finished(text: &str) -> Result<Translated, String> {
     })
 }
 
-/// Without what anchors it, and with what it does without.
+/// How a text begins that names no head: where it has `[]`, of which the date was taken out, or where the address comes first, the
+/// date stands in the line.
+fn within(text: String) -> (String, Begin) {
+    if let Some(at) = empty_brackets(&text) {
+        let (before, behind) = (&text[..at], &text[at + r"\[\]".len()..]);
+        return (format!(r"{before}\[(?P<time>[^\]]*)\]{behind}"), Begin::Whole);
+    }
+    match text.trim_start_matches(r"\s*").starts_with(HOST) {
+        true => (text, Begin::Whole),
+        false => (text, Begin::Bare),
+    }
+}
+
+/// Where the first `\[\]` stands that is not in a class.
+fn empty_brackets(text: &str) -> Option<usize> {
+    let (mut in_class, mut at) = (false, 0);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' if !in_class && text[at..].starts_with(r"\[\]") => return Some(at),
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Without what anchors it, and with what it does without: each branch by itself.
 fn anchored(text: &str) -> String {
+    let branches: Vec<_> = branches(text).into_iter().map(anchored_branch).collect();
+    branches.join("|")
+}
+
+fn anchored_branch(text: &str) -> String {
     let (begin, rest) = match text.strip_prefix('^') {
         Some(rest) => ("", rest),
         None => (".*", text),
@@ -109,7 +170,7 @@ fn anchored(text: &str) -> String {
 
 /// In words of our expressions.
 fn converted(text: &str) -> Result<String, String> {
-    let text = tagged(text)?;
+    let text = tagged(&with_tags(text))?;
     let text = without_lazy_lookahead(&text);
     let mut converted = String::new();
     let mut chars = text.char_indices().peekable();
@@ -171,6 +232,22 @@ fn converted(text: &str) -> Result<String, String> {
         }
     }
     Ok(converted)
+}
+
+/// With `<HOST>` in place of groups with the names that it has in fail2ban.
+fn with_tags(text: &str) -> String {
+    let mut text = text.to_owned();
+    for group in ["(?P<host>", "(?P<ip4>", "(?P<ip6>"] {
+        while let Some(at) = text.find(group)
+            && let Some(close) = close_of(&text, at)
+        {
+            let before = &text[..at];
+            // As `<HOST>` was written out once.
+            let before = before.strip_suffix("(?:::f{4,6}:)?").unwrap_or(before);
+            text = format!("{before}<HOST>{}", &text[close + 1..]);
+        }
+    }
+    text
 }
 
 /// With groups and marks in place of fail2ban's tags.
@@ -327,6 +404,21 @@ mod tests {
         assert_eq!(
             told(r"^u <F-USER>(?:(?! from ).)*?</F-USER> from <HOST>\s*$"),
             [r"u (?P<user>.*) from \[?{client}\]?\s*"]
+        );
+        assert_eq!(told("(?iu)^failed <HOST>$"), [r"(?i)failed \[?{client}\]?"]);
+        assert_eq!(
+            told("^a <HOST>|b <HOST>$"),
+            [r"a \[?{client}\]?.*", r".*b \[?{client}\]?"]
+        );
+        assert_eq!(
+            told(r"^bad (?:::f{4,6}:)?(?P<host>[\w\-.^_]*(?:\w))$"),
+            [r"bad \[?{client}\]?"]
+        );
+        let access = patterns(None, r#"^<HOST> - \S+ \[\] "GET /x"#).unwrap();
+        assert_eq!(access[0].begin, Begin::Whole);
+        assert_eq!(
+            access[0].text,
+            r#"\[?{client}\]? - \S+ \[(?P<time>[^\]]*)\] "GET /x.*"#
         );
         for (expression, error) in [
             ("^(?!x)<HOST>", "it looks ahead"),

@@ -5,6 +5,7 @@
 //! what cannot be said here is named, and the rest is a filter as any other: with exact places of the address, it
 //! counts a line against nobody where fail2ban takes the first address that fits.
 
+mod date;
 mod expression;
 mod ini;
 mod structure;
@@ -107,6 +108,8 @@ struct Forms {
     in_brackets: bool,
     /// Some begin with what follows the date.
     bare: bool,
+    /// In some, the date stands within the line.
+    whole: bool,
 }
 
 impl Forms {
@@ -116,6 +119,7 @@ impl Forms {
                 expression::Begin::Syslog => self.of_syslog = true,
                 expression::Begin::Brackets => self.in_brackets = true,
                 expression::Begin::Bare => self.bare = true,
+                expression::Begin::Whole => self.whole = true,
             }
         }
     }
@@ -160,8 +164,13 @@ impl Forms {
         if self.of_syslog || self.in_brackets {
             heads.push(format!(r"\[{TIME}\]"));
         }
+        let dates = definition.value("datepattern").ok().flatten().unwrap_or_default();
+        heads.extend(dates.lines().filter_map(date::head));
         if self.of_syslog || self.bare {
             heads.push(TIME.to_owned());
+        }
+        if self.whole {
+            heads.push(String::new());
         }
         let _ = writeln!(text, "heads = {}", list(&heads));
         if !self.ignore.is_empty() {

@@ -64,6 +64,17 @@ pub(super) fn group_around(text: &str, inner: usize) -> Option<(usize, usize)> {
     found
 }
 
+/// The bracket that closes the group that the bracket at `open` begins.
+pub(super) fn close_of(text: &str, open: usize) -> Option<usize> {
+    let (mut inside, mut found) = (None, None);
+    structure(text, |at, byte, depth| match byte {
+        b'(' if at == open => inside = Some(depth),
+        b')' if inside == Some(depth) && found.is_none() => found = Some(at),
+        _ => {}
+    });
+    found
+}
+
 /// The words that an expression of alternatives and optional parts stands for, `None` if it is more than that.
 pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();

@@ -7,6 +7,7 @@ use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::OpenLines;
 
 fn clock() -> Clock {
     Clock {
@@ -119,6 +120,68 @@ fn an_entry_of_the_journal_has_its_program_and_time_beside_it() {
 }
 
 #[test]
+fn what_a_containers_runtime_wrote_is_taken_off() {
+    let filter = filter("vaultwarden");
+    let own = "[2026-11-28 09:00:01.123][vaultwarden::api::identity][ERROR] Username or password is incorrect. Try again. IP: 203.0.113.7. Username: \"bob\".";
+    let escaped = own.replace('"', "\\\"");
+    for line in [
+        own.to_owned(),
+        format!("{own}\r"),
+        format!(r#"{{"log":"{escaped}\n","stream":"stdout","time":"2026-11-28T09:00:01.2Z"}}"#),
+        format!(r#"{{"log":"{escaped}\r\n","stream":"stderr","attrs":{{"tag":"x"}},"time":"2026-11-28T09:00:01.2Z"}}"#),
+        format!("2026-11-28T09:00:01.123456789Z stdout F {own}"),
+        format!("vaultwarden-1  | {own}"),
+    ] {
+        let mut open = OpenLines::default();
+        let taken = open.service_line(line.as_bytes()).unwrap().into_owned();
+        assert_eq!(blamed(&filter, std::str::from_utf8(&taken).unwrap()), "203.0.113.7", "{line}");
+    }
+}
+
+/// A runtime divides long lines, and a client chooses where: the rest of one is no line of the service.
+#[test]
+fn a_line_that_a_runtime_divided_is_one_line() {
+    let taken = |lines: &[&str]| {
+        let mut open = OpenLines::default();
+        let taken = lines.iter().filter_map(|line| {
+            let own = open.service_line(line.as_bytes())?;
+            Some(String::from_utf8_lossy(&own).into_owned())
+        });
+        taken.collect::<Vec<_>>()
+    };
+    let at = "2026-11-28T09:00:01.123456789Z";
+    assert_eq!(
+        taken(&[
+            &format!("{at} stdout P a "),
+            &format!("{at} stderr F x"),
+            &format!("{at} stdout P b "),
+            &format!("{at} stdout F c"),
+            &format!("{at} stdout F d"),
+        ]),
+        ["x", "a b c", "d"]
+    );
+    assert_eq!(
+        taken(&[
+            r#"{"log":"a ","stream":"stdout","time":"2026-11-28T09:00:01.2Z"}"#,
+            r#"{"log":"b\n","stream":"stdout","time":"2026-11-28T09:00:01.2Z"}"#,
+        ]),
+        ["a b"]
+    );
+    let long = format!("{at} stdout P {}", "a".repeat(40_000));
+    assert_eq!(
+        taken(&[&long, &long, &format!("{at} stdout F b"), &format!("{at} stdout F c")]),
+        ["c"],
+        "what is too long is nobody's"
+    );
+    let mut open = OpenLines::default();
+    assert_eq!(open.service_line(format!("{at} stderr P a").as_bytes()), None);
+    assert_eq!((open.is_open(), open.divided()), (true, [false, true]));
+    let mut unseen = OpenLines::unseen(open.divided());
+    assert_eq!(unseen.service_line(format!("{at} stderr F b").as_bytes()), None);
+    assert!(!unseen.is_open(), "the rest of a line that was not seen to begin");
+}
+
+#[test]
 fn a_bad_filter_is_one_clear_error() {
     let good = r#"
 name = "x"
@@ -201,14 +264,15 @@ fn hostile_lines_take_bounded_time() {
 }
 
 /// How many attempts `lines` of the service are, as an edge counts them.
-fn attempts(name: &str, lines: &[&str]) -> usize {
+fn attempts(name: &str, lines: &[&str]) -> u32 {
     let filter = filter(name);
     let mut attempts = Attempts::default();
-    let is_new = |line: &&&str| match filter.judge(&Input::Line(line.as_bytes()), &clock()).verdict {
-        Verdict::Blames(blame) => !blame.is_echo && attempts.is_new(&blame, 0),
+    let new = |line: &&str| match filter.judge(&Input::Line(line.as_bytes()), &clock()).verdict {
+        Verdict::Blames(blame) if blame.is_echo => 0,
+        Verdict::Blames(blame) => attempts.count(&blame, 0),
         other => panic!("{other:?}: {line}"),
     };
-    lines.iter().filter(is_new).count()
+    lines.iter().map(new).sum()
 }
 
 #[test]
@@ -246,6 +310,11 @@ fn all_lines_of_one_attempt_count_once() {
         1,
         "of keys"
     );
+    let repeated = [
+        "Failed password for root from 203.0.113.7 port 4022 ssh2",
+        "message repeated 4 times: [ Failed password for root from 203.0.113.7 port 4022 ssh2]",
+    ];
+    assert_eq!(count("sshd", of("sshd[1]", &repeated)), 5, "one line for four");
     let mail = [
         "auth(bob,203.0.113.7,sasl:plain)<AbC>: Info: pam: Password mismatch",
         "imap-login: Login aborted: Logged out (auth failed, 1 attempts in 2 secs) (auth_failed): user=<bob>, method=PLAIN, rip=203.0.113.7, lip=198.51.100.1, session=<AbC>",
