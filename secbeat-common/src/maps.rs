@@ -229,6 +229,8 @@ pub mod allow {
     pub const TRUSTED_PROXY: u32 = 9;
     /// On the fleet's allowlist.
     pub const FLEET: u32 = 10;
+    /// Allowlisted on this host at run time.
+    pub const LOCAL: u32 = 11;
 }
 
 /// Packets and bytes that met one verdict, on one CPU.

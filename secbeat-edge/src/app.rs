@@ -41,13 +41,14 @@ pub use self::{
     listeners::Listeners,
 };
 use crate::{
-    api::{self, Api},
+    api::{self, Api, Keeper},
     brought::Brought,
     bus::Directed,
     config::Config,
     enforcer::EnforcerHandle,
     kernel::{ObjectSource, Pins},
     lists::{Configured, Files, Owner},
+    local_allowlist::LocalAllowlistFile,
     memory,
     notes::Notes,
     presence::Announcer,
@@ -204,6 +205,10 @@ impl App {
             http,
             protected,
             configured,
+            allowlist: Keeper::new(
+                LocalAllowlistFile::in_folder(&config.state_dir),
+                enforcement.handle.clone(),
+            ),
             fleet: allowlist,
             pins: pins.clone(),
             lists,

@@ -3,6 +3,7 @@
 //! None needs the daemon: where it does not run, the pinned maps are read and written.
 
 mod allowed;
+mod allowlist;
 mod bans;
 mod check;
 mod enroll;
@@ -48,6 +49,7 @@ pub use self::{
 use crate::{
     config::{self, Config, Part},
     kernel::{DETACHED, ObjectSource, Pins, Selection},
+    local_allowlist::LocalAllowlistFile,
     notes::Notes,
     signatures::{FleetFile, SignaturesConfig, Sought},
     sources::service_log::Filters,
@@ -190,6 +192,7 @@ impl<'a> ConfigFile<'a> {
             known: Known::default(),
             max_ban: config::Bans::default().max_duration,
             notes: Notes::in_folder(self.state_dir),
+            allowlist: LocalAllowlistFile::in_folder(self.state_dir),
         }
     }
 
@@ -329,6 +332,8 @@ struct Places {
     /// The longest ban.
     max_ban: HumanDuration,
     notes: Notes,
+    /// What this host's operators allowlist at run time.
+    allowlist: LocalAllowlistFile,
 }
 
 impl Places {
@@ -342,6 +347,7 @@ impl Places {
             known: config.known(&config.nats.servers()),
             max_ban: config.bans.max_duration,
             notes: Notes::in_folder(&config.state_dir),
+            allowlist: LocalAllowlistFile::in_folder(&config.state_dir),
         }
     }
 

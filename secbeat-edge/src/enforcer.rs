@@ -204,6 +204,11 @@ impl EnforcerTask {
         match message {
             Message::Bucket(update) => self.take_updates(vec![update]),
             Message::FleetAllowlist(entries) => self.handle(Event::FleetAllowlist(entries)),
+            Message::LocalAllowlist { entries, reply } => {
+                self.handle(Event::LocalAllowlist(entries));
+                // The asker may have gone.
+                drop(reply.send(self.core.allowlist_written()));
+            }
             Message::Ban {
                 target,
                 duration,

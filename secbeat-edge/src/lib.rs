@@ -16,6 +16,7 @@ mod host;
 pub mod kernel;
 mod l7;
 mod lists;
+mod local_allowlist;
 #[expect(unsafe_code, reason = "malloc's settings have no safe interface")]
 pub mod memory;
 mod notes;

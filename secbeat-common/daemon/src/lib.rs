@@ -1,6 +1,7 @@
-//! Habits that both daemons share: config files, command line and tables, API server and client, compressed logs, countries of addresses,
+//! Habits that both daemons share: config files, command line and tables, entries of allowlists, API server and client, compressed logs, countries of addresses,
 //! metrics, units, traces.
 
+pub mod allowing;
 pub mod api;
 pub mod cli;
 pub mod compressed;

@@ -1,4 +1,4 @@
-//! The allowlist of one edge: what its host needs, what its config lists, and what the fleet adds.
+//! The allowlist of one edge: what its host needs, what its config lists, and what the fleet and the host's operators add.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,9 @@ pub struct Allowlist {
     host: HashMap<Prefix, u32>,
     /// Of the fleet, each with its expiry in milliseconds since the Unix epoch, where it has one.
     fleet: BTreeMap<Prefix, Option<i64>>,
-    /// Both together, as last merged.
+    /// Of the host's operators, with their expiries.
+    local: BTreeMap<Prefix, Option<i64>>,
+    /// All together, as last merged.
     nets: Arc<HashMap<Prefix, u32>>,
     merged_at_ms: i64,
 }
@@ -33,10 +35,23 @@ impl Allowlist {
         allowlist
     }
 
+    /// The same, with what the host's operators have added.
+    #[must_use]
+    pub fn with_local<'e>(mut self, entries: impl IntoIterator<Item = &'e AllowEntry>) -> Self {
+        self.local = ends(entries);
+        self.merge(self.merged_at_ms);
+        self
+    }
+
     /// All networks.
     #[must_use]
     pub fn nets(&self) -> &Arc<HashMap<Prefix, u32>> {
         &self.nets
+    }
+
+    /// How many networks have this code of [`allow`].
+    pub(crate) fn of_reason(&self, reason: u32) -> usize {
+        self.nets.values().filter(|code| **code == reason).count()
     }
 
     /// Whether all of `target` is allowlisted. One allowlisted address within a banned /64 does not cover its neighbours:
@@ -53,28 +68,31 @@ impl Allowlist {
 
     /// Replaces the fleet's networks; [`merge`](Self::merge) is due.
     pub(crate) fn set_fleet(&mut self, entries: &[AllowEntry]) {
-        self.fleet = entries
-            .iter()
-            .map(|entry| (entry.network, entry.until_ms))
-            .collect();
+        self.fleet = ends(entries);
     }
 
-    /// Whether an entry of the fleet has expired since the last merge, or a clock set back has revived one.
+    /// Replaces those of the host's operators; [`merge`](Self::merge) is due.
+    pub(crate) fn set_local(&mut self, entries: &[AllowEntry]) {
+        self.local = ends(entries);
+    }
+
+    /// Whether an entry with an expiry has expired since the last merge, or a clock set back has revived one.
     pub(crate) fn is_outdated(&self, now_ms: i64) -> bool {
-        let mut ends = self.fleet.values().flatten();
+        let mut ends = self.fleet.values().chain(self.local.values()).flatten();
         ends.any(|until| (now_ms < *until) != (self.merged_at_ms < *until))
     }
 
-    /// Merges both parts as of `now_ms`. Returns whether anything changed.
+    /// Merges all parts as of `now_ms`. Returns whether anything changed.
     pub(crate) fn merge(&mut self, now_ms: i64) -> bool {
         self.merged_at_ms = now_ms;
         let mut nets = self.host.clone();
-        let holding = self
-            .fleet
-            .iter()
-            .filter(|(_, until)| until.is_none_or(|until| now_ms < until));
-        for (network, _) in holding {
-            nets.entry(*network).or_insert(allow::FLEET);
+        for (entries, reason) in [(&self.fleet, allow::FLEET), (&self.local, allow::LOCAL)] {
+            let holding = entries
+                .iter()
+                .filter(|(_, until)| until.is_none_or(|until| now_ms < until));
+            for (network, _) in holding {
+                nets.entry(*network).or_insert(reason);
+            }
         }
         let changed = *self.nets != nets;
         if changed {
@@ -82,6 +100,12 @@ impl Allowlist {
         }
         changed
     }
+}
+
+/// When each entry expires.
+fn ends<'e>(entries: impl IntoIterator<Item = &'e AllowEntry>) -> BTreeMap<Prefix, Option<i64>> {
+    let entries = entries.into_iter();
+    entries.map(|entry| (entry.network, entry.until_ms)).collect()
 }
 
 #[cfg(test)]
@@ -120,5 +144,29 @@ mod tests {
         assert!(allowlist.merge(1));
         assert_eq!(allowlist.nets()[&net], allow::FLEET);
         assert!(!allowlist.merge(2), "nothing changed");
+    }
+
+    #[test]
+    fn an_entry_of_an_operator_holds_until_its_expiry_beside_the_fleets() {
+        let net: Prefix = "192.0.2.0/24".parse().unwrap();
+        let mine = [
+            entry("192.0.2.0/24", Some(9_000)),
+            entry("198.51.100.7", Some(5_000)),
+        ];
+        let mut allowlist = Allowlist::new(HashMap::new(), []).with_local(&mine);
+        assert_eq!(allowlist.nets()[&net], allow::LOCAL);
+        allowlist.set_fleet(&[entry("192.0.2.0/24", Some(6_000))]);
+        assert!(allowlist.merge(4_999));
+        assert_eq!(allowlist.nets()[&net], allow::FLEET);
+        let client = "198.51.100.7".parse().unwrap();
+        assert!(allowlist.covers(&client) && !allowlist.is_outdated(4_999) && allowlist.is_outdated(5_000));
+        assert!(allowlist.merge(6_000));
+        assert_eq!(
+            **allowlist.nets(),
+            HashMap::from([(net, allow::LOCAL)]),
+            "what outlasts the fleet's entry"
+        );
+        allowlist.set_local(&[]);
+        assert!(allowlist.merge(6_001) && allowlist.nets().is_empty());
     }
 }

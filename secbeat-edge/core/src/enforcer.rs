@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{digest::Extract, fence::Fence, prefix::Prefix, wire::BlockCommand};
+use secbeat_common::{digest::Extract, fence::Fence, maps::allow, prefix::Prefix, wire::BlockCommand};
 
 use self::{
     bucket::Snapshot,
@@ -61,8 +61,8 @@ pub struct Enforcer {
     mode: FilterMode,
     reconciler: Reconciler,
     allowlist: Allowlist,
-    /// Whether the kernel's allowlist has to be written again.
-    allowlist_failed: bool,
+    /// Why the kernel's allowlist has to be written again, if so.
+    allowlist_failed: Option<String>,
     fence: Fence,
     /// The bucket of the latest snapshot.
     bucket: Option<BucketId>,
@@ -95,7 +95,7 @@ impl Enforcer {
                 .with_notes(config.notes)
                 .disowning(config.is_back),
             allowlist: config.allowlist,
-            allowlist_failed: false,
+            allowlist_failed: None,
             fence: Fence::default(),
             bucket: None,
             first_bucket: None,
@@ -125,12 +125,16 @@ impl Enforcer {
                 self.allowlist.set_fleet(&entries);
                 self.refresh_allowlist(&mut turn);
             }
+            Event::LocalAllowlist(entries) => {
+                self.allowlist.set_local(&entries);
+                self.refresh_allowlist(&mut turn);
+            }
             Event::HostAllowlist(nets) => {
                 self.allowlist.set_host(nets);
                 self.refresh_allowlist(&mut turn);
             }
             Event::AllowlistFailed(why) => {
-                self.allowlist_failed = true;
+                self.allowlist_failed = Some(why.clone());
                 turn.report(Fact::AllowlistFailed(why));
             }
             Event::Written(id, outcome) => self.written(id, outcome, &mut turn),
@@ -173,10 +177,10 @@ impl Enforcer {
     /// Puts the allowlist in force if it has changed or was not written. Bans that it no longer refuses are enforced.
     fn refresh_allowlist(&mut self, turn: &mut Turn<'_>) {
         let changed = self.allowlist.merge(turn.now.wall_ms);
-        if !changed && !self.allowlist_failed {
+        let failed = self.allowlist_failed.take();
+        if !changed && failed.is_none() {
             return;
         }
-        self.allowlist_failed = false;
         turn.report(Fact::AllowlistChanged);
         turn.effects.push(Effect::Allow(self.allowlist.nets().clone()));
         let mut deferred: Vec<_> = std::mem::take(&mut self.deferred).into_values().collect();
@@ -196,6 +200,18 @@ impl Enforcer {
         self.reconciler.fleet_bans(now)
     }
 
+    /// Whether the kernel has the allowlist as it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not written, as far as that is known.
+    pub fn allowlist_written(&self) -> Result<(), OrderError> {
+        match &self.allowlist_failed {
+            None => Ok(()),
+            Some(why) => Err(OrderError::NotWritten(why.clone())),
+        }
+    }
+
     /// The digest of the fleet's bans as received, at `now_ms` of the wall clock: what an orchestrator compares with its
     /// ledger.
     #[must_use]
@@ -210,6 +226,7 @@ impl Enforcer {
             set_aside: self.reconciler.set_aside(),
             unwritten: self.unwritten.len(),
             allowed: self.allowlist.nets().len(),
+            allowed_here: self.allowlist.of_reason(allow::LOCAL),
             synced: self.reconciler.is_synced(),
             mode: self.mode,
             revision: self.revision,

@@ -6,6 +6,7 @@ mod allowlist;
 mod batch;
 mod enforcer;
 mod kernel;
+mod local_allowlist;
 mod notes;
 mod reconcile;
 mod renewal;
@@ -27,6 +28,7 @@ pub use self::{
         OrderError, ReconcileStats, Reply, Step, Ticket, WriteId, WriteOutcome,
     },
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
+    local_allowlist::{LocalAllowlist, LocalRefusal, MAX_LOCAL_ALLOWED},
     notes::LocalNotes,
     reconcile::{Drift, Enforced, FleetBan, Origin, cover},
     renewal::{Life, Renewal, Window},

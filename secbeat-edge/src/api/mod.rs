@@ -1,5 +1,6 @@
 //! The local API, on loopback and on a Unix socket.
 
+mod allowlist;
 mod failure;
 mod metrics;
 
@@ -27,6 +28,7 @@ use secbeat_edge_core::Origin;
 use tokio::{sync::watch, task::spawn_blocking};
 use tracing::warn;
 
+pub(crate) use self::allowlist::Keeper;
 use self::failure::unfulfilled;
 use crate::{
     bus::Publisher,
@@ -41,8 +43,8 @@ use crate::{
     telemetry::TelemetryStats,
     unwatched::Unwatched,
     view::{
-        AccessLogView, AllowedView, BanRequest, BanView, DetectionView, ListsView, ModeRequest, ProxyView,
-        StatsView, TelemetryView, Unbanned, allowed_views,
+        AccessLogView, AllowedView, BanRequest, BanView, Commented, DetectionView, ListsView, ModeRequest,
+        ProxyView, StatsView, TelemetryView, Unbanned, allowed_views,
     },
 };
 
@@ -69,6 +71,8 @@ pub(crate) struct Api {
     pub(crate) protected: Arc<Protected>,
     /// The allowlist of the config.
     pub(crate) configured: Arc<[Allowed]>,
+    /// The allowlist of this host's operators.
+    pub(crate) allowlist: Keeper,
     /// The fleet's allowlist, once it was read.
     pub(crate) fleet: watch::Receiver<Option<Allowlist>>,
     /// `None` where the HTTP layer alone enforces.
@@ -94,6 +98,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/v1/stats", get(stats))
         .route("/api/v1/allowed", get(list_allowed))
+        .route("/api/v1/allowlist", get(allowlist::list).post(allowlist::add))
+        .route("/api/v1/allowlist/{*network}", delete(allowlist::remove))
         .route("/metrics", get(metrics))
         .route("/api/v1/mode", put(set_mode))
         .route("/api/v1/bans", get(bans).post(ban))
@@ -210,12 +216,14 @@ async fn stats(State(api): State<Api>) -> Result<Json<StatsView>, Failure> {
 }
 
 async fn list_allowed(State(api): State<Api>) -> Json<Vec<AllowedView>> {
-    Json(allowed_views(
-        &api.protected.nets(),
-        &api.configured,
-        &api.fleet.borrow().clone().unwrap_or_default(),
-        now_ms(),
-    ))
+    let now = now_ms();
+    let local = api.allowlist.known(now).await;
+    let commented = Commented {
+        configured: &api.configured,
+        fleet: &api.fleet.borrow().clone().unwrap_or_default(),
+        local: &local,
+    };
+    Json(allowed_views(&api.protected.nets(), &commented, now))
 }
 
 async fn bans(State(api): State<Api>) -> Result<Json<Vec<BanView>>, Failure> {

@@ -3,9 +3,10 @@
 use std::{future::Future, sync::Arc};
 
 use anyhow::Context;
-use secbeat_daemon::{credentials::Membership, protect::Protected, traces::Traces};
-use secbeat_edge_core::{Allowlist, EnforcerConfig};
+use secbeat_daemon::{credentials::Membership, protect::Protected, time::now_ms, traces::Traces};
+use secbeat_edge_core::{Allowlist, EnforcerConfig, LocalAllowlist};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
+use tracing::warn;
 
 use super::{fleet::Fleet, tasks::Tasks};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     host::{self, HostChange, HostWatcher},
     kernel::{ObjectSource, boot_now},
     l7::L7Bans,
+    local_allowlist::LocalAllowlistFile,
     notes::Notes,
     privileges::PrivilegedThread,
     protection::Protection,
@@ -77,6 +79,11 @@ impl Enforcement {
         thread: PrivilegedThread,
     ) -> anyhow::Result<Self> {
         let nets = host.protection.nets().clone();
+        let local = LocalAllowlistFile::in_folder(&config.state_dir);
+        let local = local.read(now_ms()).unwrap_or_else(|error| {
+            warn!("nothing of this host's allowlist is in force: {error:#}");
+            LocalAllowlist::default()
+        });
         let (kernel, allowlist) = if config.enforcement.in_kernel() {
             let kernel = KernelConfig {
                 setup: config.xdp(),
@@ -84,10 +91,12 @@ impl Enforcement {
                 event_every: config.kernel.event_every,
                 object,
             };
-            let (kernel, allowlist) = thread.call(move || enforcer::attach(kernel, nets)).await??;
+            let (kernel, allowlist) = thread
+                .call(move || enforcer::attach(kernel, nets, &local))
+                .await??;
             (Some(kernel), allowlist)
         } else {
-            (None, Allowlist::new(nets, []))
+            (None, Allowlist::new(nets, []).with_local(local.entries()))
         };
         host.protected.replace((**allowlist.nets()).clone());
         let has_kernel = kernel.is_some();

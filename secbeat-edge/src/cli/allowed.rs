@@ -10,7 +10,7 @@ use secbeat_daemon::{
 use super::Places;
 use crate::{
     kernel,
-    view::{AllowedView, allowed_views},
+    view::{AllowedView, Commented, allowed_views},
 };
 
 const ALLOWED: [Column<AllowedView>; 4] = [
@@ -30,12 +30,13 @@ pub(super) fn ask(places: &Places) -> anyhow::Result<Vec<AllowedView>> {
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
             // The config may be another one than the daemon had; the kernel knows no comments and no ends.
-            Ok(allowed_views(
-                &kernel::read_allowed(&places.pins)?,
-                &[],
-                &Allowlist::default(),
-                now_ms(),
-            ))
+            let (nets, now) = (kernel::read_allowed(&places.pins)?, now_ms());
+            let commented = Commented {
+                configured: &[],
+                fleet: &Allowlist::default(),
+                local: &places.allowlist.read(now)?,
+            };
+            Ok(allowed_views(&nets, &commented, now))
         }
         Err(error) => Err(error.into()),
     }

@@ -8,7 +8,7 @@ use secbeat_daemon::{
     cli::{Cell, Column, Near, Output, Records, print_json},
     config::HumanDuration,
     protect::sessions,
-    time::ends_in,
+    time::{ends_in, now_ms},
 };
 use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
@@ -143,7 +143,11 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         bail!("{target} is never banned: {why}");
     }
     let host = Protection::find(places.known.clone()).nets().clone();
-    if Allowlist::new(host, []).covers(target) {
+    let local = places.allowlist.read(now_ms())?;
+    if Allowlist::new(host, [])
+        .with_local(local.entries())
+        .covers(target)
+    {
         bail!("{target} is protected on this host");
     }
     kernel::require_host()?;

@@ -9,9 +9,9 @@ use secbeat_daemon::{
     term::with_an_end,
 };
 
-use super::{ConfigFile, Status, bans, unban, verdict};
+use super::{ConfigFile, Status, allowlist, bans, unban, verdict};
 
-/// Bans on this host alone, also where it is an edge of a fleet that runs `secbeat`.
+/// Bans and exemptions on this host alone, also where it is an edge of a fleet that runs `secbeat`.
 #[derive(Debug, Subcommand)]
 pub enum OnHost {
     Bans(bans::List),
@@ -37,6 +37,9 @@ pub enum OnHost {
         output: Output,
     },
     Unban(unban::Unban),
+    /// List, add and remove what operators of this host allowlist at run time, on this host only.
+    #[command(subcommand)]
+    Allowlist(allowlist::Allowlist),
 }
 
 impl OnHost {
@@ -56,6 +59,7 @@ impl OnHost {
                 output,
             } => bans::ban(&places, &target.prefix()?, *duration, note, *output),
             Self::Unban(unban) => unban.run(&places),
+            Self::Allowlist(allowlist) => allowlist.run(&places),
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use secbeat_bus::broker::broker;
-use secbeat_common::wire::{ClockOffset, SignaturesInForce};
+use secbeat_common::{
+    maps::allow,
+    wire::{ClockOffset, SignaturesInForce},
+};
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
@@ -30,6 +33,8 @@ pub struct Status {
     /// `None` where no program is pinned.
     pub(super) mode: Option<FilterMode>,
     pub(super) bans_in_kernel: usize,
+    /// Networks that operators of this host have allowlisted at run time.
+    allowlisted_here: usize,
     packets: PacketsView,
     pub(super) lists: ListsView,
     /// Bytes of kernel memory by the name of the map.
@@ -76,8 +81,17 @@ impl Status {
             None if places.pins.are_there() => ListsView::new(read_lists(&places.pins)?.as_ref(), None)?,
             None => ListsView::default(),
         };
+        let allowlisted_here = match &daemon {
+            Some(daemon) => daemon.enforcer.allowlisted_here,
+            None if places.pins.are_there() => {
+                let allowed = kernel::read_allowed(&places.pins)?;
+                allowed.values().filter(|reason| **reason == allow::LOCAL).count()
+            }
+            None => 0,
+        };
         Ok(Self {
             running: daemon.is_some(),
+            allowlisted_here,
             lists,
             kernel_memory: kernel::memory(&places.pins),
             attached,
@@ -141,6 +155,12 @@ fn print_status(status: &Status) {
     }
     let packets = &status.packets;
     secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel);
+    if status.allowlisted_here > 0 {
+        secbeat_daemon::say!(
+            "allowlist  {} of this host's operators (`secbeat-edge allowlist list`)",
+            status.allowlisted_here
+        );
+    }
     secbeat_daemon::say!(
         "packets    {} dropped ({} bytes), {} passed",
         packets.dropped,

@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use clap::Args;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_daemon::{
+    allowing::AllowRequest,
     api::{ApiClient, CallError},
-    cli::{Outcome, Output, Selection, print_json},
+    cli::{Exemption, Outcome, Output, Selection, print_json},
     exit::Coded,
 };
 
-use super::{Places, bans::in_force};
+use super::{
+    Places,
+    allowlist::{self, HERE},
+    bans::in_force,
+};
 use crate::{
     kernel::BanMaps,
     view::{BanView, Unbanned},
@@ -24,6 +29,9 @@ pub struct Unban {
     /// Also remove the bans of networks around the named targets.
     #[arg(long)]
     covering: bool,
+    /// Leave the bans of networks around the named targets in force, and allowlist the targets until these end.
+    #[arg(long, conflicts_with_all = ["covering", "all", "within", "reason", "note"])]
+    except: bool,
     /// Only list what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -41,35 +49,15 @@ struct Lifted {
 impl Unban {
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
         let (named, api) = (self.which.named()?, places.api());
+        if self.except {
+            return self.exempt(places, &named);
+        }
         if let ([target], false, false, false) =
             (&named[..], self.which.is_selecting(), self.covering, self.dry_run)
         {
             return self.one(places, &api, target);
         }
-        let mut targets: BTreeSet<Prefix> = named.iter().copied().collect();
-        if self.covering || self.which.is_selecting() {
-            let bans = in_force(places)?;
-            let of = |ban: &BanView| ban.target.parse::<Prefix>().ok();
-            if self.which.is_selecting() {
-                let meant = bans.iter().filter_map(|ban| Some((of(ban)?, ban)));
-                let meant = meant.filter(|(target, ban)| self.which.takes(target, &ban.reason, &ban.note));
-                targets.extend(meant.map(|(target, _)| target));
-            }
-            if self.covering {
-                for target in &named {
-                    let around: Vec<_> = bans
-                        .iter()
-                        .filter_map(of)
-                        .filter(|net| net.covers(target))
-                        .collect();
-                    // That nothing covers it is then said.
-                    if !around.is_empty() && !around.contains(target) {
-                        targets.remove(target);
-                    }
-                    targets.extend(around);
-                }
-            }
-        }
+        let targets = self.meant(places, &named)?;
         let mut outcome = Outcome::default();
         if self.dry_run {
             outcome.unbanned = targets.iter().map(ToString::to_string).collect();
@@ -92,6 +80,58 @@ impl Unban {
             );
         }
         told
+    }
+
+    /// The targets that are named, those around them, and those that have in common what is asked for.
+    fn meant(&self, places: &Places, named: &[Prefix]) -> anyhow::Result<BTreeSet<Prefix>> {
+        let mut targets: BTreeSet<Prefix> = named.iter().copied().collect();
+        if !self.covering && !self.which.is_selecting() {
+            return Ok(targets);
+        }
+        let bans = in_force(places)?;
+        let of = |ban: &BanView| ban.target.parse::<Prefix>().ok();
+        if self.which.is_selecting() {
+            let meant = bans.iter().filter_map(|ban| Some((of(ban)?, ban)));
+            let meant = meant.filter(|(target, ban)| self.which.takes(target, &ban.reason, &ban.note));
+            targets.extend(meant.map(|(target, _)| target));
+        }
+        if self.covering {
+            for target in named {
+                let around: Vec<_> = bans
+                    .iter()
+                    .filter_map(of)
+                    .filter(|net| net.covers(target))
+                    .collect();
+                // That nothing covers it is then said.
+                if !around.is_empty() && !around.contains(target) {
+                    targets.remove(target);
+                }
+                targets.extend(around);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Allowlists each of `targets` until the last of the bans around it ends.
+    fn exempt(&self, places: &Places, targets: &[Prefix]) -> anyhow::Result<()> {
+        let (bans, known) = (in_force(places)?, allowlist::entries(places)?);
+        let mut allowlisted = Vec::new();
+        for target in targets {
+            let bans = bans.iter();
+            let bans = bans.map(|ban| (ban.target.clone(), ban.expires_at.clone()));
+            let exemption = Exemption::from_bans(target, bans)?;
+            if self.dry_run {
+                allowlisted.push(target.to_string());
+                continue;
+            }
+            let add = |request: &AllowRequest| allowlist::add(places, request.clone());
+            allowlisted.extend(exemption.put(&known, add, (HERE, self.output))?);
+        }
+        let outcome = Outcome {
+            allowlisted: Some(allowlisted),
+            ..Outcome::default()
+        };
+        outcome.tell(HERE, self.dry_run, self.output)
     }
 
     /// One target, and what covers it if it is not banned itself.

@@ -4,10 +4,11 @@ use std::{fmt, net::IpAddr};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use secbeat_common::{prefix::Prefix, wire::Layer};
+use secbeat_common::{maps::allow, prefix::Prefix, wire::Layer};
 use secbeat_daemon::{
     cli::{Output, print_json},
     protect,
+    time::{now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
@@ -123,7 +124,10 @@ impl Test {
         let allowed = kernel::read_allowed(&places.pins)?;
         let allowed = allowed.iter().filter(|(net, _)| net.covers(&host));
         let allowed = allowed.max_by_key(|(net, _)| net.len());
-        let allowed_by = allowed.map(|(net, reason)| format!("{net} ({})", protect::reason_name(*reason)));
+        let allowed_by = allowed.map(|(net, reason)| match (*reason, local_entry(places, net)) {
+            (allow::LOCAL, Some(entry)) => format!("{net} ({entry})"),
+            (reason, _) => format!("{net} ({})", protect::reason_name(reason)),
+        });
         let mode = SettingsMap::open(&places.pins)?.mode()?;
         let mut verdict = Verdict {
             address,
@@ -143,6 +147,23 @@ impl Test {
         verdict.why = verdict.reason();
         Ok(verdict)
     }
+}
+
+/// What this host's operators said of their entry of `net`: until when, and why. Without the daemon's file it is not known.
+fn local_entry(places: &Places, net: &Prefix) -> Option<String> {
+    let list = places.allowlist.read(now_ms()).ok()?;
+    let entry = list.get(net)?;
+    let name = protect::reason_name(allow::LOCAL);
+    let until = entry
+        .until_ms
+        .map(|until_ms| format!(", until {}", rfc3339(until_ms)));
+    let comment = Some(&entry.comment).filter(|comment| !comment.is_empty());
+    let comment = comment.map(|comment| format!(", {comment}"));
+    Some(format!(
+        "{name}{}{}",
+        until.unwrap_or_default(),
+        comment.unwrap_or_default()
+    ))
 }
 
 /// The lists in force that an address is on.

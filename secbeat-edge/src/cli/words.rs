@@ -33,7 +33,7 @@ pub const WORDS: &[Word] = &[
         "",
         "whitelist ADDRESS …",
         Hint(
-            "`[protect]` of the config file protects it on this host, `secbeat-orchestrator allowlist add ADDRESS` on every edge",
+            "`secbeat-edge allowlist add ADDRESS` lets it through on this host, `secbeat-orchestrator allowlist add ADDRESS` on every edge, and `[protect]` of the config file for good",
         ),
     ),
     word(

@@ -6,7 +6,7 @@ use secbeat_common::{
     maps::{MAX_TRIE_NETS, allow},
     prefix::Prefix,
 };
-use secbeat_edge_core::{Allowlist, FilterMode};
+use secbeat_edge_core::{Allowlist, FilterMode, LocalAllowlist};
 use tracing::warn;
 
 use super::KernelSide;
@@ -29,8 +29,8 @@ pub(crate) struct KernelConfig {
 
 /// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.
 ///
-/// Beside the kernel's side it returns the allowlist: `host`, and what the kernel still held of the fleet's, which stays
-/// until that is read.
+/// Beside the kernel's side it returns the allowlist: `host`, what the kernel still held of the fleet's, which stays until that is
+/// read, and `local`, that of the host's operators.
 ///
 /// # Errors
 ///
@@ -38,6 +38,7 @@ pub(crate) struct KernelConfig {
 pub(crate) fn attach(
     config: KernelConfig,
     host: HashMap<Prefix, u32>,
+    local: &LocalAllowlist,
 ) -> anyhow::Result<(KernelSide, Allowlist)> {
     kernel::require_host()?;
     let setup = config.setup;
@@ -58,7 +59,7 @@ pub(crate) fn attach(
         let mut allowed = AllowedNets::open(program.pins())?;
         allowed.set_listed(lists.allowing())?;
         lists.settle()?;
-        let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?);
+        let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?).with_local(local.entries());
         allowed.set(allowlist.nets())?;
         let mut settings = SettingsMap::open(program.pins())?;
         settings.set_mode(config.mode)?;

@@ -27,12 +27,18 @@ pub(crate) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
 pub(crate) type StandInReply = oneshot::Sender<Result<bool, OrderError>>;
 pub(crate) type UnbanReply = oneshot::Sender<Result<Option<Origin>, OrderError>>;
 pub(crate) type ListsReply = oneshot::Sender<Result<(), String>>;
+/// Whether the kernel has the allowlist.
+pub(crate) type AllowReply = oneshot::Sender<Result<(), OrderError>>;
 pub(crate) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
 
 /// A message to the enforcer.
 pub(crate) enum Message {
     Bucket(BucketUpdate),
     FleetAllowlist(Vec<AllowEntry>),
+    LocalAllowlist {
+        entries: Vec<AllowEntry>,
+        reply: AllowReply,
+    },
     Ban {
         target: Prefix,
         duration: Duration,
@@ -128,6 +134,19 @@ impl EnforcerHandle {
     /// [`EnforcerEnded`].
     pub(crate) async fn allow(&self, entries: Vec<AllowEntry>) -> Result<(), EnforcerEnded> {
         self.send(Message::FleetAllowlist(entries)).await
+    }
+
+    /// Hands over what this host's operators allowlist.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfulfilled`].
+    pub(crate) async fn allow_here(&self, entries: Vec<AllowEntry>) -> Result<(), Unfulfilled> {
+        Ok(ask(&self.0, PATIENCE, |reply| Message::LocalAllowlist {
+            entries,
+            reply,
+        })
+        .await??)
     }
 
     async fn send(&self, message: Message) -> Result<(), EnforcerEnded> {

@@ -91,6 +91,51 @@ impl AllowedNets {
         Ok(())
     }
 
+    /// Adds a network of this host's operators beside what is there, for a process that is not the daemon: all else stays. Every ban's
+    /// stamp is stale from then on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn add_local(&mut self, net: &Prefix) -> anyhow::Result<()> {
+        self.settings.next_allow_generation()?;
+        if self.reason_of(net)?.is_some() {
+            return Ok(());
+        }
+        let allow = Allow {
+            reason: maps::allow::LOCAL,
+        };
+        self.trie
+            .insert(&key(net), allow, 0)
+            .with_context(|| format!("allowing {net} in the kernel"))
+    }
+
+    /// Removes a network that is there for this host's operators alone.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn remove_local(&mut self, net: &Prefix) -> anyhow::Result<()> {
+        if self.reason_of(net)? != Some(maps::allow::LOCAL) {
+            return Ok(());
+        }
+        self.trie
+            .remove(&key(net))
+            .with_context(|| format!("removing {net} from the kernel's allowlist"))
+    }
+
+    /// The code of [`maps::allow`] of exactly `net`. A trie's lookup would find a network around it.
+    fn reason_of(&self, net: &Prefix) -> anyhow::Result<Option<u32>> {
+        let wanted = parts(&key(net));
+        for entry in self.trie.iter() {
+            let (key, Allow { reason }) = entry.context("listing the kernel's allowlist")?;
+            if parts(&key) == wanted {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
     /// The stamp for a ban of `target` ([`maps::Ban::unallowed_in`]): the current generation if no allowed network
     /// touches it, 0 if the program has to look at each packet.
     #[must_use]

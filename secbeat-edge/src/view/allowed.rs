@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use secbeat_bus::Allowlist;
-use secbeat_common::{maps::allow, prefix::Prefix};
+use secbeat_common::{maps::allow, prefix::Prefix, wire::AllowEntry};
 use secbeat_daemon::{
     protect::{Allowed, reason_name},
     time::rfc3339,
 };
+use secbeat_edge_core::LocalAllowlist;
 use serde::{Deserialize, Serialize};
 
 /// One protected network.
@@ -16,7 +17,7 @@ pub(crate) struct AllowedView {
     /// CIDR.
     pub network: String,
     pub reason: String,
-    /// Of the config, or of the entry of the fleet's allowlist.
+    /// Of the config, or of the entry of the fleet's or this host's allowlist.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339; protected without end, as far as is known, where it is missing.
@@ -24,36 +25,42 @@ pub(crate) struct AllowedView {
     pub until: Option<String>,
 }
 
-/// Networks with their codes of [`allow`], sorted. Comments and ends are those of the entries in `configured` that hold
-/// at `now_ms`; without the daemon they are not known.
+/// Where entries of the allowlist come from that have comments and ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Commented<'a> {
+    pub configured: &'a [Allowed],
+    pub fleet: &'a Allowlist,
+    pub local: &'a LocalAllowlist,
+}
+
+impl Commented<'_> {
+    /// The comment and the end of the entry of `network` that holds at `now_ms`, if it is there for `reason`.
+    fn of(&self, network: &Prefix, reason: u32, now_ms: i64) -> Option<(String, Option<i64>)> {
+        let of_entry = |entry: &AllowEntry| (entry.comment.clone(), entry.until_ms);
+        match reason {
+            allow::CONFIGURED => entry_of(network, self.configured, now_ms).map(|entry| {
+                let until = entry.until.map(|until| until.as_millisecond());
+                (entry.comment.clone(), until)
+            }),
+            allow::FLEET => self.fleet.entries.get(network).map(of_entry),
+            allow::LOCAL => self.local.get(network).map(of_entry),
+            _ => None,
+        }
+    }
+}
+
+/// Networks with their codes of [`allow`], sorted, with what is known of comments and ends at `now_ms`.
 #[must_use]
-pub(crate) fn views(
-    nets: &HashMap<Prefix, u32>,
-    configured: &[Allowed],
-    fleet: &Allowlist,
-    now_ms: i64,
-) -> Vec<AllowedView> {
+pub(crate) fn views(nets: &HashMap<Prefix, u32>, commented: &Commented<'_>, now_ms: i64) -> Vec<AllowedView> {
     let mut nets: Vec<_> = nets.iter().collect();
     nets.sort();
     let view = |(network, &reason): (&Prefix, &u32)| {
-        let entry = (reason == allow::CONFIGURED)
-            .then(|| entry_of(network, configured, now_ms))
-            .flatten();
-        if let Some(entry) = fleet.entries.get(network).filter(|_| reason == allow::FLEET) {
-            return AllowedView {
-                network: network.to_string(),
-                reason: reason_name(reason).to_owned(),
-                comment: entry.comment.clone(),
-                until: entry.until_ms.map(rfc3339),
-            };
-        }
+        let (comment, until_ms) = commented.of(network, reason, now_ms).unwrap_or_default();
         AllowedView {
             network: network.to_string(),
             reason: reason_name(reason).to_owned(),
-            comment: entry.map_or_else(String::new, |entry| entry.comment.clone()),
-            until: entry
-                .and_then(|entry| entry.until)
-                .map(|until| rfc3339(until.as_millisecond())),
+            comment,
+            until: until_ms.map(rfc3339),
         }
     };
     nets.into_iter().map(view).collect()
@@ -86,7 +93,20 @@ mod tests {
         let nets = HashMap::from([
             ("203.0.113.0/24".parse().unwrap(), allow::CONFIGURED),
             ("192.0.2.1/32".parse().unwrap(), allow::GATEWAY),
+            ("198.51.100.7/32".parse().unwrap(), allow::LOCAL),
         ]);
+        let local = AllowEntry {
+            network: "198.51.100.7".parse().unwrap(),
+            comment: "exempt".to_owned(),
+            until_ms: Some(1_795_176_000_000),
+            added_by: "root".to_owned(),
+            added_at_ms: 0,
+        };
+        let commented = Commented {
+            configured: &configured,
+            fleet: &Allowlist::default(),
+            local: &LocalAllowlist::new([local], 0),
+        };
         let now_ms = 1_795_168_800_000; // 2026-11-20T10:00:00Z
         let view = |network: &str, reason: &str, comment: &str, until: Option<&str>| AllowedView {
             network: network.to_owned(),
@@ -95,9 +115,15 @@ mod tests {
             until: until.map(ToOwned::to_owned),
         };
         assert_eq!(
-            views(&nets, &configured, &Allowlist::default(), now_ms),
+            views(&nets, &commented, now_ms),
             [
                 view("192.0.2.1/32", "gateway", "", None),
+                view(
+                    "198.51.100.7/32",
+                    "local",
+                    "exempt",
+                    Some("2026-11-20T12:00:00.000Z")
+                ),
                 view(
                     "203.0.113.0/24",
                     "configured",

@@ -13,6 +13,9 @@ pub(crate) struct EnforcerView {
     /// Bans in force on this edge.
     pub blocked_ips: usize,
     pub protected_networks: usize,
+    /// Of these, the networks that operators of this host have added and nothing else allowlists.
+    #[serde(default)]
+    pub allowlisted_here: usize,
     /// Whether the fleet's bans have been read since the daemon started.
     pub synced: bool,
     /// Whether bans are enforced or only observed.
@@ -33,6 +36,7 @@ impl From<EnforcerReport> for EnforcerView {
         Self {
             blocked_ips: report.status.active,
             protected_networks: report.status.allowed,
+            allowlisted_here: report.status.allowed_here,
             synced: report.status.synced,
             mode: report.status.mode,
             events: EventsView {

@@ -12,7 +12,7 @@ mod stats;
 mod telemetry;
 
 pub(crate) use self::{
-    allowed::{AllowedView, views as allowed_views},
+    allowed::{AllowedView, Commented, views as allowed_views},
     bans::{BanRequest, BanView, Unbanned},
     detection::DetectionView,
     enforcer::{EnforcerView, ModeRequest, ReconcileView},

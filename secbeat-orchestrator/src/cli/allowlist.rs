@@ -9,18 +9,16 @@ use secbeat_common::{
     wire::{self, ListUse, MAX_ALLOWED},
 };
 use secbeat_daemon::{
+    allowing::{AllowRequest, AllowView, Disallowed},
     api::ApiClient,
-    cli::{Cell, Column, Output, Records, Target, print_json},
+    cli::{ENTRIES, NewEntry, Output, Records, Target, print_json},
     complain,
     term::Term,
-    time::{ends_in, now_ms, rfc3339},
+    time::{now_ms, rfc3339},
 };
 
 use super::list::{Bad, List, conclude};
-use crate::{
-    api::allowlist::{AllowRequest, AllowView, Disallowed},
-    exchange::{self, End, Listed, Purpose},
-};
+use crate::exchange::{self, End, Listed, Purpose};
 
 /// Manage the fleet-wide allowlist.
 #[derive(Debug, Subcommand)]
@@ -29,7 +27,7 @@ pub enum Command {
     #[command(alias = "show")]
     List(Records),
     /// Add a client or a network.
-    Add(Add),
+    Add(NewEntry),
     /// Add the clients and networks of a list.
     Import(Import),
     /// Remove an entry; what is left of bans of it is enforced again.
@@ -41,24 +39,6 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-}
-
-#[derive(Debug, Args)]
-pub struct Add {
-    #[command(flatten)]
-    target: Target,
-    /// Duration, such as 30m, 4h or 7d; a bare number is seconds [default: no expiry].
-    #[arg(long, short, allow_hyphen_values = true)]
-    duration: Option<Term>,
-    /// Expiry, such as 2026-11-20T10:00:00Z.
-    #[arg(long, short, value_name = "TIME", conflicts_with = "duration")]
-    until: Option<String>,
-    /// Reason, shown in listings and in the audit.
-    #[arg(long, visible_alias = "reason", default_value = "", hide_default_value = true)]
-    comment: String,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -83,10 +63,19 @@ impl Command {
         }
     }
 
+    /// Whether one entry is added or removed.
+    #[must_use]
+    pub const fn is_of_one(&self) -> bool {
+        matches!(self, Self::Add(_) | Self::Remove { .. })
+    }
+
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         match self {
             Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, NO_ENTRIES),
-            Self::Add(add) => add.execute(api),
+            Self::Add(new) => {
+                let entry: AllowView = api.post("/api/v1/allowlist", &new.request()?)?;
+                new.tell(&entry, "on every edge")
+            }
             Self::Import(import) => import.execute(api),
             Self::Remove { target, output } => {
                 let removed: Disallowed = api.delete(&format!("/api/v1/allowlist/{}", target.prefix()?))?;
@@ -100,54 +89,9 @@ impl Command {
     }
 }
 
-const ENTRIES: [Column<AllowView>; 5] = [
-    Column("NETWORK", "network", |entry| Cell::Network(entry.network.clone())),
-    Column("ENDS IN", "until", |entry| {
-        Cell::End(entry.until.clone().unwrap_or_default(), entry.ends_in_ms)
-    }),
-    Column("ADDED", "added_at", |entry| Cell::Time(entry.added_at.clone())),
-    Column("BY", "added_by", |entry| Cell::Text(entry.added_by.clone())),
-    Column("COMMENT", "comment", |entry| Cell::Text(entry.comment.clone())),
-];
-
 /// What people read where there are none.
 const NO_ENTRIES: &str =
     "the fleet's allowlist is empty (`secbeat-edge allowed` lists what each host protects by itself)";
-
-impl Add {
-    fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let request = AllowRequest {
-            network: self.target.prefix()?.to_string(),
-            comment: self.comment.clone(),
-            duration: self.duration.map(|duration| duration.to_string()),
-            until: self.until.clone(),
-            list: None,
-        };
-        let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
-        for part in Coverage::of(entry.network.parse())
-            .into_iter()
-            .filter(|part| part.is_wide())
-        {
-            let (family, percent) = (part.family, part.percent());
-            complain!(
-                "{} is {percent} % of {family}: nobody there is banned",
-                entry.network
-            );
-        }
-        if self.output == Output::Json {
-            return print_json(&entry);
-        }
-        match entry.ends_in_ms {
-            Some(_) => secbeat_daemon::say!(
-                "allowlisted {} for {} on every edge",
-                entry.network,
-                ends_in(entry.ends_in_ms)
-            ),
-            None => secbeat_daemon::say!("allowlisted {} on every edge", entry.network),
-        }
-        Ok(())
-    }
-}
 
 impl Import {
     fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {

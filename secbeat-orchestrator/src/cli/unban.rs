@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use clap::Args;
 use secbeat_common::{prefix::Prefix, wire::ListUse};
 use secbeat_daemon::{
+    allowing::{AllowRequest, AllowView},
     api::{ApiClient, CallError},
-    cli::{Outcome, Output, Selection, print_json},
-    complain,
-    exit::Coded,
+    cli::{Exemption, Outcome, Output, Selection, print_json},
     say,
-    time::ends_in,
 };
 use uuid::Uuid;
 
@@ -18,13 +16,7 @@ use super::{
     bans::Pages,
     list::{Origin, conclude},
 };
-use crate::{
-    api::{
-        allowlist::{AllowRequest, AllowView},
-        bans::Unbanned,
-    },
-    view::BanView,
-};
+use crate::{api::bans::Unbanned, view::BanView};
 
 /// Remove bans on every edge, reset the clients' counters, and clear their repeat offences (strikes).
 #[derive(Debug, Args)]
@@ -116,52 +108,17 @@ impl Unban {
 
     /// Allowlists `target` until the last of the bans around it ends; returns the entry.
     fn exempt(&self, api: &ApiClient, target: &Prefix, around: &[BanView]) -> anyhow::Result<Option<String>> {
-        let wider: Vec<_> = around
-            .iter()
-            .filter(|ban| ban.target != target.to_string())
-            .collect();
-        if wider.is_empty() {
-            let message =
-                format!("no banned network is around {target}; without --except, its own ban is removed");
-            return Err(Coded::not_found(message).into());
-        }
-        let names: Vec<_> = wider.iter().map(|ban| ban.target.clone()).collect();
-        let is_permanent = wider.iter().any(|ban| ban.expires_at.is_none());
-        let until = wider.iter().filter_map(|ban| ban.expires_at.clone()).max();
+        let bans = around.iter();
+        let bans = bans.map(|ban| (ban.target.clone(), ban.expires_at.clone()));
+        let exemption = Exemption::from_bans(target, bans)?;
         if self.dry_run {
             return Ok(Some(target.to_string()));
         }
-        let until = until.filter(|_| !is_permanent);
-        let entries: Vec<AllowView> = api.get("/api/v1/allowlist")?;
-        let known = entries
-            .into_iter()
-            .find(|entry| entry.network == target.to_string());
-        if let Some(known) =
-            known.filter(|known| known.until.is_none() || (until.is_some() && known.until >= until))
-        {
-            complain!("{} is allowlisted for at least as long already", known.network);
-            return Ok(None);
-        }
-        let request = AllowRequest {
-            network: target.to_string(),
-            comment: format!("exempt from the ban of {}", names.join(", ")),
-            duration: None,
-            until,
-            list: None,
+        let known: Vec<AllowView> = api.get("/api/v1/allowlist")?;
+        let add = |request: &AllowRequest| -> anyhow::Result<AllowView> {
+            Ok(api.post("/api/v1/allowlist", request)?)
         };
-        let entry: AllowView = api.post("/api/v1/allowlist", &request)?;
-        if self.output == Output::Table {
-            let term = match entry.ends_in_ms {
-                None => "until it is removed".to_owned(),
-                ends => format!("for {}", ends_in(ends)),
-            };
-            say!(
-                "allowlisted {} on every edge {term}; {} stays banned",
-                entry.network,
-                names.join(", ")
-            );
-        }
-        Ok(Some(entry.network))
+        exemption.put(&known, add, ("on every edge", self.output))
     }
 
     /// One target, and what covers it if it is not banned itself.

@@ -121,18 +121,12 @@ impl Member {
     pub(crate) fn order(&self, order: &Order, file: &ConfigFile<'_>) -> anyhow::Result<()> {
         let only_there = match order {
             // The edge has other options for these.
-            Order::Bans(_) | Order::Ban(_) | Order::Unban(_) | Order::Why(_) => {
-                return match exit::parse_arguments::<Words>(WORDS).command {
-                    OfMember::OnHost(command) => command.execute(file),
-                    OfMember::Why { address, output } => edge::test(file, address, output),
-                };
-            }
+            Order::Bans(_) | Order::Ban(_) | Order::Unban(_) | Order::Why(_) => return of_edge(file),
             Order::Asked(asked) => return edge::ask(file, *asked, "secbeat"),
             Order::Allowlist(command) => match command.listing() {
                 Some(records) => return edge::list_allowed(file, records),
-                None => {
-                    "allowlist: the fleet's is changed there, and this host's own entries are [[protect.allow]] in the config"
-                }
+                None if command.is_of_one() => return of_edge(file),
+                None => "allowlist import: a list is for the whole fleet",
             },
             Order::Replay(_) => "replay: its rules are those of the fleet",
             Order::Alerts(_) => "alerts",
@@ -155,5 +149,13 @@ impl Member {
     /// Says that signatures are the fleet's matter, but for trials of one's own.
     pub(crate) fn signatures(&self) -> anyhow::Error {
         self.refer("signatures")
+    }
+}
+
+/// Carries out what the edge has under the same name.
+fn of_edge(file: &ConfigFile<'_>) -> anyhow::Result<()> {
+    match exit::parse_arguments::<Words>(WORDS).command {
+        OfMember::OnHost(command) => command.execute(file),
+        OfMember::Why { address, output } => edge::test(file, address, output),
     }
 }

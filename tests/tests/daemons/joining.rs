@@ -118,6 +118,10 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     );
     done(&host.secbeat(&["unban", &BY_HAND.to_string()]));
     assert_eq!(host.ban_of(BY_HAND), None);
+    let added = done(&host.secbeat(&["allowlist", "add", "192.0.2.99"]));
+    assert_eq!(added, "allowlisted 192.0.2.99/32 on this host\n");
+    let removed = done(&host.secbeat(&["allowlist", "remove", "192.0.2.99"]));
+    assert_eq!(removed, "removed 192.0.2.99/32 from this host's allowlist\n");
 
     hub.nats.kill9();
     wait_until("the host's own detector stands in", SOON, || {

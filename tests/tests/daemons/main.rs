@@ -15,6 +15,7 @@ mod cli;
 mod dashboard;
 mod default_routes;
 mod devices;
+mod exemptions;
 mod front_door;
 mod generated_requests;
 mod host_watcher;

@@ -1,5 +1,6 @@
 //! Habits that both command lines share: logging, output formats, targets, and what is generated of them.
 
+mod allowlist;
 mod asked;
 mod generate;
 mod logging;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::say;
 
 pub use self::{
+    allowlist::{ENTRIES, Exemption, NewEntry},
     asked::Asked,
     generate::{Generate, help_of_all},
     logging::init_logging,

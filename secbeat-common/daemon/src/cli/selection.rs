@@ -145,7 +145,10 @@ impl Outcome {
         let (unbanned, missing) = (self.unbanned.len(), self.not_banned.len());
         match output {
             Output::Json => print_json(&self)?,
-            Output::Table if self.allowlisted.is_some() => {}
+            Output::Table if self.allowlisted.is_some() => {
+                let would = self.allowlisted.iter().flatten().filter(|_| is_dry_run);
+                would.for_each(|target| say!("would allowlist {target} {place}"));
+            }
             Output::Table => {
                 let done = if is_dry_run { "would unban" } else { "unbanned" };
                 if unbanned <= NAMED || is_dry_run {

@@ -87,6 +87,7 @@ pub const fn reason_name(code: u32) -> &'static str {
         allow::UPSTREAM => "upstream",
         allow::TRUSTED_PROXY => "trusted-proxy",
         allow::FLEET => "fleet",
+        allow::LOCAL => "local",
         _ => "unknown",
     }
 }

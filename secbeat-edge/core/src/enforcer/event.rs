@@ -25,6 +25,8 @@ pub enum Event {
     Brought(Vec<BlockCommand>),
     /// The fleet's allowlist was read or has changed.
     FleetAllowlist(Vec<AllowEntry>),
+    /// What operators of this host allowlist was read or has changed.
+    LocalAllowlist(Vec<AllowEntry>),
     /// The networks that this host and its config allowlist, each with a code of [`secbeat_common::maps::allow`].
     HostAllowlist(HashMap<Prefix, u32>),
     /// The kernel did not take the allowlist, for this reason.

@@ -14,6 +14,8 @@ pub struct EnforcerStatus {
     /// Targets whose latest entry the kernel neither took nor removed.
     pub unwritten: usize,
     pub allowed: usize,
+    /// Of these, the networks that operators of this host have added and nothing else allowlists.
+    pub allowed_here: usize,
     /// Whether the fleet's bans were read since the start.
     pub synced: bool,
     pub mode: FilterMode,

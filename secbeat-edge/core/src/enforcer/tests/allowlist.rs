@@ -116,3 +116,31 @@ fn an_unchanged_allowlist_is_not_written() {
     edge.allow_on_host(&["198.51.100.7"]);
     assert_eq!(edge.allow_on_host(&["198.51.100.7"]), []);
 }
+
+#[test]
+fn what_an_operator_allowlists_passes_until_its_end_and_is_enforced_again() {
+    let mut edge = Edge::new();
+    edge.send(&command(1, "198.51.100.0/24", 300));
+    assert!(edge.drops(CLIENT));
+    let until_ms = START.wall_ms + 10_000;
+    let exempt = vec![entry(CLIENT, Some(until_ms))];
+    let effects = edge.handle(Event::LocalAllowlist(exempt.clone()));
+    assert_eq!(facts(&effects), [Fact::AllowlistChanged]);
+    assert!(!edge.drops(CLIENT) && edge.drops("198.51.100.8"));
+    assert_eq!(edge.status().allowed_here, 1);
+    assert_eq!(facts(&edge.handle(Event::LocalAllowlist(exempt))), []);
+    edge.pass(10);
+    assert!(edge.drops(CLIENT));
+    assert_eq!(edge.status().allowed_here, 0);
+}
+
+#[test]
+fn an_operator_hears_that_the_kernel_has_not_taken_an_entry() {
+    let mut edge = Edge::new();
+    assert_eq!(edge.enforcer.allowlist_written(), Ok(()));
+    edge.handle(Event::AllowlistFailed("E2BIG".to_owned()));
+    let failed = Err(OrderError::NotWritten("E2BIG".to_owned()));
+    assert_eq!(edge.enforcer.allowlist_written(), failed);
+    edge.handle(Event::LocalAllowlist(Vec::new()));
+    assert_eq!(edge.enforcer.allowlist_written(), Ok(()));
+}
