@@ -70,13 +70,18 @@ impl LocalAllowlistFile {
         Ok((changed, entries))
     }
 
-    /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it; its folder is that user's alone.
+    /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it, and whose alone its folder is: a
+    /// link that lies there leads nowhere.
     fn write(&self, entries: &[AllowEntry]) -> io::Result<()> {
         let new = self.path.with_extension("new");
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = File::create(&new)?;
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&new)?;
         file.write_all(&serde_json::to_vec(entries)?)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)
@@ -117,6 +122,18 @@ mod tests {
         ));
         let (removed, entries) = again.change(50, |list| list.remove(&lasting.network)).unwrap();
         assert_eq!((removed, entries), (lasting, Vec::new()));
+    }
+
+    #[test]
+    fn a_link_in_place_of_what_is_written_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, "as it was").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("local-allowlist.new")).unwrap();
+        let file = LocalAllowlistFile::in_folder(folder.path());
+        file.change(0, |list| list.add(entry("192.0.2.1", None))).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"as it was");
+        assert_eq!(file.read(0).unwrap().entries().count(), 1);
     }
 
     #[test]
