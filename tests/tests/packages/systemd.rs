@@ -282,6 +282,15 @@ fn the_edges_unit_starts_on_a_host_that_belongs_to_no_fleet_yet() {
             .contains(Surroundings::ATTACKER)
     );
     assert!(around.get().is_err(), "the attacker is banned");
+    // What root writes while no daemon runs is the daemon's, whoever that is.
+    booted.edge(&["ban", "198.51.100.0/24"]);
+    booted.ask(TestProgram::Systemctl, &["stop", "secbeat-edge"]);
+    let added = booted.edge(&["allowlist", "add", Surroundings::ATTACKER]);
+    assert_eq!(added, "allowlisted 198.51.100.2/32 on this host");
+    booted.ask(TestProgram::Systemctl, &["start", "secbeat-edge"]);
+    assert_eq!(around.answer().unwrap(), 404);
+    booted.edge(&["allowlist", "remove", Surroundings::ATTACKER]);
+    assert!(around.get().is_err(), "the attacker is banned again");
     // The kill switch needs no config that can be read.
     let detached = booted.edge(&["--config", "/etc/secbeat/missing.toml", "detach"]);
     assert!(detached.starts_with("detached from to-attacker"), "{detached}");
