@@ -77,12 +77,7 @@ impl Changer<'_> {
 }
 
 /// Changes sources so many times or more, until so many packets arrived meanwhile.
-fn race(
-    host: &mut Host,
-    steps: u32,
-    packets: u64,
-    mut change: impl FnMut(&mut Changer<'_>, IpAddr) + Send,
-) {
+fn race(host: &mut Host, steps: u32, packets: u64, mut change: impl FnMut(&mut Changer<'_>, IpAddr) + Send) {
     let sources = many(ALL);
     let (banned, rest) = sources.split_at(BANNED);
     let (innocent, changing) = rest.split_at(INNOCENT);
