@@ -209,6 +209,11 @@ fn described(kind: &str, names: &[String], columns: &[Option<Column>]) -> String
     text
 }
 
+fn has_braces(records: &[Record]) -> bool {
+    let mut fields = records.iter().take(SAMPLE).flat_map(|(_, fields)| fields);
+    fields.any(|field| field == "}" || field.ends_with('{') || field.contains("{ "))
+}
+
 /// The one column that holds a network in every record is the target, and the others are the note.
 fn without_header(kind: &str, records: &[Record], found: &mut Found) {
     let sample = records.len().min(SAMPLE);
@@ -231,6 +236,8 @@ fn without_header(kind: &str, records: &[Record], found: &mut Found) {
     let first_line = records.first().map_or(1, |(line, _)| *line);
     match targets[..] {
         _ if columns < 2 => found.bad(first_line, "one column, and no header"),
+        // Some program's config, in which more than one field may hold an address.
+        _ if has_braces(records) => found.bad(first_line, "braces, and no header"),
         [] => found.bad(first_line, "no header names a column for addresses, and no column holds them"),
         [column] => {
             found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));

@@ -161,7 +161,16 @@ pub(super) fn read_hosts(source: &Source<'_>, found: &mut Found) {
             found.bad(line, "no line such as `ALL: 198.51.100.7`");
             continue;
         };
-        let clients = clients_of(clients);
+        let (clients, options) = clients_of(clients);
+        let other = match source.purpose {
+            Purpose::Bans => "allow",
+            Purpose::Allowlist => "deny",
+        };
+        let mut verdicts = options.split(':').map(str::trim);
+        if verdicts.any(|option| option.eq_ignore_ascii_case(other)) {
+            found.pass_over(format!("rules with the option `{other}`"));
+            continue;
+        }
         let clients = clients
             .split([',', ' ', '\t'])
             .filter(|client| !client.is_empty());
@@ -199,16 +208,16 @@ fn is_daemons(daemons: &str) -> bool {
             .all(is_name)
 }
 
-/// Without the options behind the clients; IPv6 addresses have their colons between brackets.
-fn clients_of(text: &str) -> &str {
+/// The clients, and the options behind them; IPv6 addresses have their colons between brackets.
+fn clients_of(text: &str) -> (&str, &str) {
     let mut depth = 0;
     for (at, c) in text.char_indices() {
         match c {
             '[' => depth += 1,
             ']' => depth -= 1,
-            ':' if depth == 0 => return &text[..at],
+            ':' if depth == 0 => return (&text[..at], &text[at + 1..]),
             _ => {}
         }
     }
-    text
+    (text, "")
 }

@@ -99,6 +99,11 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
     if rest.starts_with("255.") && target::mask_len(rest).is_some() {
         return Ok((vec![format!("{first}/{rest}")], ""));
     }
+    // As `uniq -c` counts.
+    if !first.is_empty() && first.len() <= 9 && first.bytes().all(|byte| byte.is_ascii_digit()) && target::is_network(rest)
+    {
+        return Ok((vec![rest.to_owned()], first));
+    }
     target::networks(first)?;
     let words = || rest.split(is_between).filter(|word| !word.is_empty());
     if words().all(target::is_network) {
