@@ -287,7 +287,9 @@ impl Matcher {
         };
         let status = request.status;
         let in_range = |(from, to): &(u16, u16)| (*from..=*to).contains(&status);
+        // A log need not tell the method.
         (armed.methods.is_empty()
+            || request.method.is_empty()
             || armed
                 .methods
                 .iter()

@@ -198,6 +198,8 @@ fn all_any_and_none_are_taken_together_with_methods_and_statuses() {
         ("POST", "/abc?xyz", 503, true),
         ("POST", "/abc?xyz", 200, false),
         ("GET", "/abc?xyz", 404, false),
+        // Of a log without methods.
+        ("", "/abc?xyz", 404, true),
         ("POST", "/abc", 404, false),
         ("POST", "/xyz?abc", 404, false),
         ("POST", "/docs/abc?xyz", 404, false),
