@@ -115,7 +115,12 @@ fn row(line: u64, words: &[&str], verdict: usize, purpose: Purpose, found: &mut 
         return found.bad(line, format!("the rule is for all but {source}"));
     }
     let comment = rest.iter().position(|word| *word == "/*");
-    let note = comment.map(|at| rest[at + 1..].split(|word| *word == "*/").next().unwrap_or_default());
+    let note = comment.map(|at| {
+        rest[at + 1..]
+            .split(|word| *word == "*/")
+            .next()
+            .unwrap_or_default()
+    });
     found.take(line, source, About::noting(note.unwrap_or_default().join(" ")));
 }
 

@@ -257,7 +257,9 @@ impl<'a> Reader<'a, '_> {
                     }
                 }
                 (Some(elements), _) if elements.is_empty() => self.found.is_certain = true,
-                (_, Some(fields)) if holds_array(&fields, nested) => self.take_arrays(fields, nested - 1, taken),
+                (_, Some(fields)) if holds_array(&fields, nested) => {
+                    self.take_arrays(fields, nested - 1, taken)
+                }
                 _ => self.found.pass_over(format!("`{key}`")),
             }
         }
@@ -327,10 +329,12 @@ impl<'a> Reader<'a, '_> {
         };
         let arrays = || targets().filter_map(array);
         if arrays().next().is_some() && !targets().any(|value| scalar(value).is_some()) {
-            let note = ["name", "service", "serviceArea", "region"].iter().find_map(|key| {
-                let text = scalar(fields.get(*key)?)?;
-                (!text.is_empty()).then_some(text)
-            });
+            let note = ["name", "service", "serviceArea", "region"]
+                .iter()
+                .find_map(|key| {
+                    let text = scalar(fields.get(*key)?)?;
+                    (!text.is_empty()).then_some(text)
+                });
             for element in arrays().flatten() {
                 self.element(element, note.as_deref().unwrap_or(name));
             }
@@ -422,8 +426,20 @@ fn holds_array(fields: &Fields<'_>, nested: usize) -> bool {
 /// Whether a list with this name is of clients that are not to be banned.
 fn lets_in(key: &str) -> bool {
     const NAMES: [&str; 14] = [
-        "allow", "allowed", "allowlist", "allowlisted", "whitelist", "whitelisted", "safelist", "except", "exceptions",
-        "exclude", "excluded", "deleted", "removed", "unbanned",
+        "allow",
+        "allowed",
+        "allowlist",
+        "allowlisted",
+        "whitelist",
+        "whitelisted",
+        "safelist",
+        "except",
+        "exceptions",
+        "exclude",
+        "excluded",
+        "deleted",
+        "removed",
+        "unbanned",
     ];
     let letters = key.chars().filter(char::is_ascii_alphanumeric);
     let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();

@@ -100,7 +100,10 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
         return Ok((vec![format!("{first}/{rest}")], ""));
     }
     // As `uniq -c` counts.
-    if !first.is_empty() && first.len() <= 9 && first.bytes().all(|byte| byte.is_ascii_digit()) && target::is_network(rest)
+    if !first.is_empty()
+        && first.len() <= 9
+        && first.bytes().all(|byte| byte.is_ascii_digit())
+        && target::is_network(rest)
     {
         return Ok((vec![rest.to_owned()], first));
     }

@@ -155,7 +155,9 @@ fn reasons_are_those_of_the_likeliest_format() {
         "nginx-json"
     );
     assert_eq!(
-        likeliest(&[r#"{"addr":"203.0.113.7","time":"[21/Nov/2026:11:06:56 +0100]","request":"GET / HTTP/1.1","status":404}"#]),
+        likeliest(&[
+            r#"{"addr":"203.0.113.7","time":"[21/Nov/2026:11:06:56 +0100]","request":"GET / HTTP/1.1","status":404}"#
+        ]),
         "nginx-json",
         "an object is no line of text"
     );

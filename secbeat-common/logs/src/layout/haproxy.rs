@@ -69,8 +69,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
 /// Whether quotes that are set for all fields stand around this one: not around numbers and times, nor where nothing was captured.
 fn is_text(name: &str) -> bool {
     const TEXTS: [&str; 21] = [
-        "ci", "fi", "bi", "si", "ft", "f", "b", "s", "CC", "CS", "r", "ID", "HM", "HP", "HPO", "HQ", "HU", "HV", "H",
-        "sslc", "sslv",
+        "ci", "fi", "bi", "si", "ft", "f", "b", "s", "CC", "CS", "r", "ID", "HM", "HP", "HPO", "HQ", "HU",
+        "HV", "H", "sslc", "sslv",
     ];
     name.bytes().any(|byte| !byte.is_ascii_alphabetic()) || TEXTS.contains(&name)
 }

@@ -102,9 +102,18 @@ mod tests {
         let nginx = r#"$remote_addr [$time_local] "$request" $status"#;
         let apache = r#"%h %l %u %t "%r" %>s %b"#;
         for (statement, expected) in [
-            (r#"log_format main '$remote_addr [$time_local] "$request" ' '$status';"#, nginx),
-            ("log_format  main  escape=default\n  '$remote_addr [$time_local] '\n  '\"$request\" $status';", nginx),
-            (r#"log_format x "$remote_addr [$time_local] \"$request\" $status";"#, nginx),
+            (
+                r#"log_format main '$remote_addr [$time_local] "$request" ' '$status';"#,
+                nginx,
+            ),
+            (
+                "log_format  main  escape=default\n  '$remote_addr [$time_local] '\n  '\"$request\" $status';",
+                nginx,
+            ),
+            (
+                r#"log_format x "$remote_addr [$time_local] \"$request\" $status";"#,
+                nginx,
+            ),
             (r#"'$remote_addr [$time_local] ' '"$request" $status'"#, nginx),
             (r#"LogFormat "%h %l %u %t \"%r\" %>s %b" common"#, apache),
             (r#"log-format "%ci %tr %ST %{+Q}r""#, "%ci %tr %ST %{+Q}r"),
@@ -116,8 +125,14 @@ mod tests {
             assert_eq!(format(statement).unwrap(), expected, "{statement}");
         }
         for (statement, error) in [
-            ("log_format main '$remote_addr", "a quote of the statement `log_format` is not closed"),
-            ("LogFormat %h", "a quote of the statement `LogFormat` is not closed"),
+            (
+                "log_format main '$remote_addr",
+                "a quote of the statement `log_format` is not closed",
+            ),
+            (
+                "LogFormat %h",
+                "a quote of the statement `LogFormat` is not closed",
+            ),
             (
                 r#"log_format j escape=json '{"a":"$remote_addr"}';"#,
                 "`escape=json` makes JSON of the log: state `nginx-json`, or the keys of your own",

@@ -282,7 +282,9 @@ pub(super) fn time(text: &[u8], clock: &Clock) -> Option<i64> {
     // `261128  9:00:01`, as MySQL 5.5 has it.
     if text.get(6) == Some(&b' ') && text[..6].iter().all(u8::is_ascii_digit) {
         let (year, month, day, clock) = (&text[..2], &text[2..4], &text[4..6], &text[7..]);
-        text = [&b"20"[..], year, b"-", month, b"-", day, b" ", clock].concat().into();
+        text = [&b"20"[..], year, b"-", month, b"-", day, b" ", clock]
+            .concat()
+            .into();
     }
     // `Sat Nov 8 09:00:01 2026`: always two places for the day.
     if text.get(3) == Some(&b' ') && text.get(9) == Some(&b' ') && text.get(8) != Some(&b' ') {
@@ -378,7 +380,10 @@ mod tests {
 
     #[test]
     fn a_day_of_one_digit_is_read() {
-        for line in ["Nov  8 09:00:01 host sshd[7]: x", "Nov 8 09:00:01 host sshd[7]: x"] {
+        for line in [
+            "Nov  8 09:00:01 host sshd[7]: x",
+            "Nov 8 09:00:01 host sshd[7]: x",
+        ] {
             let (program, headed) = syslog(line.as_bytes(), true).unwrap();
             assert_eq!(program, b"sshd");
             // 2026-11-08T09:00:01Z

@@ -63,7 +63,11 @@ fn keys_that_people_have_are_known() {
         // What a proxy forwarded counts last.
         r#"{"x_forwarded_for":"198.51.100.9","ip":"203.0.113.7","ts":"2026-11-21T10:06:56Z","method":"GET","path":"/x","response":404}"#,
     ] {
-        assert_eq!(understood(&named("nginx-json"), line.as_bytes()), expected, "{line}");
+        assert_eq!(
+            understood(&named("nginx-json"), line.as_bytes()),
+            expected,
+            "{line}"
+        );
     }
 }
 

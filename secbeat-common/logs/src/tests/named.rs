@@ -113,6 +113,9 @@ fn w3cs_fields_are_those_of_the_header() {
         "2026-11-21\t10:06:56\tFRA2\t392\t203.0.113.7\tGET\twww.example.org\t/x\t404\t-\tcurl\t-\t-\tHit\tid";
     assert_eq!(shown("cloudfront", cloudfront), SHOWN);
     for header in ["#Version: 1.0", "#Software: x", "#Date: 2026-11-21 10:06:56"] {
-        assert_eq!(named("cloudfront").parse(header.as_bytes()), Err(LogError::Header));
+        assert_eq!(
+            named("cloudfront").parse(header.as_bytes()),
+            Err(LogError::Header)
+        );
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
         None => rfc_3164(rest)?,
     };
     let message = repeated(message).map_or(message, |(_, message)| message);
-    Some(message.strip_prefix(b"@cee:").map_or(message, <[u8]>::trim_ascii_start))
+    Some(
+        message
+            .strip_prefix(b"@cee:")
+            .map_or(message, <[u8]>::trim_ascii_start),
+    )
 }
 
 /// What rsyslog writes in place of messages that are as the one before: how many there were, and the message.
@@ -207,8 +211,14 @@ mod tests {
     #[test]
     fn what_was_repeated_is_read_once() {
         for (line, message) in [
-            ("Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x]]", "x]"),
-            ("Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x", "message repeated 3 times: [ x"),
+            (
+                "Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x]]",
+                "x]",
+            ),
+            (
+                "Nov 21 11:06:56 web1 nginx: message repeated 3 times: [ x",
+                "message repeated 3 times: [ x",
+            ),
         ] {
             assert_eq!(unwrap(line.as_bytes()), Some(message.as_bytes()), "{line}");
         }

@@ -5,12 +5,16 @@ use super::TIME;
 /// The head that a pattern of dates describes; `None` if it is one of fail2ban's own, or says something else than how a line begins.
 pub(super) fn head(pattern: &str) -> Option<String> {
     let pattern = pattern.trim();
-    let pattern = pattern.strip_prefix("{^LN-BEG}").or_else(|| pattern.strip_prefix('^'))?;
+    let pattern = pattern
+        .strip_prefix("{^LN-BEG}")
+        .or_else(|| pattern.strip_prefix('^'))?;
     let pattern = pattern
         .replace("(?P<_sep>[-/.])", "[-/.]")
         .replace("(?P=_sep)", "[-/.]");
     // Where it has a group, fail2ban takes only that out of the line.
-    let is_plain = pattern.match_indices('(').all(|(at, _)| pattern[at..].starts_with("(?:"));
+    let is_plain = pattern
+        .match_indices('(')
+        .all(|(at, _)| pattern[at..].starts_with("(?:"));
     if !is_plain {
         return None;
     }
@@ -89,9 +93,7 @@ mod tests {
             ("{^LN-BEG}Epoch", Some(r"(?P<time>\d{10}(?:\.\d+)?)")),
             (
                 r"{^LN-BEG}%ExY(?P<_sep>[-/.])%m(?P=_sep)%d %H:%M:%S(?:[.,]%f)?x",
-                Some(
-                    r"(?P<time>\d{4}[-/.]\d{1,2}[-/.]\d{1,2} \d{1,2}:\d{1,2}:\d{1,2}(?:[.,]\d+)?)x",
-                ),
+                Some(r"(?P<time>\d{4}[-/.]\d{1,2}[-/.]\d{1,2} \d{1,2}:\d{1,2}:\d{1,2}(?:[.,]\d+)?)x"),
             ),
             (r"^\[%d/%b/%Y\]", Some(r"\[(?P<time>\d{1,2}/\w{3}/\d{4})\]")),
             (r"^[^\[]*\[({DATE})", None),

@@ -69,11 +69,18 @@ pub(super) fn patterns(prefix: Option<&str>, expression: &str) -> Result<Vec<Tra
 
 /// The flags that an expression begins with, as far as they mean the same to us, and the rest.
 fn flagged(expression: &str) -> (String, &str) {
-    let flags = expression.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
-    match flags.filter(|(flags, _)| !flags.is_empty() && flags.bytes().all(|flag| b"aiLmsux".contains(&flag))) {
+    let flags = expression
+        .strip_prefix("(?")
+        .and_then(|rest| rest.split_once(')'));
+    match flags.filter(|(flags, _)| !flags.is_empty() && flags.bytes().all(|flag| b"aiLmsux".contains(&flag)))
+    {
         Some((flags, rest)) => {
             let known: String = flags.chars().filter(|flag| "imsx".contains(*flag)).collect();
-            let known = if known.is_empty() { known } else { format!("(?{known})") };
+            let known = if known.is_empty() {
+                known
+            } else {
+                format!("(?{known})")
+            };
             (known, rest)
         }
         None => (String::new(), expression),

@@ -128,13 +128,19 @@ fn what_a_containers_runtime_wrote_is_taken_off() {
         own.to_owned(),
         format!("{own}\r"),
         format!(r#"{{"log":"{escaped}\n","stream":"stdout","time":"2026-11-28T09:00:01.2Z"}}"#),
-        format!(r#"{{"log":"{escaped}\r\n","stream":"stderr","attrs":{{"tag":"x"}},"time":"2026-11-28T09:00:01.2Z"}}"#),
+        format!(
+            r#"{{"log":"{escaped}\r\n","stream":"stderr","attrs":{{"tag":"x"}},"time":"2026-11-28T09:00:01.2Z"}}"#
+        ),
         format!("2026-11-28T09:00:01.123456789Z stdout F {own}"),
         format!("vaultwarden-1  | {own}"),
     ] {
         let mut open = OpenLines::default();
         let taken = open.service_line(line.as_bytes()).unwrap().into_owned();
-        assert_eq!(blamed(&filter, std::str::from_utf8(&taken).unwrap()), "203.0.113.7", "{line}");
+        assert_eq!(
+            blamed(&filter, std::str::from_utf8(&taken).unwrap()),
+            "203.0.113.7",
+            "{line}"
+        );
     }
 }
 
@@ -169,7 +175,12 @@ fn a_line_that_a_runtime_divided_is_one_line() {
     );
     let long = format!("{at} stdout P {}", "a".repeat(40_000));
     assert_eq!(
-        taken(&[&long, &long, &format!("{at} stdout F b"), &format!("{at} stdout F c")]),
+        taken(&[
+            &long,
+            &long,
+            &format!("{at} stdout F b"),
+            &format!("{at} stdout F c")
+        ]),
         ["c"],
         "what is too long is nobody's"
     );
