@@ -17,6 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
     let mut parts = Vec::new();
     // HAProxy writes no two spaces in a row: a field that may be empty takes those around it.
     let mut eat_space = false;
+    let mut are_quoted = false;
     let mut rest = text.trim();
     loop {
         let percent = rest.find('%').unwrap_or(rest.len());
@@ -52,15 +53,26 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
         }
         super::nginx::push_text(&mut parts, literal);
         if name == "o" {
-            // Only sets flags.
+            // Only sets flags, for all fields behind it.
+            are_quoted = (are_quoted || flags.contains("+Q")) && !flags.contains("-Q");
             eat_space = true;
             continue;
         }
-        let quote = if flags.contains("+Q") { "\"" } else { "" };
+        let is_quoted = flags.contains("+Q") || (are_quoted && is_text(name) && !flags.contains("-Q"));
+        let quote = if is_quoted { "\"" } else { "" };
         super::nginx::push_text(&mut parts, quote);
         parts.push(Part::Field(field(name)));
         super::nginx::push_text(&mut parts, quote);
     }
+}
+
+/// Whether quotes that are set for all fields stand around this one: not around numbers and times, nor where nothing was captured.
+fn is_text(name: &str) -> bool {
+    const TEXTS: [&str; 21] = [
+        "ci", "fi", "bi", "si", "ft", "f", "b", "s", "CC", "CS", "r", "ID", "HM", "HP", "HPO", "HQ", "HU",
+        "HV", "H", "sslc", "sslv",
+    ];
+    name.bytes().any(|byte| !byte.is_ascii_alphabetic()) || TEXTS.contains(&name)
 }
 
 /// `{+Q,-E}` before a name.

@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, mem};
 
-use crate::{
-    lines::MAX_LINE,
-    wrap::{self, Part},
-};
+use crate::wrap::{self, Part};
+
+/// Longest line that is put together, in bytes: no whole line of a file may be longer either.
+const MAX_JOINED: usize = 64 * 1024;
 
 /// Takes the wrappers of Docker, Kubernetes and `docker compose` off the lines of one log, and joins the parts of lines that the
 /// runtime divided.
@@ -54,7 +54,7 @@ impl Containers {
             return Some(text);
         }
         open.goes_on = !is_last;
-        open.is_too_long |= open.text.len() + text.len() > MAX_LINE;
+        open.is_too_long |= open.text.len() + text.len() > MAX_JOINED;
         if open.is_too_long {
             open.text.clear();
         } else {

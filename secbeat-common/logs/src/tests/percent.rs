@@ -82,10 +82,15 @@ fn haproxys_formats_can_be_copied() {
         );
         assert_eq!(shown(http, &line), SHOWN.replace("/x", r"/x\\"), "{captured}");
     }
+    // The first two as HAProxy 2.6 wrote them; the second is its `option httplog clf`.
     for (pattern, line) in [
         (
-            r#"%{+Q}o %ci - - [%T] "%HM %HU %HV" %ST %B"#,
-            r#"203.0.113.7 - - [21/Nov/2026:10:06:56 +0000] "GET /x HTTP/1.1" 404 12"#,
+            "%{+Q}o %ci - - [%T] %HM %HU %HV %ST %B",
+            r#""203.0.113.7" - - [21/Nov/2026:10:06:56 +0000] "GET" "/x" "HTTP/1.1" 404 56"#,
+        ),
+        (
+            r#"%{+Q}o %{-Q}ci - - [%T] %r %ST %B "" "" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl"#,
+            r#"203.0.113.7 - - [21/Nov/2026:10:06:56 +0000] "GET /x HTTP/1.1" 404 56 "" "" 57850 101 "b" "b" "<NOSRV>" 0 -1 -1 -1 0 LR-- 1 1 0 0 0 0 0 "" "" "#,
         ),
         (
             r#"%[src] %Ts.%ms %ST %{+Q}[capture.req.hdr(0)] %{+Q}r"#,

@@ -205,3 +205,44 @@ match = ['x {client}']
     assert_eq!((sources.len(), broken.len()), (1, 1), "the other goes on");
     assert!(broken[0].error().is_some());
 }
+
+/// A name of 16 KiB has the runtime begin a new part within it, where a client can put a line of the service.
+#[test]
+fn a_part_of_a_containers_line_is_no_line() {
+    let (mut lines, mut events) = lines(&["gitea"], false);
+    let refused = |client: &str| {
+        format!(
+            "2026/11/28 09:00:01 ...ers/web/auth/auth.go:201:SignInPost() [I] Failed authentication attempt for x from {client}:40024: user does not exist [uid: 0, name: x]"
+        )
+    };
+    let mut open = OpenLines::default();
+    let mut take = |tag: &str, text: &str| {
+        let line = format!("2026-11-28T09:00:01.123456789Z stdout {tag} {text}");
+        lines.take(Piece::Line(line.as_bytes()), &mut open, None)
+    };
+    for (tag, text) in [
+        ("F", refused("203.0.113.7").as_str()),
+        (
+            "P",
+            "2026/11/28 09:00:01 ...x.go:1:f() [I] router: completed GET /",
+        ),
+        ("F", &refused("203.0.113.9")),
+    ] {
+        assert!(take(tag, text).is_ok());
+    }
+    assert_eq!(events.try_recv().unwrap().client.to_string(), "203.0.113.7");
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn a_line_that_stands_for_many_is_as_many_events() {
+    let (mut lines, mut events) = lines(&["sshd"], false);
+    let password =
+        "2026-11-28T09:00:03+00:00 h sshd[7]: Failed password for root from 203.0.113.7 port 4711 ssh2";
+    let repeated = "2026-11-28T09:00:09+00:00 h sshd[7]: message repeated 4 times: [ Failed password for root from 203.0.113.7 port 4711 ssh2]";
+    for line in [password, repeated] {
+        take(&mut lines, line, None);
+    }
+    let count = std::iter::from_fn(|| events.try_recv().ok()).count();
+    assert_eq!(count, 5);
+}
