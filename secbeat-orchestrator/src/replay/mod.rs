@@ -88,7 +88,7 @@ pub(crate) struct Replay {
 enum Turn {
     /// Its first line is not due yet.
     Unread(Log),
-    Reading(Opened),
+    Reading(Box<Opened>),
 }
 
 impl Replay {
@@ -142,7 +142,7 @@ impl Replay {
         let (helpers, since_ms) = (Helpers::of_this_machine(), self.since_ms);
         while let Some(Reverse((_, n))) = self.due.pop() {
             let mut log = match self.logs[n].take() {
-                Some(Turn::Unread(log)) => log.open(&self.progress, &helpers)?,
+                Some(Turn::Unread(log)) => Box::new(log.open(&self.progress, &helpers)?),
                 Some(Turn::Reading(log)) => log,
                 None => continue,
             };
