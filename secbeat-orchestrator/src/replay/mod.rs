@@ -87,7 +87,7 @@ pub(crate) struct Replay {
 /// How far a log is.
 enum Turn {
     /// Its first line is not due yet.
-    Unread(Log),
+    Unread(Box<Log>),
     Reading(Box<Opened>),
 }
 
@@ -108,7 +108,7 @@ impl Replay {
         let look = |(n, (name, input))| {
             let log = Log::look(name, input, read, reads_user_agents, &progress)?;
             due.push(Reverse((log.begins_ms, n)));
-            Ok(Some(Turn::Unread(log)))
+            Ok(Some(Turn::Unread(Box::new(log))))
         };
         let logs = logs
             .into_iter()
