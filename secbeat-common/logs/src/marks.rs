@@ -43,8 +43,7 @@ fn find_either(block: &[u8; BLOCK], one: u8, other: u8) -> u64 {
 }
 
 /// The lowest bits of eight bytes, the lowest byte's the lowest.
-#[inline]
-pub(super) const fn gather(bytes: u64) -> u64 {
+const fn gather(bytes: u64) -> u64 {
     bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 

@@ -42,28 +42,29 @@ pub(super) enum Doubt {
 /// What keeps it from being a request of a known client at a known time with a known status.
 #[inline]
 pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    match parse_usual(line) {
+    let begin = begin(line, zone, doubt)?;
+    match parse_usual(begin) {
         Some(line) => Ok(line),
-        None => parse_request(begin(line, zone, doubt)?, find_headers),
+        None => parse_request(begin, find_headers),
     }
 }
 
-/// As [`parse`], what most lines are: of an IPv4 client without a user name, with three quoted texts and no escapes.
+/// What most lines are: with three quoted texts and no escapes.
 #[inline]
-fn parse_usual(line: &[u8]) -> Option<LogLine<'_>> {
-    let Begin { client, at_ms, rest } = split_usual(line)?;
+fn parse_usual(begin: Begin<'_>) -> Option<LogLine<'_>> {
+    let Begin { client, at_ms, rest } = begin;
     let [end, referer, referer_end, user_agent, user_agent_end] = first_quotes(rest)?;
     let (status, _) = split_status(&rest[end + 1..])?;
     let (method, path) = split_request(&rest[..end]);
     Some(LogLine {
         client: client.address,
-        forwarded: None,
+        forwarded: client.forwarded.map(Cow::Borrowed),
         at_ms,
         method: Cow::Borrowed(method),
         path: Cow::Borrowed(path),
         status,
         unreadable: false,
-        host: None,
+        host: client.host.map(Cow::Borrowed),
         user_agent: some_text(&rest[user_agent + 1..user_agent_end]).map(Cow::Borrowed),
         referer: some_text(&rest[referer + 1..referer_end]).map(Cow::Borrowed),
     })

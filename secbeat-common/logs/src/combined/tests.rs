@@ -366,8 +366,8 @@ proptest! {
             *at.get_mut(&mut line) = byte;
         }
         line.truncate(line.len() - len.index(line.len()) / 3);
-        if let Some(usual) = parse_usual(&line) {
-            let begin = split_usual(&line).unwrap();
+        let begin = split_usual(&line);
+        if let Some(begin) = begin && let Some(usual) = parse_usual(begin) {
             prop_assert_eq!(Ok(usual), parse_request(begin, find_headers));
         }
     }
