@@ -1,7 +1,7 @@
 //! What operators of this host allowlist at run time, on disk: a restart or a reboot must not forget it.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -9,6 +9,8 @@ use std::{
 use anyhow::Context as _;
 use secbeat_common::wire::AllowEntry;
 use secbeat_edge_core::{LocalAllowlist, LocalRefusal};
+
+use crate::state_file::create_beside;
 
 /// The file. The daemon changes it where one runs, else the command line.
 #[derive(Clone, Debug)]
@@ -70,18 +72,9 @@ impl LocalAllowlistFile {
         Ok((changed, entries))
     }
 
-    /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it, and whose alone its folder is: a
-    /// link that lies there leads nowhere.
+    /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it.
     fn write(&self, entries: &[AllowEntry]) -> io::Result<()> {
-        let new = self.path.with_extension("new");
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::create_new(&new)?;
+        let (new, mut file) = create_beside(&self.path)?;
         file.write_all(&serde_json::to_vec(entries)?)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)

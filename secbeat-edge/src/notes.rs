@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +14,7 @@ use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{BootTime, LocalNotes};
 use serde::{Deserialize, Serialize};
 
-use crate::spool::boot_id;
+use crate::{spool::boot_id, state_file::create_beside};
 
 /// The file. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -86,13 +87,10 @@ fn read(path: &Path, now: BootTime) -> Saved {
     Saved { boot_id, bans }
 }
 
-/// Replaces the file in one step. Root may write it for the daemon's user, who can then read it; its folder is that user's alone.
+/// Replaces the file in one step. Root may write it for the daemon's user, who can then read it.
 fn write(path: &Path, saved: &Saved) -> io::Result<()> {
-    let new = path.with_extension("new");
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(&new, serde_json::to_vec(saved)?)?;
+    let (new, mut file) = create_beside(path)?;
+    file.write_all(&serde_json::to_vec(saved)?)?;
     fs::rename(&new, path)
 }
 
