@@ -1,4 +1,7 @@
 //! Debian's HAProxy, with its HTTP log on standard output, which goes to a file.
+//!
+//! One thread: several share standard output by a lock that each tries 200 times before it drops its line
+//! (`fd_write_frag_line` in HAProxy's src/fd.c).
 
 use crate::lab::{
     executable::{Executable as _, Program, TestProgram},
@@ -12,6 +15,7 @@ pub fn start(namespace: &Namespace, port: u16, folder: &SiteFolder) -> Site {
     let config = format!(
         "global\n\
          \tlog stdout format raw local0\n\
+         \tnbthread 1\n\
          defaults\n\
          \tmode http\n\
          \tlog global\n\
