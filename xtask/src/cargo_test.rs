@@ -4,22 +4,48 @@ use crate::process::{cargo, is_root, output, shown};
 use crate::scenario::{self, Profile};
 use anyhow::{Context, Result};
 use std::env;
+use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::mem;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 /// What one or more test executables reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// The tests that failed, by name.
+    pub(crate) failures: Vec<String>,
+    /// The tests of `passed` that failed at first and passed alone.
+    pub(crate) flaky: Vec<String>,
 }
 
 impl Totals {
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.flaky.extend(other.flaky);
+    }
+
+    /// Takes in what became of all failed tests when they ran again.
+    fn settle(&mut self, again: Self) {
+        self.flaky = mem::replace(&mut self.failures, again.failures);
+        self.flaky.retain(|test| !self.failures.contains(test));
+        self.passed += again.passed;
+        self.failed = again.failed;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match &*self.flaky {
+            [] => Ok(()),
+            flaky => write!(f, "; flaky (failed, then passed alone): {}", flaky.join(", ")),
+        }
     }
 }
 
@@ -62,6 +88,27 @@ pub(crate) fn report_as_root(test: &mut Command) -> Result<Totals> {
     report(test)
 }
 
+/// So many failures may be chance, on a machine that others keep busy; more are not.
+const CHANCES: usize = 3;
+
+/// As `report_as_root`; the few tests that fail run once more, one at a time, and the totals name those that then pass.
+pub(crate) fn report_as_root_with_second_chance(targets: &[&str], filter: &[String]) -> Result<Totals> {
+    let mut totals = report_as_root(tests(targets).arg("--").args(filter))?;
+    let failures = totals.failures.clone();
+    if !(1..=CHANCES).contains(&failures.len()) || totals.failed != failures.len() as u64 {
+        return Ok(totals);
+    }
+    let mut again = tests(targets);
+    again
+        .args(["--", "--exact", "--test-threads", "1"])
+        .args(&failures);
+    let again = report_as_root(&mut again)?;
+    if again.passed + again.failed == totals.failed {
+        totals.settle(again);
+    }
+    Ok(totals)
+}
+
 /// The variable that makes cargo start test executables through another program.
 fn runner_variable() -> Result<String> {
     let version = output(Command::new("rustc").arg("-vV"))?;
@@ -88,6 +135,7 @@ pub(crate) fn report(command: &mut Command) -> Result<Totals> {
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
             totals.add(totals_of(&line).unwrap_or_default());
+            totals.failures.extend(failed_test(&line).map(str::to_owned));
         }
     }
     let status = child
@@ -106,12 +154,21 @@ pub(crate) fn totals_of(line: &str) -> Option<Totals> {
     let mut parts = counts.split("; ");
     let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
     let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
-    Some(Totals { passed, failed })
+    Some(Totals {
+        passed,
+        failed,
+        ..Totals::default()
+    })
+}
+
+/// Reads `test loop::ban ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Totals, totals_of};
+    use super::{Totals, failed_test, totals_of};
 
     #[test]
     fn totals_are_read_from_libtest_result_lines() {
@@ -120,10 +177,39 @@ mod tests {
             totals_of(line),
             Some(Totals {
                 passed: 12,
-                failed: 3
+                failed: 3,
+                ..Totals::default()
             })
         );
         assert_eq!(totals_of("test loop::ban ... ok"), None);
         assert_eq!(totals_of("test result: strange"), None);
+    }
+
+    #[test]
+    fn a_failed_test_is_read_from_its_line() {
+        assert_eq!(failed_test("test loop::ban ... FAILED"), Some("loop::ban"));
+        for line in ["test loop::ban ... ok", "test result: FAILED. 1 passed", "FAILED"] {
+            assert_eq!(failed_test(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_test_that_passes_alone_is_told_as_flaky_and_one_that_fails_again_as_failed() {
+        let failing = |passed, names: &[&str]| Totals {
+            passed,
+            failed: names.len() as u64,
+            failures: names.iter().map(|&name| name.to_owned()).collect(),
+            flaky: Vec::new(),
+        };
+        let mut totals = failing(10, &["a", "b"]);
+        totals.settle(failing(1, &["b"]));
+        assert_eq!((totals.passed, totals.failed), (11, 1));
+        assert_eq!(
+            totals.to_string(),
+            "11 passed, 1 failed; flaky (failed, then passed alone): a"
+        );
+        let mut totals = failing(10, &["a"]);
+        totals.settle(failing(0, &["a"]));
+        assert_eq!(totals.to_string(), "10 passed, 1 failed");
     }
 }

@@ -1,6 +1,6 @@
 //! `test`: units as you, then kernel and loop as root, with totals over both.
 
-use crate::cargo_test::{Totals, ignored, report, report_as_root, tests};
+use crate::cargo_test::{Totals, ignored, report, report_as_root_with_second_chance, tests};
 use crate::dashboard;
 use crate::install::Group;
 use crate::scenario::{self, Profile};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
         }
     }
-    println!("\n{} passed, {} failed", totals.passed, totals.failed);
+    println!("\n{totals}");
     if !errors.is_empty() {
         bail!("{}", errors.join("; "));
     }
@@ -72,10 +72,10 @@ fn examples(filter: &[String]) -> Result<Totals> {
     report(tests(&["--doc"]).arg("--").args(filter))
 }
 
-/// The executables of `secbeat-tests`, which need root, a BPF kernel and nats-server.
+/// The executables of `secbeat-tests`, which need root, a BPF kernel and nats-server, and share the machine with much else.
 fn kernel_and_loop(filter: &[String]) -> Result<Totals> {
     scenario::build(Profile::Debug, &scenario::DAEMONS)?;
-    report_as_root(tests(&["--test", "*"]).arg("--").args(filter))
+    report_as_root_with_second_chance(&["--test", "*"], filter)
 }
 
 /// The executable `long` of `secbeat-tests`, whose tests are ignored otherwise. (So are some that need what only `vm`
