@@ -28,7 +28,6 @@ mod signatures;
 mod sources;
 mod spool;
 mod stand_in;
-mod state_file;
 mod telemetry;
 pub mod unit_user;
 mod unwatched;

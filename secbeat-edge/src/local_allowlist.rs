@@ -1,16 +1,14 @@
 //! What operators of this host allowlist at run time, on disk: a restart or a reboot must not forget it.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use secbeat_common::wire::AllowEntry;
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use secbeat_edge_core::{LocalAllowlist, LocalRefusal};
-
-use crate::state_file::create_beside;
 
 /// The file. The daemon changes it where one runs, else the command line.
 #[derive(Clone, Debug)]
@@ -74,10 +72,8 @@ impl LocalAllowlistFile {
 
     /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it.
     fn write(&self, entries: &[AllowEntry]) -> io::Result<()> {
-        let (new, mut file) = create_beside(&self.path)?;
-        file.write_all(&serde_json::to_vec(entries)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)
+        let json = serde_json::to_vec(entries)?;
+        replace(&self.path, &json, Readers::Everybody, Outlives::PowerCut)
     }
 }
 
@@ -122,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let other = folder.path().join("other");
         fs::write(&other, "as it was").unwrap();
-        std::os::unix::fs::symlink(&other, folder.path().join("local-allowlist.new")).unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("local-allowlist.json.new")).unwrap();
         let file = LocalAllowlistFile::in_folder(folder.path());
         file.change(0, |list| list.add(entry("192.0.2.1", None))).unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"as it was");

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,10 +10,11 @@ use std::{
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use secbeat_common::prefix::Prefix;
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use secbeat_edge_core::{BootTime, LocalNotes};
 use serde::{Deserialize, Serialize};
 
-use crate::{spool::boot_id, state_file::create_beside};
+use crate::spool::boot_id;
 
 /// The file. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -89,9 +89,8 @@ fn read(path: &Path, now: BootTime) -> Saved {
 
 /// Replaces the file in one step. Root may write it for the daemon's user, who can then read it.
 fn write(path: &Path, saved: &Saved) -> io::Result<()> {
-    let (new, mut file) = create_beside(path)?;
-    file.write_all(&serde_json::to_vec(saved)?)?;
-    fs::rename(&new, path)
+    let json = serde_json::to_vec(saved)?;
+    replace(path, &json, Readers::Everybody, Outlives::Crash)
 }
 
 #[cfg(test)]

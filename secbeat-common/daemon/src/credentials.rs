@@ -3,7 +3,7 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::Display;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::config::{self, NatsServers, NatsUrl, schema};
+use super::{
+    config::{self, NatsServers, NatsUrl, schema},
+    whole_file::{self, Outlives, Readers},
+};
 
 /// The connection to NATS, as a config file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -261,17 +264,8 @@ impl Credentials {
 pub fn write_private(path: &Path, bytes: &[u8], replace: bool) -> anyhow::Result<()> {
     let shown = path.display();
     ensure!(replace || !path.exists(), "{shown} is there already");
-    let mut staged = PathBuf::from(path).into_os_string();
-    staged.push(".new");
-    let _ = fs::remove_file(&staged);
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&staged);
-    let written = file.and_then(|mut file| {
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()?;
-        fs::rename(&staged, path)
-    });
-    written.with_context(|| format!("writing {shown}"))
+    whole_file::replace(path, bytes, Readers::Owner, Outlives::PowerCut)
+        .with_context(|| format!("writing {shown}"))
 }
 
 /// How a daemon takes part in the fleet.

@@ -1,5 +1,5 @@
 //! Habits that both daemons share: config files, command line and tables, entries of allowlists, API server and client, compressed logs, countries of addresses,
-//! metrics, units, traces.
+//! metrics, units, traces, files that are replaced.
 
 pub mod allowing;
 pub mod api;
@@ -19,3 +19,4 @@ pub mod term;
 pub mod time;
 pub mod tls;
 pub mod traces;
+pub mod whole_file;

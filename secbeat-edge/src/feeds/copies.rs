@@ -11,6 +11,7 @@ use secbeat_common::{
     subjects,
     wire::{FeedContent, FleetFeed, MAX_FEED_BYTES, MAX_MESSAGE},
 };
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use tracing::warn;
 
 const RECORD: &str = "record";
@@ -54,15 +55,12 @@ impl Copies {
     ///
     /// When it cannot be written.
     pub(super) fn write(&self, name: &str, sealed: &[u8], packed: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
         for (kind, bytes) in [(NETWORKS, packed), (RECORD, sealed)] {
             let path = self.path(name, kind);
             if bounded(&path, MAX_FEED_BYTES).is_ok_and(|held| held == bytes) {
                 continue;
             }
-            let new = self.path(name, "new");
-            fs::write(&new, bytes)?;
-            fs::rename(&new, &path)?;
+            replace(&path, bytes, Readers::Everybody, Outlives::Crash)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use secbeat_common::maps::Ban;
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -89,15 +90,9 @@ impl Record {
     ///
     /// When it cannot be written.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let new = path.with_extension("new");
-        let written = || -> io::Result<()> {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            fs::write(&new, serde_json::to_vec(self)?)?;
-            fs::rename(&new, path)
-        };
-        written().with_context(|| format!("writing {}", path.display()))
+        let json = serde_json::to_vec(self)?;
+        replace(path, &json, Readers::Everybody, Outlives::Crash)
+            .with_context(|| format!("writing {}", path.display()))
     }
 }
 

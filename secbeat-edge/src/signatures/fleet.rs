@@ -10,6 +10,7 @@ use secbeat_common::{
     sign::Trust,
     wire::{FleetSignatures, MAX_MESSAGE},
 };
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use secbeat_signatures::SignatureFile;
 
 /// Its files, as problems and listings name them.
@@ -60,12 +61,7 @@ impl FleetFile {
     ///
     /// When it cannot be written.
     pub(crate) fn write(&self, sealed: &[u8]) -> io::Result<()> {
-        if let Some(folder) = self.0.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let new = self.0.with_extension("new");
-        fs::write(&new, sealed)?;
-        fs::rename(&new, &self.0)
+        replace(&self.0, sealed, Readers::Everybody, Outlives::Crash)
     }
 }
 

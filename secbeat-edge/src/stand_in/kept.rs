@@ -7,6 +7,7 @@ use std::{
 
 use secbeat_bus::Allowlist;
 use secbeat_common::{sign::Trust, wire::AllowEntry};
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use tracing::warn;
 
 use super::Heard;
@@ -68,8 +69,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 
 /// Replaces the file in one step.
 fn write(path: &Path, bytes: &[u8]) {
-    let new = path.with_extension("new");
-    if let Err(error) = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path)) {
+    if let Err(error) = replace(path, bytes, Readers::Everybody, Outlives::Crash) {
         warn!(file = %path.display(), %error, "a restart will forget what was heard of the fleet");
     }
 }

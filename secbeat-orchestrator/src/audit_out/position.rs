@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use secbeat_bus::{Bucket, Bus, Created, EntryKind, Write};
 use secbeat_common::subjects::{AUDIT_POSITION_KEY, AuditPart, LEASES_BUCKET};
+use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use serde::{Deserialize, Serialize};
 
 /// The last record of a part of the audit that went out.
@@ -95,28 +95,12 @@ impl Place {
     pub(super) async fn write(&self, positions: &Positions) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(positions)?;
         match self {
-            Self::File(path) => replace(path, &bytes).with_context(|| format!("writing {}", path.display())),
+            Self::File(path) => replace(path, &bytes, Readers::Group, Outlives::PowerCut)
+                .with_context(|| format!("writing {}", path.display())),
             Self::Bus(bucket) => Ok(bucket
                 .write(Write::put(AUDIT_POSITION_KEY, bytes))
                 .await
                 .map(drop)?),
         }
     }
-}
-
-/// Whoever reads `path` finds what it had, or `bytes`.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o640)
-        .open(&new)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
-    fs::rename(new, path)
 }

@@ -1,9 +1,6 @@
 //! `geo`: what the files with countries and networks of providers say, and how to make one.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-};
+use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{ArgGroup, Args, Subcommand};
@@ -15,6 +12,7 @@ use secbeat_daemon::{
     geo::{Area, Geo, Mmdb, Origin, Select, is_code, read_table},
     say,
     time::now_ms,
+    whole_file::{Outlives, Readers, replace},
 };
 use serde::Serialize;
 
@@ -168,11 +166,8 @@ impl Build {
             "the tables name no country and no AS: nothing was written"
         );
         let bytes = mmdb.to_bytes(KIND, u64::try_from(now_ms() / 1000).unwrap_or_default());
-        let mut new = self.to.clone().into_os_string();
-        new.push(".new");
-        let writing = || format!("writing {}", self.to.display());
-        fs::write(&new, &bytes).with_context(writing)?;
-        fs::rename(&new, &self.to).with_context(writing)?;
+        replace(&self.to, &bytes, Readers::Everybody, Outlives::Crash)
+            .with_context(|| format!("writing {}", self.to.display()))?;
         say!(
             "{}: {networks} networks, {} bytes",
             self.to.display(),

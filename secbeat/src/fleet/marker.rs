@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use secbeat_daemon::time::{now_ms, rfc3339};
+use secbeat_daemon::{
+    time::{now_ms, rfc3339},
+    whole_file::{Outlives, Readers, replace},
+};
 use serde::{Deserialize, Serialize};
 
 /// A UUID that is another one after each boot.
@@ -57,8 +60,7 @@ impl Marker {
             since: rfc3339(now_ms()),
         };
         let text = serde_json::to_vec(&saved).context("writing JSON")?;
-        let new = self.0.with_extension("new");
-        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &self.0));
+        let written = replace(&self.0, &text, Readers::Everybody, Outlives::Crash);
         written.with_context(|| format!("writing {}", self.0.display()))
     }
 

@@ -5,16 +5,19 @@
 //! [`EVERY`] and of the time that a batch waits.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, DirBuilder, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use secbeat_daemon::time::wall_ms;
+use secbeat_daemon::{
+    time::wall_ms,
+    whole_file::{Outlives, Readers, replace},
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -186,10 +189,9 @@ impl Store {
 
     /// By renaming, so that there is always a whole one. Not synced: after a power cut the lines of before are too old anyway.
     fn replace(&self, saved: &Saved) -> anyhow::Result<()> {
-        let new = self.path.with_extension("new");
-        write_private(&new, &serde_json::to_vec(saved)?)
-            .with_context(|| format!("writing {}", new.display()))?;
-        fs::rename(&new, &self.path).with_context(|| format!("renaming {}", new.display()))
+        let json = serde_json::to_vec(saved)?;
+        replace(&self.path, &json, Readers::Owner, Outlives::Crash)
+            .with_context(|| format!("writing {}", self.path.display()))
     }
 }
 
@@ -208,20 +210,6 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         }
         made => made,
     }
-}
-
-/// Writes a file that only its owner may read. What is left of an earlier attempt is removed, since it keeps its mode.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)
 }
 
 /// A file name that stands for `place` alone: readable, and with a hash for what had to go.
@@ -281,7 +269,7 @@ mod tests {
             let path = store.path.clone();
             if has_older {
                 fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-                fs::write(path.with_extension("new"), "").unwrap();
+                fs::write(format!("{}.new", path.display()), "").unwrap();
                 fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
                 store = Store::open(state.path(), &place, Arc::new(Settled)).unwrap().0;
             }
