@@ -184,6 +184,7 @@ impl App {
             wanted,
             of_host,
             allowlist.clone(),
+            reporting.recorder.stats(),
             (orders, config.state_dir.as_path()),
         );
         if config.detect.local != Local::Off {

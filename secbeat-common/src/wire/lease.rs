@@ -11,7 +11,7 @@ use super::{Kind, Message, Part, PartWriter, WireError};
 pub const NO_LEASE: u64 = 0;
 
 /// The value of every key in the bucket of leases: of an orchestrator that it lives, of a partition who owns it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// An orchestrator's id; `None` for a partition that was given back.
     pub holder: Option<String>,
@@ -20,6 +20,9 @@ pub struct Lease {
     /// Part 1, of an orchestrator's sign of life: what it goes by.
     #[serde(skip)]
     pub config: ConfigDigests,
+    /// Part 2, of an orchestrator's sign of life: the bus stores none of its bans at the moment.
+    #[serde(skip)]
+    pub is_stuck: bool,
 }
 
 /// What of an orchestrator's config is to be the same for all, each part as a digest. Empty if it says nothing of it.
@@ -64,20 +67,27 @@ impl ConfigDigests {
 }
 
 const CONFIG: u16 = 1;
+const STUCK: u16 = 2;
 
 impl Message for Lease {
     const KIND: Kind = Kind::Lease;
-    const PARTS: &'static [u16] = &[CONFIG];
+    const PARTS: &'static [u16] = &[CONFIG, STUCK];
 
     fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
-        match self.config.is_empty() {
-            true => Ok(()),
-            false => parts.put(CONFIG, &self.config),
+        if !self.config.is_empty() {
+            parts.put(CONFIG, &self.config)?;
         }
+        if self.is_stuck {
+            parts.put(STUCK, &self.is_stuck)?;
+        }
+        Ok(())
     }
 
     fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
-        self.config = part.read()?;
+        match part.tag() {
+            CONFIG => self.config = part.read()?,
+            _ => self.is_stuck = part.read()?,
+        }
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     lists::Lists,
     signatures::{FleetFile, Signatures},
     stand_in::{Heard, Kept, Tap},
+    telemetry::TelemetryStats,
 };
 
 /// The connection to the fleet.
@@ -218,6 +219,7 @@ impl Fleet {
         effects: mpsc::UnboundedReceiver<Effect>,
         host: (EnforcerHandle, Arc<Protected>),
         allowlist: watch::Receiver<Option<Allowlist>>,
+        telemetry: Arc<TelemetryStats>,
         (orders, state_dir): (Option<Orders>, &Path),
     ) -> (
         watch::Sender<Option<Heard>>,
@@ -234,6 +236,7 @@ impl Fleet {
             bus: self.bus.clone(),
             enforcer: enforcer.clone(),
             publisher: self.publisher.clone(),
+            telemetry,
             heard,
             allowlist,
             protected,

@@ -13,7 +13,7 @@ use secbeat_common::{
 use secbeat_daemon::{protect::Protected, time::now_ms};
 use secbeat_orchestrator_core::{
     ProtectedNet,
-    stand_in::{Effect, Event},
+    stand_in::{Away, Effect, Event},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -27,6 +27,7 @@ use crate::{
     bus::Publisher,
     enforcer::{EnforcerHandle, Unfulfilled},
     stand_in::{Heard, Kept, Tap},
+    telemetry::TelemetryStats,
 };
 
 /// How often it is looked whether the fleet is there.
@@ -40,6 +41,7 @@ pub(super) struct StandInTask {
     pub(super) bus: Bus,
     pub(super) enforcer: EnforcerHandle,
     pub(super) publisher: Publisher,
+    pub(super) telemetry: Arc<TelemetryStats>,
     /// The fleet's word on its detector.
     pub(super) heard: watch::Receiver<Option<Heard>>,
     /// The fleet's allowlist, to be kept.
@@ -60,16 +62,22 @@ impl StandInTask {
         loop {
             tokio::select! {
                 Some(effect) = self.effects.recv() => self.carry_out(effect).await,
-                () = fleet.changed() => self.tap.handle(Event::Fleet(fleet.away())),
+                () = fleet.changed() => self.look(&fleet),
                 Ok(()) = self.heard.changed() => self.heard(),
                 Ok(()) = self.allowlist.changed() => self.keep_allowlist(),
                 _ = look.tick() => {
                     self.protect(&mut protected);
-                    self.tap.handle(Event::Fleet(fleet.away()));
+                    self.look(&fleet);
                     self.tap.handle(Event::Tick);
                 }
             }
         }
+    }
+
+    /// Looks whether the fleet decides.
+    fn look(&self, fleet: &Leases) {
+        let untold = (!self.telemetry.is_taken()).then_some(Away::Telemetry);
+        self.tap.handle(Event::Fleet(fleet.away().or(untold)));
     }
 
     fn heard(&mut self) {

@@ -204,6 +204,7 @@ impl Link {
     fn take_probe(&mut self) {
         let now = *self.probed.borrow_and_update();
         let before = std::mem::replace(&mut self.up, now);
+        self.stats.is_taken.store(now.is_some(), Relaxed);
         if let Some((before, now)) = before.zip(now)
             && before.connection == now.connection
             && before.log == now.log

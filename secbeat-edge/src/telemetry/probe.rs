@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use secbeat_bus::{Bus, Created, TelemetryLog};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 /// How often the bus is probed.
 const PROBE: Duration = Duration::from_secs(1);
 /// Pause after a failed probe.
 const RETRY: Duration = Duration::from_millis(250);
+/// How long an answer may take. Where no server leads the log, none comes.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A bus that takes telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub(super) async fn probe(bus: Bus, tell: watch::Sender<Option<Up>>) {
         let connection = bus.connection();
         let asked = Instant::now();
         let created = match bus.is_connected() {
-            true => log.created().await.ok(),
+            true => timeout(PATIENCE, log.created()).await.ok().and_then(Result::ok),
             false => None,
         };
         let up = created.map(|log| Up {

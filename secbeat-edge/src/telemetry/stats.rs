@@ -33,6 +33,7 @@ impl Loss {
 pub struct TelemetryStats {
     pub(super) recorded: AtomicU64,
     pub(super) settled: AtomicU64,
+    pub(super) is_taken: AtomicBool,
     pub(super) batches_sent: AtomicU64,
     pub(super) batches_late: AtomicU64,
     pub(super) batches_resent: AtomicU64,
@@ -52,6 +53,12 @@ impl TelemetryStats {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.load(Relaxed)
+    }
+
+    /// Whether the bus keeps telemetry, as of the latest look.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.load(Relaxed)
     }
 
     /// Answers lost, for whatever reason. What an earlier process left in the spool counts too.

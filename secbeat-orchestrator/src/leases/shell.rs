@@ -6,10 +6,12 @@ mod tests;
 use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
-use secbeat_bus::{Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome, broker::broker};
+use secbeat_bus::{
+    Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome, Writing, broker::broker,
+};
 use secbeat_common::{
     subjects::{self, LeaseKey, PARTITIONS},
-    wire::{self, ConfigDigests, Lease},
+    wire::{self, Lease},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_orchestrator_core::leases::{Entry, Identity, Keeper, LeaseTable, Ownership, Terms, Write};
@@ -32,6 +34,9 @@ const TERMS_ALONE: Terms = Terms {
 };
 /// How often it is looked whether the bus is there, while it is not, or does not answer.
 const LOOK: Duration = Duration::from_millis(500);
+/// When bans that the bus does not store are told to the edges, which then decide by themselves: the restart of a server that hands its
+/// buckets over is shorter.
+const STUCK: Duration = Duration::from_millis(500);
 /// How long one write may wait for its acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,6 +53,14 @@ pub(crate) struct Leases {
     table: watch::Sender<LeaseTable>,
     changes: mpsc::UnboundedSender<Ownership>,
     shares: watch::Sender<Shares>,
+}
+
+/// Whether the bus has stored no ban for a while.
+fn is_stuck(writing: &[Writing]) -> bool {
+    writing.iter().any(|writing| {
+        let failing = writing.failing.as_ref();
+        writing.name == subjects::BANS_BUCKET && failing.is_some_and(|(since, _)| *since >= STUCK)
+    })
 }
 
 type Round = BoxFuture<'static, Vec<Written>>;
@@ -187,27 +200,25 @@ impl Leases {
     fn attempt(&self, write: Write) -> impl Future<Output = Written> + use<> {
         let (bucket, id) = (self.bucket.clone(), self.id.clone());
         let (since_ms, clock) = (self.since_ms, self.clock);
-        let config = match write {
-            Write::Renew => self.configs.own(),
-            Write::Take { .. } | Write::Release { .. } => ConfigDigests::default(),
+        let own = match write {
+            Write::Renew => Lease {
+                holder: Some(id.clone()),
+                since_ms,
+                config: self.configs.own(),
+                is_stuck: is_stuck(&self.bus.writing()),
+            },
+            Write::Take { .. } | Write::Release { .. } => Lease::default(),
         };
         async move {
             let sent_ms = clock();
             let attempt = async {
                 match &write {
-                    Write::Renew => {
-                        let lease = Lease {
-                            holder: Some(id.clone()),
-                            since_ms,
-                            config,
-                        };
-                        bucket.renew(&subjects::member(&id), &lease).await
-                    }
+                    Write::Renew => bucket.renew(&subjects::member(&id), &own).await,
                     Write::Take { partition, over } => {
                         let lease = Lease {
                             holder: Some(id),
                             since_ms: now_ms(),
-                            config,
+                            ..own
                         };
                         bucket
                             .put(&subjects::partition_lease(*partition), &lease, *over)
@@ -217,7 +228,7 @@ impl Leases {
                         let lease = Lease {
                             holder: None,
                             since_ms: now_ms(),
-                            config,
+                            ..own
                         };
                         bucket
                             .put(&subjects::partition_lease(*partition), &lease, *over)

@@ -15,6 +15,8 @@ use crate::{
 
 /// So many of the latest writes tell how long one takes.
 const SAMPLES: usize = 32;
+/// A failure that long ago says nothing of now, unless it was tried again and failed.
+const STALE: Duration = Duration::from_secs(30);
 
 /// What is known of the writes to each bucket and log.
 #[derive(Clone, Debug, Default)]
@@ -22,9 +24,18 @@ pub(super) struct Writes(Arc<Mutex<BTreeMap<String, Known>>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Since when none was stored, and why.
-    failing: Option<(Instant, String)>,
+    /// While none is stored.
+    failing: Option<Failing>,
     took: VecDeque<Duration>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    /// When the first of them was sent.
+    since: Instant,
+    /// When the latest of them had failed.
+    latest: Instant,
+    why: String,
 }
 
 impl Writes {
@@ -47,10 +58,12 @@ impl Writes {
             Err(Error::Invalid(_)) => {}
             Err(error) => {
                 let why = error.to_string();
-                match &mut known.failing {
-                    Some((_, before)) => *before = why,
-                    failing => *failing = Some((sent, why)),
-                }
+                let since = known.failing.as_ref().map_or(sent, |before| before.since);
+                known.failing = Some(Failing {
+                    since,
+                    latest: Instant::now(),
+                    why,
+                });
             }
         }
     }
@@ -72,7 +85,8 @@ impl Writes {
             failing: known
                 .failing
                 .as_ref()
-                .map(|(since, why)| (since.elapsed(), why.clone())),
+                .filter(|failing| failing.latest.elapsed() < STALE)
+                .map(|failing| (failing.since.elapsed(), failing.why.clone())),
             median: median(&known.took),
         };
         self.0.lock().iter().map(writing).collect()

@@ -69,7 +69,7 @@ fn what_is_too_large_is_neither_written_nor_read() {
     let fill = |len| Lease {
         holder: Some("x".repeat(len)),
         since_ms: 0,
-        config: ConfigDigests::default(),
+        ..Lease::default()
     };
     // Format, kind, an option, a length of 1 and 4 bytes, a time, the number of parts.
     let largest = MAX_MESSAGE - 10;

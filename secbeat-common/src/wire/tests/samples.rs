@@ -240,7 +240,7 @@ pub(super) fn lease() -> Lease {
     Lease {
         holder: Some("a".to_owned()),
         since_ms: 1_000,
-        config: ConfigDigests::default(),
+        ..Lease::default()
     }
 }
 
@@ -331,6 +331,7 @@ const SIGNATURES: &str = "02 0e fbd007 0161 01 016e 0174 01 026964 0177 0162 0a 
 const LEASE: &str = "02 0c 01 01 61 fbd007 00";
 const DETECTION: &str = "02 0f 027b7d 00";
 const FEED: &str = "02 10 0166 01 0173 02 04 03 fbd007 01 0707070707070707070707070707070707070707070707070707070707070707 09 03 01 02 01 046c697374 fbd007 05 01 02 03 04 fbd007 fbd407 fbd007 fbd207 01 0177 01 0a 01 01 0165 00 00";
+const LEASE_OF_STUCK: &str = "02 0c 01 01 61 fbd007 01 0200 01000000 01";
 const LEASE_WITH_CONFIG: &str =
     "02 0c 01 01 61 fbd007 01 0100 10000000 01 31 01 03 62616e fda315c2fda7bb41d1";
 
@@ -365,6 +366,16 @@ fn each_kind_has_golden_bytes_that_lead_back() {
     assert_eq!(decode(&bytes(SIGNATURES)), Ok(signatures()));
     assert_eq!(decode(&bytes(DETECTION)), Ok(detection()));
     assert_eq!(decode(&bytes(FEED)), Ok(feed()));
+}
+
+#[test]
+fn that_an_orchestrator_cannot_ban_is_a_golden_part() {
+    let lease = Lease {
+        is_stuck: true,
+        ..lease()
+    };
+    assert_eq!(hex(&encode(&lease).unwrap()), hex(&bytes(LEASE_OF_STUCK)));
+    assert_eq!(decode(&bytes(LEASE_OF_STUCK)), Ok(lease));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whether the fleet decides: each partition has an orchestrator that lives.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, time::Duration};
 
 use secbeat_bus::{Bus, Entry, EntryKind, Follower, LeaseBucket, Update};
 use secbeat_common::{
@@ -8,6 +8,11 @@ use secbeat_common::{
     wire::{self, Lease},
 };
 use secbeat_orchestrator_core::stand_in::Away;
+use tokio::time::Instant;
+
+/// How long a sign of life counts. It comes each half second, or each second; and when no server leads the bucket, nobody says that it
+/// has ended.
+const COUNTS: Duration = Duration::from_secs(2);
 
 /// The leases, as the bus has them.
 pub(in super::super) struct Fleet {
@@ -21,7 +26,15 @@ struct Leases {
     /// Whether all were read over this connection.
     is_read: bool,
     owners: HashMap<u16, String>,
-    living: HashSet<String>,
+    members: HashMap<String, Member>,
+}
+
+/// An orchestrator that has given a sign of life.
+#[derive(Debug)]
+struct Member {
+    heard: Instant,
+    /// The bus stores none of its bans.
+    is_stuck: bool,
 }
 
 impl Fleet {
@@ -48,7 +61,7 @@ impl Fleet {
         if !self.bus.is_connected() {
             return Some(Away::Bus);
         }
-        (!self.leases.are_held()).then_some(Away::Orchestrators)
+        self.leases.away()
     }
 }
 
@@ -65,27 +78,34 @@ impl Leases {
             },
             Some(LeaseKey::Member(id)) => {
                 match lease {
-                    Some(_) => self.living.insert(id),
-                    None => self.living.remove(&id),
+                    Some(Lease { is_stuck, .. }) => {
+                        let heard = Instant::now();
+                        self.members.insert(id, Member { heard, is_stuck })
+                    }
+                    None => self.members.remove(&id),
                 };
             }
             None => {}
         }
     }
 
-    fn are_held(&self) -> bool {
-        let is_held = |partition| {
-            let owner = self.owners.get(&partition);
-            owner.is_some_and(|owner| self.living.contains(owner))
+    fn away(&self) -> Option<Away> {
+        let owner = |partition| {
+            let owner = self.members.get(self.owners.get(&partition)?);
+            owner.filter(|owner| owner.heard.elapsed() < COUNTS)
         };
-        self.is_read && (0..PARTITIONS).all(is_held)
+        let owners = (0..PARTITIONS).map(owner).collect::<Option<Vec<_>>>();
+        match owners.filter(|_| self.is_read) {
+            None => Some(Away::Orchestrators),
+            Some(owners) => owners.iter().any(|owner| owner.is_stuck).then_some(Away::Bans),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use secbeat_bus::memory::MemoryServer;
-    use secbeat_common::{subjects, wire::ConfigDigests};
+    use secbeat_common::subjects;
 
     use super::*;
 
@@ -95,18 +115,18 @@ mod tests {
         let (edge, orchestrator) = (server.join(), server.join());
         let mut fleet = Fleet::new(&edge.bus());
         let settle = async |fleet: &mut Fleet| {
-            let patience = std::time::Duration::from_secs(5);
+            let patience = Duration::from_secs(5);
             while tokio::time::timeout(patience, fleet.changed()).await.is_ok() {}
             fleet.away()
         };
         assert_eq!(settle(&mut fleet).await, Some(Away::Orchestrators), "no bucket");
-        let window = std::time::Duration::from_secs(60);
+        let window = Duration::from_secs(60);
         secbeat_bus::make_all(&orchestrator.bus(), window).await.unwrap();
         let leases = LeaseBucket::new(&orchestrator.bus());
         let lease = Lease {
             holder: Some("a-1".to_owned()),
             since_ms: 0,
-            config: ConfigDigests::default(),
+            ..Lease::default()
         };
         for partition in 0..PARTITIONS {
             let key = subjects::partition_lease(partition);
@@ -117,9 +137,21 @@ mod tests {
             Some(Away::Orchestrators),
             "its owner is dead"
         );
-        leases.renew(&subjects::member("a-1"), &lease).await.unwrap();
-        fleet.changed().await;
-        assert_eq!(fleet.away(), None);
+        let stuck = Lease {
+            is_stuck: true,
+            ..lease.clone()
+        };
+        for (sign, expected) in [(&lease, None), (&stuck, Some(Away::Bans)), (&lease, None)] {
+            leases.renew(&subjects::member("a-1"), sign).await.unwrap();
+            fleet.changed().await;
+            assert_eq!(fleet.away(), expected);
+        }
+        tokio::time::advance(COUNTS).await;
+        assert_eq!(
+            fleet.away(),
+            Some(Away::Orchestrators),
+            "it says nothing any more"
+        );
         edge.disconnect();
         assert_eq!(fleet.away(), Some(Away::Bus));
         edge.reconnect();

@@ -16,15 +16,21 @@ use crate::ProtectedNet;
 pub enum Away {
     /// This edge does not reach NATS.
     Bus,
+    /// NATS keeps no telemetry, so that no orchestrator reads any.
+    Telemetry,
     /// Partitions have no orchestrator.
     Orchestrators,
+    /// NATS stores none of the orchestrators' bans.
+    Bans,
 }
 
 impl fmt::Display for Away {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bus => "NATS is unreachable",
+            Self::Telemetry => "NATS takes no telemetry",
             Self::Orchestrators => "no orchestrator is ready",
+            Self::Bans => "NATS stores no bans",
         })
     }
 }

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use secbeat_common::{
     subjects,
-    wire::{ConfigDigests, Lease, Presence},
+    wire::{Lease, Presence},
 };
 
 use super::*;
@@ -13,7 +13,7 @@ fn lease(holder: &str) -> Lease {
     Lease {
         holder: Some(holder.to_owned()),
         since_ms: NOW_MS,
-        config: ConfigDigests::default(),
+        ..Lease::default()
     }
 }
 
