@@ -24,7 +24,7 @@ pub(super) struct Allowed {
 /// # Errors
 ///
 /// When it cannot be read, or is no TOML.
-pub(super) fn read(path: &Path) -> anyhow::Result<DocumentMut> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<DocumentMut> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     text.parse().with_context(|| format!("{}", path.display()))
 }
@@ -75,6 +75,46 @@ pub(super) fn join(document: &mut DocumentMut, credentials: &str, allowed: &[All
         "there is a table [fleet] already"
     );
     Ok(())
+}
+
+/// Has `new`, a config that `setup` proposes, keep the networks of proxies and those that are never banned of the config `old`. Returns
+/// which keys these are.
+pub(crate) fn keep_networks(new: &mut DocumentMut, old: &DocumentMut) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    let is_filled = |item: &&Item| item.as_array().is_some_and(|networks| !networks.is_empty());
+    if let Some(networks) = old.get("trusted_proxies").filter(is_filled) {
+        new["trusted_proxies"] = networks.clone();
+        kept.push("trusted_proxies");
+    }
+    let Some(protect) = old.get("protect").and_then(Item::as_table_like) else {
+        return kept;
+    };
+    for (key, name) in [
+        ("networks", "networks of [protect]"),
+        ("allow", "[[protect.allow]]"),
+    ] {
+        let Some(found) = protect
+            .get(key)
+            .filter(|item| item.is_array_of_tables() || is_filled(item))
+        else {
+            continue;
+        };
+        let mut found = found.clone();
+        let proposed = new["protect"].get(key).and_then(Item::as_array).cloned();
+        if let (Some(list), Some(proposed)) = (found.as_array_mut(), proposed) {
+            let is_new =
+                |network: &toml_edit::Value| !list.iter().any(|held| held.as_str() == network.as_str());
+            let more: Vec<_> = proposed
+                .iter()
+                .filter(|network| is_new(network))
+                .cloned()
+                .collect();
+            more.into_iter().for_each(|network| list.push(network));
+        }
+        new["protect"][key] = found;
+        kept.push(name);
+    }
+    kept
 }
 
 /// Takes out what [`join`] added.
@@ -146,5 +186,26 @@ mod tests {
         assert!(error.to_string().starts_with("protect: "), "{error}");
         let mut document: DocumentMut = "[fleet]\ncredentials = \"y\"\n".parse().unwrap();
         assert!(join(&mut document, "x", &[]).is_err());
+    }
+
+    #[test]
+    fn a_new_config_keeps_whom_the_old_one_spares() {
+        let old = "trusted_proxies = [\"192.0.2.1\"]\n[protect]\nnetworks = [\"198.51.100.0/24\"]\n[[protect.allow]]\nnetwork = \"203.0.113.9\"\n";
+        let mut new: DocumentMut = "trusted_proxies = []\n\n[protect]\n# From where this was set up.\nnetworks = [\"203.0.113.7\"]\n"
+            .parse()
+            .unwrap();
+        let kept = keep_networks(&mut new, &old.parse().unwrap());
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        let new: toml::Table = new.to_string().parse().unwrap();
+        assert_eq!(new["trusted_proxies"][0].as_str(), Some("192.0.2.1"));
+        assert_eq!(new["protect"]["networks"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            new["protect"]["allow"][0]["network"].as_str(),
+            Some("203.0.113.9")
+        );
+        let untouched = "trusted_proxies = []\n[protect]\nnetworks = []\n";
+        let mut same: DocumentMut = untouched.parse().unwrap();
+        assert!(keep_networks(&mut same, &untouched.parse().unwrap()).is_empty());
+        assert_eq!(same.to_string(), untouched);
     }
 }

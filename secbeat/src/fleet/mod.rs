@@ -1,6 +1,6 @@
 //! A host that is an edge of a fleet: what it takes along when it joins, and what it keeps when it leaves.
 
-mod edit;
+pub(crate) mod edit;
 mod join;
 mod leave;
 mod marker;

@@ -3,11 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, bail};
-use secbeat_bus::{AllowBucket, BanBucket, Bus, EntryKind, KeyState, MAX_BATCH, Over, Update, WriteOutcome};
+use secbeat_bus::{
+    AllowBucket, BanBucket, Bus, Entry, EntryKind, KeyState, MAX_BATCH, Over, Update, WriteOutcome,
+};
 use secbeat_common::{
     prefix::Prefix,
     sign::{Signer, Trust},
-    wire::{AllowEntry, BlockCommand, Layer},
+    wire::{AllowEntry, BlockCommand, Layer, Lift},
 };
 use secbeat_daemon::time::now_ms;
 use tokio::time::timeout;
@@ -35,8 +37,7 @@ pub(crate) struct Kept {
 /// When the store does not tell in time.
 pub(crate) async fn bans_in_force(bus: &Bus) -> anyhow::Result<Vec<BlockCommand>> {
     let now_ms = now_ms();
-    let (held, _) = read(bus).await?;
-    let bans = held.into_values().map(|(command, _)| command);
+    let bans = read(bus).await?.bans.into_values().map(|(command, _)| command);
     Ok(bans.filter(|ban| ban.expires_at_ms > now_ms).collect())
 }
 
@@ -55,7 +56,11 @@ pub(crate) async fn keep(
     let bucket = BanBucket::new(bus, Trust::default(), Signer::default());
     let mut kept = Kept::default();
     if let Some(in_force) = in_force {
-        let (mut held, seen) = read(bus).await?;
+        let Held {
+            bans: mut held,
+            lifted,
+            seen,
+        } = read(bus).await?;
         let mut missing = Vec::new();
         for ban in in_force {
             let known = held.remove(&ban.target);
@@ -64,18 +69,20 @@ pub(crate) async fn keep(
             {
                 continue;
             }
-            let over = known.map_or(
-                KeyState {
-                    seen,
-                    ..KeyState::default()
-                },
-                |(_, over)| over,
-            );
-            missing.push((ban, over));
+            let unknown = KeyState {
+                seen,
+                ..KeyState::default()
+            };
+            let over = known.map(|(_, over)| over);
+            let over = over.or_else(|| lifted.get(&ban.target).copied());
+            missing.push((ban, over.unwrap_or(unknown)));
         }
         for bans in missing.chunks(MAX_BATCH) {
             if matches!(bucket.put_all(bans, now_ms).await?, WriteOutcome::Conflict) {
-                bail!("the store changes meanwhile");
+                bail!(
+                    "the store takes none of {} bans: it was changed meanwhile",
+                    bans.len()
+                );
             }
         }
         kept.bans = missing.len();
@@ -95,34 +102,58 @@ pub(crate) async fn keep(
     Ok(kept)
 }
 
-type Held = HashMap<Prefix, (BlockCommand, KeyState)>;
+/// What the store holds.
+#[derive(Debug, Default)]
+struct Held {
+    /// Each ban, with what its key holds.
+    bans: HashMap<Prefix, (BlockCommand, KeyState)>,
+    /// What the keys of lifted bans hold.
+    lifted: HashMap<Prefix, KeyState>,
+    /// The latest revision.
+    seen: u64,
+}
 
-/// All bans of the store, with what their keys hold, and its latest revision.
-async fn read(bus: &Bus) -> anyhow::Result<(Held, u64)> {
+impl Held {
+    /// Takes in an entry; what this release does not understand, the orchestrator's part will not, either.
+    fn take(&mut self, entry: &Entry) {
+        let (trust, seen) = (Trust::default(), self.seen);
+        let state = |expires_at_ms| KeyState {
+            revision: entry.revision,
+            expires_at_ms,
+            seen,
+        };
+        match entry.kind {
+            EntryKind::Put => {
+                if let Ok(opened) = trust.open::<BlockCommand>(&entry.value) {
+                    let state = state(opened.command.expires_at_ms);
+                    self.bans.insert(opened.command.target, (opened.command, state));
+                }
+            }
+            EntryKind::Delete | EntryKind::Purge => {
+                if let Ok(opened) = trust.open::<Lift>(&entry.value) {
+                    let state = state(opened.command.expires_at_ms);
+                    self.lifted.insert(opened.command.target, state);
+                }
+            }
+        }
+    }
+}
+
+/// Reads the store.
+async fn read(bus: &Bus) -> anyhow::Result<Held> {
     let mut follower = BanBucket::follow(bus);
     let reading = async {
-        let (mut held, mut seen) = (HashMap::new(), 0);
+        let mut held = Held::default();
         loop {
             match follower.next().await {
                 Update::Begin(snapshot) => {
-                    held.clear();
-                    seen = snapshot.last_revision;
+                    held = Held {
+                        seen: snapshot.last_revision,
+                        ..Held::default()
+                    };
                 }
-                Update::Held(entries) => {
-                    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Put) {
-                        // What it does not understand, the orchestrator will not, either.
-                        let Ok(opened) = Trust::default().open::<BlockCommand>(&entry.value) else {
-                            continue;
-                        };
-                        let state = KeyState {
-                            revision: entry.revision,
-                            expires_at_ms: opened.command.expires_at_ms,
-                            seen,
-                        };
-                        held.insert(opened.command.target, (opened.command, state));
-                    }
-                }
-                Update::Complete => return (held, seen),
+                Update::Held(entries) => entries.iter().for_each(|entry| held.take(entry)),
+                Update::Complete => return held,
                 Update::Changed(_) => {}
             }
         }
@@ -168,19 +199,24 @@ mod tests {
         secbeat_bus::make_all(&bus, Duration::from_secs(60))
             .await
             .unwrap();
-        let [same, longer, lifted] =
-            ["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(|target| ban(target, 60_000));
+        let [same, longer, lifted, again] = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.5"]
+            .map(|target| ban(target, 60_000));
         let mut at_l7 = ban("198.51.100.4", 60_000);
         at_l7.layer = Layer::L7;
-        let all = vec![same.clone(), longer.clone(), lifted, at_l7.clone()];
+        let all = vec![same.clone(), longer.clone(), lifted, at_l7.clone(), again.clone()];
+        let bucket = BanBucket::new(&bus, Trust::default(), Signer::default());
         // As if they had been there before.
         for ban in &all {
-            let written = BanBucket::new(&bus, Trust::default(), Signer::default())
-                .put(ban, KeyState::default(), now_ms())
-                .await
-                .unwrap();
+            let written = bucket.put(ban, KeyState::default(), now_ms()).await.unwrap();
             assert!(matches!(written, WriteOutcome::Written(_)));
         }
+        // One was lifted, and banned again elsewhere.
+        let (_, over) = read(&bus).await.unwrap().bans[&again.target];
+        bucket
+            .lift(&again.target, again.id, over, now_ms())
+            .await
+            .unwrap();
+        let again = ban("198.51.100.5", 90_000);
         let kept = keep(&bus, None, &[]).await.unwrap();
         assert_eq!(
             (kept, bans_in_force(&bus).await.unwrap().len()),
@@ -196,19 +232,19 @@ mod tests {
             added_by: "operator".to_owned(),
             added_at_ms: 0,
         };
-        let in_force = vec![same.clone(), extended.clone(), new.clone()];
+        let in_force = vec![same.clone(), extended.clone(), new.clone(), again.clone()];
         let kept = keep(&bus, Some(in_force), std::slice::from_ref(&entry))
             .await
             .unwrap();
         let expected = Kept {
-            bans: 2,
+            bans: 3,
             lifted: 1,
             allowed: 1,
         };
         assert_eq!(kept, expected);
         let mut held = bans_in_force(&bus).await.unwrap();
         held.sort_by_key(|ban| ban.target);
-        let mut expected = [same, extended, new, at_l7];
+        let mut expected = [same, extended, new, at_l7, again];
         expected.sort_by_key(|ban| ban.target);
         assert_eq!(held, expected);
     }
