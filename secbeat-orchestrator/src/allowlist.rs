@@ -90,7 +90,7 @@ impl Keeper {
             }
             if part.is_wide() && !Coverage::of(entries.iter().map(|other| other.network)).contains(&part) {
                 let percent = part.percent();
-                warn!(%network, "with it, the allowlist holds {percent} % of {family}: nobody there is banned");
+                warn!(%network, "with it, the allowlist holds {percent} % of the {family} addresses that could be banned: nobody there is banned");
             }
         }
         let written = self.bucket.put(&entry, Over::Anything, now_ms()).await;

@@ -40,7 +40,7 @@ pub use self::{
     words::WORDS,
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Config, LoadConfig},
     replay,
     view::ApiStats,
 };
@@ -145,13 +145,35 @@ pub enum Order {
     Asked(Asked),
 }
 
+/// The program that an order is given to.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    pub name: &'static str,
+    /// How its config files are read.
+    pub load: LoadConfig,
+}
+
 impl Order {
+    /// Whether it shows or makes bans, of which only those count that the kernel enforces.
+    #[must_use]
+    pub const fn tells_of_bans(&self) -> bool {
+        matches!(
+            self,
+            Self::Bans(_)
+                | Self::Ban(_)
+                | Self::Import(_)
+                | Self::Why(_)
+                | Self::Findings(_)
+                | Self::Report(_)
+        )
+    }
+
     /// Carries it out at the daemon that `remote` names, or else at the one of this host with this config.
     ///
     /// # Errors
     ///
     /// Whatever kept it from being carried out.
-    pub fn execute(&self, remote: &Remote, config: &Config, program: &str) -> anyhow::Result<()> {
+    pub fn execute(&self, remote: &Remote, config: &Config, program: Program) -> anyhow::Result<()> {
         let api = || client(remote, config);
         match self {
             Self::Bans(args) => args.execute(&api()?),
@@ -171,9 +193,9 @@ impl Order {
             Self::Top(top) => top.execute(api()?),
             Self::Rules(records) => rules::rules(&api()?, records),
             Self::Notify(command) => command.execute(config),
-            Self::Replay(args) => args.run(config),
+            Self::Replay(args) => args.run(config, program.load),
             Self::Geo(command) => command.execute(config),
-            Self::Asked(asked) => asked.execute(&api()?, program, env!("CARGO_PKG_VERSION")),
+            Self::Asked(asked) => asked.execute(&api()?, program.name, env!("CARGO_PKG_VERSION")),
         }
     }
 }
@@ -239,7 +261,13 @@ impl Cli {
             Command::Signatures(signatures) => signatures.execute(&api()?),
             Command::Edges(edges) => edges.execute(&api()?),
             Command::Propagation(records) => fleet::propagation(&api()?, records),
-            Command::Order(order) => order.execute(&self.remote, &config, config::PROGRAM),
+            Command::Order(order) => {
+                let program = Program {
+                    name: config::PROGRAM,
+                    load: Config::load,
+                };
+                order.execute(&self.remote, &config, program)
+            }
         }
     }
 }

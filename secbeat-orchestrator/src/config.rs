@@ -245,6 +245,9 @@ const fn seconds(seconds: u64) -> HumanDuration {
     HumanDuration(Duration::from_secs(seconds))
 }
 
+/// Reads the orchestrator's part of a config file.
+pub type LoadConfig = fn(&Path) -> Result<Config, ConfigError>;
+
 impl Config {
     /// Reads and checks the file at `path`.
     ///

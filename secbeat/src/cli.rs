@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
     cli::{Generate, Output, Records},
-    exit,
+    complain, exit,
 };
 use secbeat_edge::cli::{self as edge, ConfigFile, Local, OwnSignature, Trial};
 use secbeat_orchestrator::{
@@ -157,7 +157,17 @@ impl Cli {
             Command::Migrate(migrate) => migrate.execute(self.config_path(), &self.remote),
             Command::Order(order) => match self.member()? {
                 Some(member) => member.order(order, &self.edge_file()),
-                None => order.execute(&self.remote, &self.orchestrator_config()?, "secbeat"),
+                None => {
+                    order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
+                    if order.tells_of_bans()
+                        && edge::status(&self.edge_file()).is_ok_and(|status| status.observes())
+                    {
+                        complain!(
+                            "secbeat: observe: the packets of banned clients pass; `secbeat mode` says more"
+                        );
+                    }
+                    Ok(())
+                }
             },
             Command::Local(local) => local.execute(&self.edge_file()),
             Command::Signatures(signatures) => self.signatures(signatures),

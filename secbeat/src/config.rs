@@ -12,7 +12,7 @@ use secbeat_edge::{
     cli::ConfigFile,
     config::{self as edge, Part},
 };
-use secbeat_orchestrator::config as orchestrator;
+use secbeat_orchestrator::{cli as orchestrator_cli, config as orchestrator};
 use serde::Deserialize;
 
 /// Where the config lies unless `--config` says otherwise.
@@ -182,6 +182,12 @@ impl Config {
         self.edge.state_dir.join(STORE)
     }
 }
+
+/// What the orchestrator's commands are told of this program.
+pub(crate) const ORDERS: orchestrator_cli::Program = orchestrator_cli::Program {
+    name: "secbeat",
+    load: Config::load_orchestrator,
+};
 
 /// Whether the file at `path`, as far as it can be read, makes this host an edge of a fleet.
 #[must_use]

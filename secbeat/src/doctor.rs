@@ -294,7 +294,7 @@ fn others(folder: &Path) -> Vec<Finding> {
     let running = OTHERS.iter().filter(|(process, _)| names.contains(*process));
     let finding = |(_, name): &(&str, &str)| {
         let detail = format!(
-            "{name} runs, too: each lifts only its own bans; `secbeat import --from {name} --dry-run` shows what can be taken over"
+            "{name} runs, too: each lifts only its own bans; `secbeat migrate {name} --dry-run` shows what can be taken over"
         );
         Finding::new("other programs", State::Note, detail)
     };

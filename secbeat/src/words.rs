@@ -19,6 +19,13 @@ pub const WORDS: &[Word] = &[
     word("", "banned …", Runs("bans …")),
     word("", "block …", Runs("ban …")),
     word("", "unblock …", Runs("unban …")),
+    word("", "deny …", Runs("ban …")),
+    word("", "drop …", Runs("ban …")),
+    word("", "delete …", Runs("unban …")),
+    word("", "remove …", Runs("unban …")),
+    word("", "flush", Runs("unban --all")),
+    word("", "allow ADDRESS …", Runs("allowlist add ADDRESS …")),
+    word("", "stats …", Runs("status …")),
     word("", "status ADDRESS …", Runs("why ADDRESS …")),
     word("", "show ADDRESS …", Runs("why ADDRESS …")),
     word("", "whitelist", Runs("allowlist list")),
@@ -57,6 +64,18 @@ pub const WORDS: &[Word] = &[
         "",
         "logs …",
         Hint("`journalctl -u secbeat` has the daemon's log; `secbeat watch` follows bans and findings"),
+    ),
+    word(
+        "",
+        "log …",
+        Hint("`journalctl -u secbeat` has the daemon's log; `secbeat audit` what was banned and by whom"),
+    ),
+    word(
+        "",
+        "enable …",
+        Hint(
+            "`systemctl enable --now secbeat` starts the daemon at each boot; `secbeat mode enforce` drops packets",
+        ),
     ),
     word(
         "",
@@ -203,7 +222,7 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         CSCLI,
-        "metrics …",
+        "metrics show …",
         Hint("`secbeat status` shows what was read and dropped, `secbeat top` the same as it changes"),
     ),
     word(CSCLI, "lapi status", Runs("doctor")),

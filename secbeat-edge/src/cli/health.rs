@@ -32,7 +32,10 @@ impl Status {
             None => {}
         }
         if let Some(daemon) = &self.daemon {
-            findings.push(agreement(&daemon.enforcer.reconcile, self.bans_in_kernel));
+            findings.push(match self.unreadable {
+                Some(why) => Finding::new("maps", State::Note, format!("not looked at: {why}")),
+                None => agreement(&daemon.enforcer.reconcile, self.bans_in_kernel),
+            });
             findings.extend(room(&daemon.enforcer.reconcile));
             findings.extend(lists(&daemon.lists));
             findings.push(clock(daemon.clock));

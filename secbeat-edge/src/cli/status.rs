@@ -33,6 +33,9 @@ pub struct Status {
     /// `None` where no program is pinned.
     pub(super) mode: Option<FilterMode>,
     pub(super) bans_in_kernel: usize,
+    /// Why nothing is known of the kernel's maps; then what is said of them is not so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unreadable: Option<&'static str>,
     /// Networks that operators of this host have allowlisted at run time.
     allowlisted_here: usize,
     packets: PacketsView,
@@ -67,6 +70,7 @@ impl Status {
                 attachments.into_iter().map(Into::into).collect()
             }
         };
+        let unreadable = places.pins.are_hidden().then_some("only root may look into them");
         let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
             (
                 Some(SettingsMap::open(&places.pins)?.mode()?),
@@ -97,6 +101,7 @@ impl Status {
             attached,
             mode,
             bans_in_kernel,
+            unreadable,
             packets,
             daemon,
         })
@@ -106,6 +111,12 @@ impl Status {
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.running
+    }
+
+    /// Whether the kernel is known to let the packets of banned clients pass.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        self.mode == Some(FilterMode::Observe)
     }
 
     /// Prints it for people.
@@ -154,19 +165,24 @@ fn print_status(status: &Status) {
         secbeat_daemon::say!("mode       {mode}{warning}");
     }
     let packets = &status.packets;
-    secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel);
+    match status.unreadable {
+        Some(why) => secbeat_daemon::say!("kernel     maps unknown: {why}"),
+        None => secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel),
+    }
     if status.allowlisted_here > 0 {
         secbeat_daemon::say!(
             "allowlist  {} of this host's operators (`secbeat-edge allowlist list`)",
             status.allowlisted_here
         );
     }
-    secbeat_daemon::say!(
-        "packets    {} dropped ({} bytes), {} passed",
-        packets.dropped,
-        packets.dropped_bytes,
-        packets.passed
-    );
+    if status.unreadable.is_none() {
+        secbeat_daemon::say!(
+            "packets    {} dropped ({} bytes), {} passed",
+            packets.dropped,
+            packets.dropped_bytes,
+            packets.passed
+        );
+    }
     for list in &status.lists.lists {
         secbeat_daemon::say!("list       {}", list.line());
     }

@@ -311,6 +311,13 @@ impl Pins {
         self.map(maps::SETTINGS).exists()
     }
 
+    /// Whether this process may not know whether anything is pinned.
+    #[must_use]
+    pub fn are_hidden(&self) -> bool {
+        let looked = self.map(maps::SETTINGS).try_exists();
+        looked.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    }
+
     /// Where the map `name` is pinned.
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {

@@ -184,7 +184,9 @@ impl Import {
                 );
             }
             if part.is_wide() {
-                complain!("with this, the allowlist holds {percent} % of {family}: nobody there is banned");
+                complain!(
+                    "with this, the allowlist holds {percent} % of the {family} addresses that could be banned: nobody there is banned"
+                );
             }
         }
         let known = known.into_iter().map(|known| known.network).collect();

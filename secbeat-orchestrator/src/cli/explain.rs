@@ -21,11 +21,29 @@ use crate::{
 /// Show why an address is banned, or is not.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// Address of the client.
+    /// Address of the client, also as `bans` shows it, such as 198.51.100.7/32.
+    #[arg(value_parser = client)]
     address: IpAddr,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
+}
+
+/// An address, or the network of one alone.
+fn client(text: &str) -> Result<IpAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let network: Prefix = text
+        .parse()
+        .map_err(|_| "expected an address, such as 198.51.100.7".to_owned())?;
+    match network.is_single() {
+        true => Ok(network.addr()),
+        false => Err(format!(
+            "{network} is a network: name an address in it, such as {}",
+            network.addr()
+        )),
+    }
 }
 
 impl Why {

@@ -47,7 +47,7 @@ impl Summary {
 fn print(report: &Report) {
     say!("{} to {}\n", report.from, report.until);
     let lifted = report.lifted_share.map_or_else(String::new, |share| {
-        format!(" ({:.1} % of the rules' bans)", share * 100.0)
+        format!(", among them {:.1} % of the rules' bans", share * 100.0)
     });
     say!(
         "bans        {} by rules ({} of repeat offenders), {} by people",

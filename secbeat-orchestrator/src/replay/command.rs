@@ -11,7 +11,7 @@ use secbeat_daemon::{cli, time::now_ms};
 use serde::Serialize;
 
 use super::{Diff, Format, Input, Output, ReadAs, Replay, Summary, Trial};
-use crate::config::Config;
+use crate::config::{Config, LoadConfig};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -53,14 +53,14 @@ impl SummaryFormat {
 }
 
 impl Args {
-    /// Replays the logs under `config`, and under the one that it is compared with.
+    /// Replays the logs under `config`, and under the one that it is compared with, which `load` reads.
     ///
     /// # Errors
     ///
     /// When a config or a log cannot be used, or what was found cannot be written.
-    pub fn run(&self, config: &Config) -> anyhow::Result<()> {
+    pub fn run(&self, config: &Config, load: LoadConfig) -> anyhow::Result<()> {
         let trial = trial(config);
-        let compared = self.diff.as_deref().map(Config::load).transpose()?;
+        let compared = self.diff.as_deref().map(load).transpose()?;
         let progress = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         let inputs = self.inputs(&progress)?;
         let configs = [Some(config), compared.as_ref()].into_iter().flatten();

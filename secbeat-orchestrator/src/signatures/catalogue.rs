@@ -69,7 +69,20 @@ pub(super) fn check(published: &[SignatureText]) -> (Vec<Problem>, Vec<Signature
     problems.extend(matcher.verify());
     let signatures = matcher.signatures().iter();
     let signatures = signatures.filter(|signature| names.contains(&signature.file));
-    (problems, signatures.cloned().collect())
+    let signatures: Vec<_> = signatures.cloned().collect();
+    for file in names {
+        let is_empty = !signatures.iter().any(|signature| signature.file == file);
+        if is_empty && !problems.iter().any(|problem| problem.file == file) {
+            problems.push(Problem {
+                file,
+                line: None,
+                id: None,
+                message: "it has no signature; `signatures withdraw` takes back what was published"
+                    .to_owned(),
+            });
+        }
+    }
+    (problems, signatures)
 }
 
 #[cfg(test)]

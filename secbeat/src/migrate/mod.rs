@@ -4,18 +4,20 @@ mod crowdsec;
 mod fail2ban;
 mod python;
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use secbeat_daemon::{api::Remote, say};
 use secbeat_orchestrator::cli::Order;
 use serde_json::{Value, json};
+use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::{
-    config::Config,
+    config::{self, Config},
+    fleet::edit,
     memory::InMemory,
-    setup::{UNIT, UnitUser, add_to},
+    setup::{UNIT, UnitUser, added, write},
 };
 
 /// Take over bans, the allowlist and limits from another program on this host.
@@ -80,7 +82,13 @@ impl Migrate {
         };
         let config = Config::load(path)
             .with_context(|| format!("reading {}, which `secbeat setup` writes", path.display()))?;
-        let entries = entries(&mut found, &config);
+        let mut document = edit::read(path)?;
+        let before = document.to_string();
+        let Taken { changes, entries } = take(&mut found, &config, &mut document);
+        let after = document.to_string();
+        let is_changed = before != after || !entries.is_empty();
+        // Before anything is done: nothing is taken over by half.
+        let whole = added(path, &after, &entries, UnitUser::find(UNIT).as_ref())?;
         for line in &found.read {
             say!("read {line}");
         }
@@ -105,14 +113,18 @@ impl Migrate {
             &config,
             remote,
         )?;
-        match entries.is_empty() {
-            true => say!("no limits for {}", path.display()),
-            false => say!("limits for {}:\n{}", path.display(), entries.trim_end()),
+        match is_changed {
+            false => say!("no limits for {}", path.display()),
+            true => say!(
+                "limits for {}:\n{}{}",
+                path.display(),
+                changes,
+                entries.trim_end()
+            ),
         }
-        if !self.dry_run && !entries.is_empty() {
-            let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-            add_to(path, &text, &entries, UnitUser::find(UNIT).as_ref())?;
-            say!("added; `systemctl restart secbeat` takes them over");
+        if !self.dry_run && is_changed {
+            write(path, &whole)?;
+            say!("written; `systemctl restart secbeat` takes them over");
         }
         for left in &found.left {
             say!("NOT TAKEN OVER {left}");
@@ -147,7 +159,7 @@ impl Migrate {
             .chain(dry_run);
         let file = file.to_string_lossy();
         let line = Line::try_parse_from(words.chain([&*file])).context("importing")?;
-        line.order.execute(remote, &config.orchestrator, "secbeat")
+        line.order.execute(remote, &config.orchestrator, config::ORDERS)
     }
 }
 
@@ -159,9 +171,18 @@ fn bans(bans: &[Ban]) -> Value {
     bans.iter().map(entry).collect()
 }
 
-/// What the config has to say for the limits. What it says already stays as it is.
-fn entries(found: &mut Found, config: &Config) -> String {
-    let mut text = String::new();
+/// What the limits make of a config.
+struct Taken {
+    /// What changes in rules that are there, as lines for people.
+    changes: String,
+    /// What is added.
+    entries: String,
+}
+
+/// What the config has to say for the limits. A limit that it states already stays as it is.
+fn take(found: &mut Found, config: &Config, document: &mut DocumentMut) -> Taken {
+    let (mut changes, mut text) = (String::new(), String::new());
+    let longest = config.orchestrator.ban.max_duration.0.as_secs();
     let mut rules: Vec<&str> = Vec::new();
     let mut services: Vec<&str> = Vec::new();
     for limits in &found.limits {
@@ -176,9 +197,37 @@ fn entries(found: &mut Found, config: &Config) -> String {
             services.push(service);
             let _ = writeln!(text, "\n[[service_log]]\nfilter = \"{service}\"");
         }
-        if config.orchestrator.rules.has(rule) || rules.contains(rule) {
+        if let Some(ban) = ban.filter(|ban| *ban > longest) {
             found.left.push(format!(
-                "{threshold} failures of {service} in {window} s: there is a rule {rule} already; change it if you like"
+                "bans of {ban} s for {service}: they end after {longest} s, the `max_duration` under [ban]"
+            ));
+        }
+        let ban = ban.map(|ban| ban.min(longest));
+        let values = [
+            ("threshold", value(i64::from(*threshold))),
+            ("window", value(format!("{window}s"))),
+        ];
+        let values = values
+            .into_iter()
+            .chain(ban.map(|ban| ("ban", value(format!("{ban}s")))));
+        if !rules.contains(rule) && config.orchestrator.rules.has(rule) {
+            if let Some(table) = bare_rule(document, rule) {
+                rules.push(rule);
+                let said: Vec<_> = values
+                    .map(|(key, value)| {
+                        let said = format!("{key} = {}", value.to_string().trim());
+                        table.insert(key, value);
+                        said
+                    })
+                    .collect();
+                let _ = writeln!(changes, "the rule {rule} gets {}", said.join(", "));
+                continue;
+            }
+        }
+        if config.orchestrator.rules.has(rule) || rules.contains(rule) {
+            let ban = ban.map_or(String::new(), |ban| format!(", bans of {ban} s"));
+            found.left.push(format!(
+                "{threshold} failures of {service} in {window} s{ban}: the rule {rule} has limits already; change them if you like"
             ));
             continue;
         }
@@ -191,7 +240,21 @@ fn entries(found: &mut Found, config: &Config) -> String {
             let _ = writeln!(text, "ban = \"{ban}s\"");
         }
     }
-    text
+    Taken {
+        changes,
+        entries: text,
+    }
+}
+
+/// The entry of a rule that goes by the limits of its preset.
+fn bare_rule<'a>(document: &'a mut DocumentMut, rule: &str) -> Option<&'a mut Table> {
+    let rules = document.get_mut("rule")?.as_array_of_tables_mut()?;
+    let mut rules = rules.iter_mut();
+    let found = rules.find(|table| table.get("name").and_then(Item::as_str) == Some(rule))?;
+    let is_bare = ["threshold", "window", "ban"]
+        .iter()
+        .all(|key| !found.contains_key(key));
+    is_bare.then_some(found)
 }
 
 #[cfg(test)]
@@ -222,7 +285,7 @@ mod tests {
             ],
             ..Found::default()
         };
-        let text = entries(&mut found, &load(""));
+        let text = take(&mut found, &load(""), &mut DocumentMut::new()).entries;
         let config = load(&text);
         assert!(config.orchestrator.rules.has("ssh-bruteforce"), "{text}");
         assert!(
@@ -239,8 +302,39 @@ mod tests {
             limits: vec![limits("sshd", "ssh-bruteforce")],
             ..Found::default()
         };
-        let config = load("[[service_log]]\nfilter = \"sshd\"\n[[rule]]\nname = \"ssh-bruteforce\"\n");
-        assert_eq!(entries(&mut found, &config), "");
+        let text = "[[service_log]]\nfilter = \"sshd\"\n[[rule]]\nname = \"ssh-bruteforce\"\nban = \"10m\"\n";
+        let mut document = text.parse().unwrap();
+        let taken = take(&mut found, &load(text), &mut document);
+        assert_eq!(
+            (taken.entries, taken.changes, document.to_string()),
+            (String::new(), String::new(), text.to_owned())
+        );
         assert!(found.left[0].contains("already"), "{:?}", found.left);
+    }
+
+    #[test]
+    fn a_rule_that_setup_wrote_gets_the_limits_and_no_ban_is_longer_than_bans_may_be() {
+        let mut found = Found {
+            limits: vec![Limits {
+                ban: Some(2 * 24 * 3600),
+                ..limits("sshd", "ssh-bruteforce")
+            }],
+            ..Found::default()
+        };
+        let text = "[[service_log]]\nfilter = \"sshd\"\n\n[[rule]]\nname = \"ssh-bruteforce\" # mine\n";
+        let mut document = text.parse().unwrap();
+        let taken = take(&mut found, &load(text), &mut document);
+        assert_eq!(taken.entries, "");
+        assert_eq!(
+            taken.changes,
+            "the rule ssh-bruteforce gets threshold = 3, window = \"3600s\", ban = \"86400s\"\n"
+        );
+        let after = document.to_string();
+        assert!(
+            after.starts_with(text) && after.contains("threshold = 3\n"),
+            "{after}"
+        );
+        load(&after);
+        assert!(found.left[0].contains("172800"), "{:?}", found.left);
     }
 }

@@ -42,22 +42,17 @@ impl Setup {
     }
 }
 
-/// Adds `entries`, tables of lists, at the end of the config at `path`, whose text is `text`.
+/// The `text` of the config at `path` with `entries`, tables of lists, at its end, which the daemon takes.
 ///
 /// # Errors
 ///
-/// When it would not be a config any more, or cannot be written.
-pub(crate) fn add_to(
+/// When it would not be a config any more.
+pub(crate) fn added(
     path: &Path,
     text: &str,
     entries: &str,
     reader: Option<&UnitUser>,
-) -> anyhow::Result<()> {
-    write(path, &added(path, text, entries, reader)?)
-}
-
-/// The text with the entries, which the daemon takes.
-fn added(path: &Path, text: &str, entries: &str, reader: Option<&UnitUser>) -> anyhow::Result<String> {
+) -> anyhow::Result<String> {
     let whole = format!("{}\n{entries}", text.trim_end());
     match check(&whole, reader) {
         Ok(_) => Ok(whole),
@@ -77,19 +72,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secbeat.toml");
         let text = "# Mine.\n[ban]\nduration = \"5m\"   # short\n";
-        add_to(&path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap();
-        let whole = fs::read_to_string(&path).unwrap();
+        let whole = added(&path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap();
         assert!(whole.starts_with(text.trim_end()), "{whole}");
+        write(&path, &whole).unwrap();
         assert!(Config::load(&path).unwrap().edge.follows_service("sshd"));
     }
 
     #[test]
     fn what_cannot_be_added_is_said_and_nothing_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secbeat.toml");
+        let path = Path::new("secbeat.toml");
         let text = "service_log = [{ filter = \"dovecot\" }]\n";
-        let error = add_to(&path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap_err();
+        let error = added(path, text, "\n[[service_log]]\nfilter = \"sshd\"\n", None).unwrap_err();
         assert!(error.to_string().contains("add by hand"), "{error}");
-        assert!(!path.exists());
     }
 }

@@ -11,7 +11,7 @@ mod unwatched;
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -26,12 +26,12 @@ use secbeat_daemon::{
 pub(crate) use secbeat_edge::unit_user::UnitUser;
 
 pub(crate) use self::{
-    add::add_to,
+    add::added,
     propose::{Proposal, entry},
     unwatched::{Service, unwatched},
 };
 use self::{admins::Admins, logs::FoundLog};
-use crate::{config::Config, memory::InMemory};
+use crate::{config::Config, fleet::edit, memory::InMemory};
 
 /// The unit that the package brings.
 pub(crate) const UNIT: &str = "secbeat.service";
@@ -52,7 +52,7 @@ pub struct Setup {
     /// Count and decide, but drop no packet.
     #[arg(long)]
     observe: bool,
-    /// Replace a config that is there.
+    /// Replace a config that is there. The networks of proxies and those that are never banned go along; the old file is kept as FILE.bak.
     #[arg(long)]
     force: bool,
     /// Add what was installed since, and leave the rest of the config as it is.
@@ -120,8 +120,13 @@ impl Setup {
         // Where there is no unit, whoever runs this runs the daemon.
         let reader = UnitUser::find(UNIT);
         let found = Found::look(reader.as_ref())?;
-        let proposal = Proposal::of(&found, self.observe);
+        let mut proposal = Proposal::of(&found, self.observe);
         say!("{}", proposal.account.join("\n"));
+        let is_there = path.exists();
+        if is_there && self.force {
+            let kept = keep_old(path, &mut proposal)?;
+            say!("{}", entry("kept", &kept));
+        }
         let config = check(&proposal.config, reader.as_ref())?;
         for (n, line) in past::account(&found, &config).into_iter().enumerate() {
             let what = if n == 0 { "last 24 h" } else { "" };
@@ -131,7 +136,7 @@ impl Setup {
             say!("\nThe config would be:\n\n{}", proposal.config.trim_end());
             return Ok(());
         }
-        if path.exists() && !self.force {
+        if is_there && !self.force {
             bail!(Coded::usage(format!(
                 "{} is there already: edit it, add what is new by `secbeat setup --add`, or replace it by `secbeat setup --force`",
                 path.display()
@@ -141,10 +146,51 @@ impl Setup {
             say!("Nothing was changed.");
             return Ok(());
         }
+        if is_there {
+            let old = backup(path);
+            fs::copy(path, &old)
+                .with_context(|| format!("keeping {} as {}", path.display(), old.display()))?;
+            say!("\nThe config of before is {}.", old.display());
+        }
         write(path, &proposal.config)?;
         say!("\nWrote {}.", path.display());
         start(path)
     }
+}
+
+/// Has the proposal keep what the config at `path` says of networks. Returns what is kept and what is not.
+///
+/// # Errors
+///
+/// When this host is an edge of a fleet.
+fn keep_old(path: &Path, proposal: &mut Proposal) -> anyhow::Result<String> {
+    // One that cannot be read has nothing to keep.
+    let (Ok(old), Ok(mut new)) = (edit::read(path), proposal.config.parse()) else {
+        return Ok(format!("nothing: {} cannot be read as TOML", path.display()));
+    };
+    if old.contains_key("fleet") {
+        bail!(Coded::usage(format!(
+            "{}: this host is an edge of a fleet; `secbeat leave` first",
+            path.display()
+        )));
+    }
+    let kept = edit::keep_networks(&mut new, &old);
+    proposal.config = new.to_string();
+    let kept = match &*kept {
+        [] => "nothing".to_owned(),
+        kept => kept.join(", "),
+    };
+    Ok(format!(
+        "of {}: {kept}; the rest of it is kept beside",
+        path.display()
+    ))
+}
+
+/// Where the config of before is kept.
+fn backup(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".bak");
+    PathBuf::from(name)
 }
 
 /// What `setup` would choose, for a daemon that runs without a config, with lines that say why.

@@ -100,7 +100,7 @@ fn admin(admins: Admins) -> String {
 /// Why no packet is to be dropped yet, if so.
 fn why_observe(found: &Found, observe: bool) -> Option<String> {
     if observe {
-        return Some("as you asked; `secbeat mode enforce` drops packets".to_owned());
+        return Some("as you asked; set mode = \"enforce\" to drop packets".to_owned());
     }
     let crowds = found.logs.iter().filter_map(|log| match &log.state {
         State::Understood { crowd, .. } => crowd.as_ref().map(|crowd| (log, crowd)),
@@ -118,8 +118,8 @@ fn why_observe(found: &Found, observe: bool) -> Option<String> {
     }
     if found.admins == Admins::Unknown {
         return Some(
-            "it cannot be told from where you came, so you might be locked out; list your networks in [protect], and run \
-             `secbeat mode enforce`"
+            "it cannot be told from where you came, so you might be locked out; list your networks in [protect], and set \
+             mode = \"enforce\""
                 .to_owned(),
         );
     }

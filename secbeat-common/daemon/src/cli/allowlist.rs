@@ -75,7 +75,7 @@ impl NewEntry {
         {
             let (family, percent) = (part.family, part.percent());
             complain!(
-                "{} is {percent} % of {family}: nobody there is banned",
+                "{} is {percent} % of the {family} addresses that could be banned: nobody there is banned",
                 entry.network
             );
         }

@@ -86,6 +86,12 @@ pub fn translated(
     let Some(given) = arguments.get(at..).filter(|given| !given.is_empty()) else {
         return Ok(arguments);
     };
+    // Also with the other program's name, as `secbeat cscli decisions list`.
+    let is_name = |first: &OsString| words.iter().any(|word| !word.of.is_empty() && *first == *word.of);
+    let given = match given.split_first() {
+        Some((first, behind)) if !behind.is_empty() && is_name(first) => behind,
+        _ => given,
+    };
     let found = words
         .iter()
         .find_map(|word| Some((word.here, word.meant(given)?)));
@@ -177,6 +183,11 @@ pub fn untrue<C: clap::CommandFactory + clap::FromArgMatches + std::fmt::Debug>(
             .chain(words.map(sample))
             .collect()
     };
+    // Nothing would reach the command.
+    let hides_command = |word: &Word| {
+        let parts: Vec<_> = word.typed.split(' ').collect();
+        matches!(parts[..], [first, REST] if command.find_subcommand(first).is_some())
+    };
     let is_true_with = |word: &Word, rest: &[&str]| {
         let typed = line(word.typed, rest);
         match (word.here, translated(&command, words, typed.clone())) {
@@ -196,9 +207,12 @@ pub fn untrue<C: clap::CommandFactory + clap::FromArgMatches + std::fmt::Debug>(
         }
     };
     // Some commands need more words than others.
-    let is_wrong = |word: &&Word| match word.typed.ends_with(REST) {
-        true => !is_true_with(word, &[]) && !is_true_with(word, &[ADDRESS]),
-        false => !is_true_with(word, &[]),
+    let is_wrong = |word: &&Word| {
+        let is_true = match word.typed.ends_with(REST) {
+            true => is_true_with(word, &[]) || is_true_with(word, &[ADDRESS]),
+            false => is_true_with(word, &[]),
+        };
+        !is_true || hides_command(word)
     };
     let wrong = words.iter().filter(is_wrong);
     wrong.map(|word| format!("{} {}", word.of, word.typed)).collect()

@@ -45,7 +45,9 @@ pub fn everybody(protected: impl IntoIterator<Item = Prefix>) -> Option<String> 
             ));
         }
         if part.is_wide() {
-            warn!("the config protects {percent} % of {family}: nobody there is banned");
+            warn!(
+                "the config protects {percent} % of the {family} addresses that could be banned: nobody there is banned"
+            );
         }
     }
     None
