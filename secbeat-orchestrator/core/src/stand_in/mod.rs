@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use self::ring::Ring;
 pub use self::{
-    event::{Away, Effect, Event, Status, When},
+    event::{Awaiting, Away, Effect, Event, Status, When},
     orders::{Orders, Untold},
     ring::Seen,
 };
@@ -76,6 +76,17 @@ pub struct StandIn {
     waiting: VecDeque<Waiting>,
     banned: u64,
     taken_over: u64,
+    /// How often `waiting`, and the ring, has changed.
+    changes: Changes,
+}
+
+/// How often something has changed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is to be handed over.
+    pub waiting: u64,
+    /// What was reported.
+    pub reports: u64,
 }
 
 impl StandIn {
@@ -96,7 +107,31 @@ impl StandIn {
             waiting: VecDeque::new(),
             banned: 0,
             taken_over: 0,
+            changes: Changes::default(),
         }
+    }
+
+    /// How often what a restart should not forget has changed.
+    #[must_use]
+    pub const fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// The bans that the fleet is to take over, for [`Event::Recalled`] of a later process.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Awaiting> {
+        let waiting = self.waiting.iter();
+        let waiting = waiting.map(|waiting| Awaiting {
+            ban: waiting.ban.clone(),
+            told: waiting.told,
+        });
+        waiting.collect()
+    }
+
+    /// What was reported lately and when, for the same, and about how many bytes that is.
+    #[must_use]
+    pub fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
+        (self.ring.iter().cloned().collect(), self.ring.bytes())
     }
 
     #[must_use]
@@ -146,17 +181,23 @@ impl StandIn {
                     let bans = self.judge(&seen, now.wall_ms, now);
                     self.ban(bans, effects);
                 }
-                let age = self
-                    .orders
-                    .as_ref()
-                    .map_or(DEFAULT_AGE, |orders| orders.longest_window());
-                self.ring.push(seen, now.wall_ms, age);
+                self.ring.push(seen, now.wall_ms, self.age());
+                self.changes.reports += 1;
                 return;
+            }
+            Event::Recalled { waiting, reports } => {
+                for Awaiting { ban, told } in waiting {
+                    self.await_takeover(ban, told, now);
+                }
+                self.ring.recall(reports, now.wall_ms, self.age());
+                if self.decides() {
+                    self.begin(now, effects);
+                }
             }
             Event::Brought(bans) => {
                 let by_rules = bans.iter().filter(|ban| ban.reason != Reason::Manual);
                 for ban in by_rules {
-                    self.await_takeover(told(ban), now);
+                    self.await_takeover(told(ban), 0, now);
                 }
             }
             Event::Settled { id, banned } => self.settled(id, banned, now),
@@ -277,25 +318,33 @@ impl StandIn {
             return;
         };
         self.banned += 1;
-        self.await_takeover(ban, now);
+        self.await_takeover(ban, 0, now);
     }
 
     /// Has the fleet be told of a ban that is in force here.
-    fn await_takeover(&mut self, ban: LocalBan, now: Moment) {
+    fn await_takeover(&mut self, ban: LocalBan, told: u8, now: Moment) {
         if self.waiting.len() >= MAX_WAITING {
             self.waiting.pop_front();
         }
         self.waiting.push_back(Waiting {
             ban,
-            told: 0,
+            told,
             due_ms: now.boot_ms,
         });
+        self.changes.waiting += 1;
+    }
+
+    /// How long reports are kept.
+    fn age(&self) -> Duration {
+        let orders = self.orders.as_ref();
+        orders.map_or(DEFAULT_AGE, |orders| orders.longest_window())
     }
 
     fn hand_over(&mut self, target: &Prefix) {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.ban.target != *target);
         self.taken_over += (before - self.waiting.len()) as u64;
+        self.changes.waiting += 1;
     }
 
     fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -324,10 +373,13 @@ impl StandIn {
             }
             waiting.told = if is_over { TELLINGS } else { waiting.told + 1 };
             waiting.due_ms = now.boot_ms + RETELL_MS;
+            self.changes.waiting += 1;
         }
         // What was told often enough lapses at its end.
+        let before = self.waiting.len();
         self.waiting
             .retain(|waiting| waiting.told < TELLINGS || waiting.ban.expires_at_ms > now.wall_ms);
+        self.changes.waiting += (before - self.waiting.len()) as u64;
         if !told.is_empty() {
             effects.push(Effect::Tell(told));
         }
