@@ -10,6 +10,7 @@ use secbeat_common::{
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
+    program,
     time::{left, now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
@@ -157,8 +158,9 @@ fn print_status(status: &Status) {
     secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel);
     if status.allowlisted_here > 0 {
         secbeat_daemon::say!(
-            "allowlist  {} of this host's operators (`secbeat-edge allowlist list`)",
-            status.allowlisted_here
+            "allowlist  {} of this host's operators (`{} allowlist list`)",
+            status.allowlisted_here,
+            program::of_host()
         );
     }
     secbeat_daemon::say!(
@@ -276,7 +278,10 @@ fn print_signatures(signatures: &SignaturesInForce) {
     };
     let problems = match signatures.problems {
         0 => String::new(),
-        problems => format!(", {problems} LEFT OUT (`secbeat-edge signatures check` says why)"),
+        problems => format!(
+            ", {problems} LEFT OUT (`{} signatures check` says why)",
+            program::of_host()
+        ),
     };
     secbeat_daemon::say!("signatures {}{fleet}{problems}", signatures.count);
 }

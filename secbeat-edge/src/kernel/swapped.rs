@@ -20,6 +20,7 @@ use secbeat_common::{
     prefix::Prefix,
     table::{Line, WORDS},
 };
+use secbeat_daemon::program;
 use tracing::warn;
 
 use super::{Pins, clock::run_probe, new_table::new_table, pins, raw::RawMap, shared::Shared};
@@ -243,8 +244,9 @@ impl Current {
         let info = data.info()?;
         let not_ours = || {
             anyhow!(
-                "the {} is not of this release: `secbeat-edge detach` removes it together with all bans",
-                kind.noun
+                "the {} is not of this release: `{} detach` removes it together with all bans",
+                kind.noun,
+                program::of_host()
             )
         };
         ensure!(info.value_size() as usize == size_of::<Line>(), not_ours());
