@@ -28,8 +28,8 @@ use crate::{
     brought::Brought,
     bus::Publisher,
     host::HostChange,
-    kernel::{Attachment, boot_now, moment_now},
-    l7::L7Bans,
+    kernel::{Attachment, ListTables, boot_now, moment_now},
+    l7::{L7Bans, Listed},
     protection::Protection,
     stand_in::Tap,
 };
@@ -129,6 +129,7 @@ impl EnforcerTask {
         let mut are_dropped = false;
         let mut waiting = Vec::with_capacity(MESSAGES_AT_ONCE);
         self.look_at_interfaces();
+        self.show_lists();
         self.bring();
         loop {
             tokio::select! {
@@ -234,6 +235,7 @@ impl EnforcerTask {
                         .map_err(|error| format!("{error:#}")),
                     None => Err("bans are not enforced in the kernel here".to_owned()),
                 };
+                self.show_lists();
                 drop(reply.send(brought));
             }
             // The asker may have gone.
@@ -305,6 +307,18 @@ impl EnforcerTask {
             .map_err(|error| format!("{error:#}"))?;
         self.surroundings.http.set_mode(mode);
         Ok(())
+    }
+
+    /// Has the HTTP side go by the static lists in force: it sees clients that the kernel does not.
+    fn show_lists(&self) {
+        let kernel = self.surroundings.kernel.as_ref();
+        let lists = kernel.map_or(Ok(None), KernelSide::lists_in_force);
+        let lists = lists.unwrap_or_else(|error| {
+            error!("static lists do not hold for clients that proxies name: {error:#}");
+            None
+        });
+        let listed = |lists: ListTables| Listed(Box::new(move |address, now| lists.lists_of(address, now)));
+        self.surroundings.http.set_lists(lists.map(listed));
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {

@@ -107,6 +107,14 @@ impl KernelSide {
         set
     }
 
+    /// The static lists in force, to be read by others; `None` if there are none.
+    pub(super) fn lists_in_force(&self) -> anyhow::Result<Option<ListTables>> {
+        match self.lists.id() {
+            None => Ok(None),
+            Some(_) => ListTables::open(self.program.pins()).map(Some),
+        }
+    }
+
     pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
         self.settings.set_mode(mode)
     }

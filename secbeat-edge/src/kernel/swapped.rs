@@ -110,6 +110,19 @@ impl Swapped {
         self.current.as_ref().map(|current| current.id)
     }
 
+    /// The words of the table that was opened here, as the program reads it.
+    ///
+    /// # Safety
+    ///
+    /// Tables of this kind must be written to by nobody once they were made.
+    #[expect(unsafe_code, reason = "what nobody writes to can be read without atomics")]
+    pub(super) unsafe fn lines(&self) -> Option<&[Line]> {
+        // SAFETY: the caller's promise.
+        self.current
+            .as_ref()
+            .map(|current| unsafe { current.shared.lines() })
+    }
+
     /// Opens what is in force if that is another table than before: another process may have made it.
     pub(super) fn refresh(&mut self) -> anyhow::Result<()> {
         let in_force = self.in_force()?;
