@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{FallocateFlags, fallocate},
     sys::statvfs::fstatvfs,
 };
@@ -18,6 +19,8 @@ use tracing::debug;
 
 /// What is kept behind the end of each file, in bytes.
 const ROOM: u64 = 8 << 20;
+/// Less than this is not worth keeping, in bytes.
+const LEAST: u64 = 1 << 20;
 /// With less room than this on the disk, in bytes, what is kept is used.
 const TIGHT: u64 = 4 << 20;
 /// How often the disk is asked.
@@ -107,15 +110,17 @@ fn left(file: &File) -> u64 {
     told.map_or(0, |told| (told.blocks() * BLOCK).saturating_sub(told.len()))
 }
 
+/// As much as there is room for, up to [`ROOM`]. A checkpoint cuts the database to its length, and gives back what was kept.
 fn keep(file: &File) -> std::io::Result<()> {
     let length = file.metadata()?.len();
-    let [from, room] = [length, ROOM].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-    Ok(fallocate(
-        file.as_fd(),
-        FallocateFlags::FALLOC_FL_KEEP_SIZE,
-        from,
-        room,
-    )?)
+    let mut room = ROOM;
+    loop {
+        let [from, bytes] = [length, room].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        match fallocate(file.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, from, bytes) {
+            Err(Errno::ENOSPC) if room > LEAST => room /= 2,
+            kept => return Ok(kept?),
+        }
+    }
 }
 
 #[cfg(test)]
