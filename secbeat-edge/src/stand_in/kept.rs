@@ -1,7 +1,9 @@
 //! What was heard last of the fleet, on disk: a restart or a reboot must not forget by which rules to ban, and whom never.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -79,5 +81,13 @@ fn keep(path: &Path, bytes: &[u8]) {
 /// Replaces the file in one step.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, bytes).and_then(|()| fs::rename(&new, path))
+    // What clients requested is nobody else's business.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(bytes)?;
+    fs::rename(&new, path)
 }
