@@ -309,6 +309,7 @@ impl App {
             inputs.reloader(),
             reporting.recorder.signatures().clone(),
             lists,
+            handle.clone(),
         );
         let inputs = inputs.run(&stop);
 

@@ -6,6 +6,7 @@ mod bring;
 mod drop_events;
 pub(crate) mod handle;
 mod kernel_side;
+mod modes;
 mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -16,12 +17,12 @@ use secbeat_edge_core::{
     BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Order, Reply, Step, Ticket,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use self::{acks::Acks, drop_events::DropCounts, handle::Message};
 pub(crate) use self::{
     attach::{KernelConfig, attach},
-    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, Unfulfilled},
+    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, NotSwitched, Unfulfilled},
     kernel_side::KernelSide,
 };
 use crate::{
@@ -228,6 +229,17 @@ impl EnforcerTask {
             }
             Message::Unban { target, reply } => self.order(Order::Unban(target), ReplyTo::Unban(reply)),
             Message::SetMode { mode, reply } => self.order(Order::SetMode(mode), ReplyTo::Mode(reply)),
+            Message::SetInterfaceMode {
+                interface,
+                mode,
+                reply,
+            } => drop(reply.send(self.set_interface_mode(interface, mode))),
+            Message::InterfaceModes(modes) => {
+                if let Some(kernel) = &mut self.surroundings.kernel {
+                    kernel.configure_modes(modes);
+                    self.look_at_interfaces();
+                }
+            }
             Message::Lists { table, reused, reply } => {
                 let brought = match &mut self.surroundings.kernel {
                     Some(kernel) => kernel
@@ -319,6 +331,21 @@ impl EnforcerTask {
         });
         let listed = |lists: ListTables| Listed(Box::new(move |address, now| lists.lists_of(address, now)));
         self.surroundings.http.set_lists(lists.map(listed));
+    }
+
+    /// Switches one of the protected interfaces. Until the next start: then the config holds again.
+    fn set_interface_mode(&mut self, interface: String, mode: FilterMode) -> Result<(), NotSwitched> {
+        let kernel = self.surroundings.kernel.as_mut().ok_or(NotSwitched::NoKernel)?;
+        let mut protected = self.attachments.iter().map(|attachment| &attachment.interface);
+        if !protected.any(|protected| *protected == interface) {
+            return Err(NotSwitched::Unknown(interface));
+        }
+        kernel
+            .set_interface_mode(interface.clone(), mode)
+            .map_err(|error| NotSwitched::Kernel(format!("{error:#}")))?;
+        info!(target: "audit", %interface, %mode, "mode of an interface switched on this host");
+        self.look_at_interfaces();
+        Ok(())
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {

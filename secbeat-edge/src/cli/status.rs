@@ -146,6 +146,11 @@ fn print_status(status: &Status) {
             }
             (None, mode) => secbeat_daemon::say!("XDP        {mode} on {interface}"),
         }
+        if attachment.observes {
+            secbeat_daemon::say!(
+                "           {interface} ONLY OBSERVES: banned packets are counted, and pass"
+            );
+        }
     }
     if let Some(mode) = status.mode {
         let warning = match mode {
