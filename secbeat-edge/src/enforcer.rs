@@ -6,6 +6,7 @@ mod bring;
 mod drop_events;
 pub(crate) mod handle;
 mod kernel_side;
+mod listed;
 mod modes;
 mod report;
 
@@ -17,7 +18,7 @@ use secbeat_edge_core::{
     BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FilterMode, Order, Reply, Step, Ticket,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use self::{acks::Acks, drop_events::DropCounts, handle::Message};
 pub(crate) use self::{
@@ -29,8 +30,8 @@ use crate::{
     brought::Brought,
     bus::Publisher,
     host::HostChange,
-    kernel::{Attachment, ListTables, boot_now, moment_now},
-    l7::{L7Bans, Listed},
+    kernel::{Attachment, boot_now, moment_now},
+    l7::L7Bans,
     protection::Protection,
     stand_in::Tap,
 };
@@ -318,33 +319,6 @@ impl EnforcerTask {
             .map_or(Ok(()), |kernel| kernel.set_mode(mode))
             .map_err(|error| format!("{error:#}"))?;
         self.surroundings.http.set_mode(mode);
-        Ok(())
-    }
-
-    /// Has the HTTP side go by the static lists in force: it sees clients that the kernel does not.
-    fn show_lists(&self) {
-        let kernel = self.surroundings.kernel.as_ref();
-        let lists = kernel.map_or(Ok(None), KernelSide::lists_in_force);
-        let lists = lists.unwrap_or_else(|error| {
-            error!("static lists do not hold for clients that proxies name: {error:#}");
-            None
-        });
-        let listed = |lists: ListTables| Listed(Box::new(move |address, now| lists.lists_of(address, now)));
-        self.surroundings.http.set_lists(lists.map(listed));
-    }
-
-    /// Switches one of the protected interfaces. Until the next start: then the config holds again.
-    fn set_interface_mode(&mut self, interface: String, mode: FilterMode) -> Result<(), NotSwitched> {
-        let kernel = self.surroundings.kernel.as_mut().ok_or(NotSwitched::NoKernel)?;
-        let mut protected = self.attachments.iter().map(|attachment| &attachment.interface);
-        if !protected.any(|protected| *protected == interface) {
-            return Err(NotSwitched::Unknown(interface));
-        }
-        kernel
-            .set_interface_mode(interface.clone(), mode)
-            .map_err(|error| NotSwitched::Kernel(format!("{error:#}")))?;
-        info!(target: "audit", %interface, %mode, "mode of an interface switched on this host");
-        self.look_at_interfaces();
         Ok(())
     }
 

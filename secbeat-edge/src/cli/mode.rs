@@ -116,7 +116,7 @@ fn switch_one(
 ) -> anyhow::Result<()> {
     let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
     if !attachments.iter().any(|it| it.interface == interface) {
-        bail!("`{interface}` is none of the interfaces that are protected: `status` lists them");
+        bail!("`{interface}` is not a protected interface: `status` lists them");
     }
     let index = if_nametoindex(interface).with_context(|| format!("finding the interface {interface}"))?;
     let mut observing = settings.observing()?;

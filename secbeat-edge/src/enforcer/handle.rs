@@ -106,7 +106,7 @@ pub(crate) struct EnforcerReport {
 pub(crate) enum NotSwitched {
     #[error("bans are not enforced in the kernel here")]
     NoKernel,
-    #[error("`{0}` is none of the interfaces that are protected: `status` lists them")]
+    #[error("`{0}` is not a protected interface: `status` lists them")]
     Unknown(String),
     #[error("{0}")]
     Kernel(String),

@@ -190,7 +190,7 @@ fn one_interface_only_observes_while_the_host_enforces() {
     let unknown = fleet.cli("edge", &["mode", "observe", "--interface", "eth9"]);
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(
-        !unknown.status.success() && said.contains("`eth9` is none of the interfaces"),
+        !unknown.status.success() && said.contains("`eth9` is not a protected interface"),
         "{said}"
     );
 }
