@@ -64,11 +64,14 @@ pub const EVENTS: &str = "EVENTS";
 /// Array of [`PORT_WORDS`] words, a bit for each port to which packets of banned sources are dropped. Consulted only while
 /// [`Settings::ports_in_use`].
 pub const PORTS: &str = "PORTS";
+/// Hash of the interfaces on which bans are only observed: their number (`ifindex`) → 1. Consulted only while [`Settings::mode`] is
+/// [`mode::SOME_OBSERVE`].
+pub const OBSERVING: &str = "OBSERVING";
 /// Array of one [`Settings`].
 pub const SETTINGS: &str = "SETTINGS";
 
 /// Every map of the object, in the order in which they are pinned.
-pub const ALL: [&str; 14] = [
+pub const ALL: [&str; 15] = [
     BANNED_V4,
     BANNED_V6,
     SIEVE,
@@ -82,6 +85,7 @@ pub const ALL: [&str; 14] = [
     FLOODS,
     EVENTS,
     PORTS,
+    OBSERVING,
     SETTINGS,
 ];
 
@@ -117,6 +121,8 @@ pub const SIEVE_FLAGS: u32 = 1 << 10;
 pub const LANE_FLAGS: u32 = SIEVE_FLAGS;
 /// Words of `PORTS`: 65,536 bits.
 pub const PORT_WORDS: u32 = 1024;
+/// Most interfaces that only observe.
+pub const OBSERVING_SLOTS: u32 = 1024;
 /// Slots of `COUNTERS`.
 pub const COUNTER_SLOTS: u32 = Verdict::COUNT as u32 + 1;
 /// The slot of `COUNTERS` in which events that found [`EVENTS`] full are counted (as packets).
@@ -338,7 +344,8 @@ pub struct DropEvent {
     pub source: [u8; 16],
     /// Bytes of this packet.
     pub bytes: u32,
-    /// The [`Verdict`]: dropped, or observed.
+    /// The [`Verdict`]: dropped, or observed. An interface that only observes lets the packet pass all the same
+    /// ([`mode::SOME_OBSERVE`]).
     pub verdict: u16,
     /// [`Ban::reason`].
     pub reason: u8,
@@ -405,6 +412,8 @@ pub mod mode {
     pub const ENFORCE: u32 = 0;
     /// Count what would be dropped and let it pass.
     pub const OBSERVE: u32 = 1;
+    /// The first, and the second on the interfaces in [`OBSERVING`](super::OBSERVING).
+    pub const SOME_OBSERVE: u32 = 2;
 }
 
 /// What [`CLOCK_PROBE`] writes over the first 16 bytes of its packet: both clocks at one instant.

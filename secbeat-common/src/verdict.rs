@@ -12,7 +12,7 @@ pub enum Verdict {
     Expired = 2,
     /// Banned but allowlisted: passed.
     Allowed = 3,
-    /// Banned, in observe mode: passed.
+    /// Banned, where bans are only observed: passed.
     Observed = 4,
     /// Neither IPv4 nor IPv6: passed.
     NotIp = 5,

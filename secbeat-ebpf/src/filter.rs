@@ -21,7 +21,10 @@ use crate::{
     flood::{Key, Memory, REMEMBER_FROM},
     lane::{MISS, judge_in_lane},
     lists,
-    maps::{BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, PORTS, SETTINGS, SIEVE, Table, shift_of_sieve},
+    maps::{
+        BANNED_NETS, BANNED_V4, BANNED_V6, NET_TABLES, OBSERVING, PORTS, SETTINGS, SIEVE, Table,
+        shift_of_sieve,
+    },
 };
 
 /// Judges `packet` of `bytes` bytes, which was found in `frame`.
@@ -61,6 +64,15 @@ pub(crate) fn judge<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, b
             )
         }
     }
+}
+
+/// Whether the interface with this number only observes, while others drop.
+#[inline(always)]
+pub(crate) fn is_observed(interface: impl FnOnce() -> u32) -> bool {
+    SETTINGS
+        .get(0)
+        .is_some_and(|settings| settings.mode == mode::SOME_OBSERVE)
+        && OBSERVING.get_ptr(interface()).is_some()
 }
 
 /// A packet, and the frame that it was found in.

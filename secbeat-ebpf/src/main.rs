@@ -37,6 +37,7 @@ pub(crate) fn secbeat(context: XdpContext) -> u32 {
         &frame,
         parse::ethernet(&frame),
         frame.len(),
+        || interface(&context),
     ))
 }
 
@@ -45,7 +46,12 @@ pub(crate) fn secbeat(context: XdpContext) -> u32 {
 pub(crate) fn secbeat_frags(context: XdpContext) -> u32 {
     let frame = frame(&context);
     let bytes = length_of_all_buffers(&context, &frame);
-    xdp_action(run::<clock::Jiffies>(&frame, parse::ethernet(&frame), bytes))
+    xdp_action(run::<clock::Jiffies>(
+        &frame,
+        parse::ethernet(&frame),
+        bytes,
+        || interface(&context),
+    ))
 }
 
 /// The same in the stack's ingress hook, for what XDP cannot be attached to.
@@ -56,6 +62,7 @@ pub(crate) fn secbeat_tc(context: TcContext) -> i32 {
         &frame,
         parse::ethernet(&frame),
         context.len().into(),
+        || interface_in_stack(&context),
     ))
 }
 
@@ -67,6 +74,7 @@ pub(crate) fn secbeat_tc_ip(context: TcContext) -> i32 {
         &frame,
         parse::ip(&frame),
         context.len().into(),
+        || interface_in_stack(&context),
     ))
 }
 
@@ -107,10 +115,33 @@ fn length_of_all_buffers(context: &XdpContext, frame: &Frame) -> u64 {
     unsafe { bpf_xdp_get_buff_len(context.ctx) }
 }
 
-/// Judges and counts a packet of `bytes` bytes, of which `frame` are in its first buffer; is it to be dropped?
+/// The number of the interface that a packet came in by.
 #[inline(always)]
-fn run<C: Clock>(frame: &Frame, packet: Result<Packet, NoSource>, bytes: u64) -> bool {
-    let verdict = filter::judge::<C>(frame, packet, bytes);
+fn interface(context: &XdpContext) -> u32 {
+    // SAFETY: the context that this program was called with.
+    unsafe { (*context.ctx).ingress_ifindex }
+}
+
+/// The number of the interface whose hook this is.
+#[inline(always)]
+fn interface_in_stack(context: &TcContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { (*context.skb.skb).ifindex }
+}
+
+/// Judges and counts a packet of `bytes` bytes, of which `frame` are in its first buffer; is it to be dropped? Only for one that would
+/// be, `interface` is asked.
+#[inline(always)]
+fn run<C: Clock>(
+    frame: &Frame,
+    packet: Result<Packet, NoSource>,
+    bytes: u64,
+    interface: impl FnOnce() -> u32,
+) -> bool {
+    let mut verdict = filter::judge::<C>(frame, packet, bytes);
+    if verdict == Verdict::Banned && filter::is_observed(interface) {
+        verdict = Verdict::Observed;
+    }
     count(verdict, bytes);
     match verdict {
         Verdict::Banned => true,
@@ -199,13 +230,15 @@ mod clock_variants {
     use super::{
         XdpContext,
         clock::{Clock, alternatives},
-        frame, parse, run, xdp, xdp_action,
+        frame, interface, parse, run, xdp, xdp_action,
     };
 
     #[inline(always)]
     fn run_with<C: Clock>(context: &XdpContext) -> u32 {
         let frame = frame(context);
-        xdp_action(run::<C>(&frame, parse::ethernet(&frame), frame.len()))
+        xdp_action(run::<C>(&frame, parse::ethernet(&frame), frame.len(), || {
+            interface(context)
+        }))
     }
 
     #[xdp]

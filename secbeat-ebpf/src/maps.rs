@@ -2,7 +2,7 @@
 //! the edge sets the real ones when it loads the object.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use secbeat_common::{
@@ -10,8 +10,8 @@ use secbeat_common::{
     lists::MAX_LISTS,
     maps::{
         ALLOWED_SLOTS, Allow, Ban, COUNTER_SLOTS, Counter, DEFAULT_BAN_SLOTS, EVENT_BYTES, FLOOD_SLOTS,
-        Flood, LANE_FLAGS, NET_SLOTS, PORT_WORDS, SIEVE_FLAGS, Settings, TABLE_FLAGS, TABLE_SLOTS,
-        sieve_shift, sieve_words,
+        Flood, LANE_FLAGS, NET_SLOTS, OBSERVING_SLOTS, PORT_WORDS, SIEVE_FLAGS, Settings, TABLE_FLAGS,
+        TABLE_SLOTS, sieve_shift, sieve_words,
     },
     table::Line,
 };
@@ -74,6 +74,9 @@ pub(crate) static EVENTS: RingBuf<(), { EVENT_BYTES as usize }> = RingBuf::new()
 
 #[btf_map]
 pub(crate) static PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
+
+#[btf_map]
+pub(crate) static OBSERVING: HashMap<u32, u32, { OBSERVING_SLOTS as usize }> = HashMap::new();
 
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();

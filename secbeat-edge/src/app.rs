@@ -54,7 +54,7 @@ use crate::{
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     signatures::FleetFile,
-    stand_in::{Heard, Local, Tap},
+    stand_in::{Heard, Kept, Local, Tap},
     unwatched::Unwatched,
 };
 
@@ -285,6 +285,7 @@ impl App {
         } = self;
         info!(edge = fleet.edge_id, api = %config.api_listen, "running");
         let stop = Stop::default();
+        let (kept, tap) = (Kept::in_folder(&config.state_dir), api.stand_in.1.clone());
         let handle = enforcement.handle.clone();
         let mut enforcer = enforcement.run(stop.signal());
         if config.telemetry.enabled || config.detect.local != Local::Off {
@@ -309,6 +310,7 @@ impl App {
             inputs.reloader(),
             reporting.recorder.signatures().clone(),
             lists,
+            handle.clone(),
         );
         let inputs = inputs.run(&stop);
 
@@ -342,7 +344,11 @@ impl App {
         if let Err(error) = enforced.context("the enforcer died").flatten() {
             error!("{error:#}");
         }
-        let _ = tokio::task::spawn_blocking(move || traces.end()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            stand_in::keep_all(&kept, &tap);
+            traces.end();
+        })
+        .await;
         outcome
     }
 }

@@ -121,6 +121,9 @@ pub enum Local {
     Mode {
         /// `enforce` drops banned packets; `observe` counts them and lets them pass.
         mode: Option<FilterMode>,
+        /// Switch this interface alone. Nothing is enforced anywhere while the whole host observes.
+        #[arg(long, requires = "mode")]
+        interface: Option<String>,
         /// Output format.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -250,7 +253,11 @@ impl Local {
         match self {
             Self::Allowed(records) => allowed::list(&file.places()?, records),
             Self::Test(test) => test.run(&file.places()?),
-            Self::Mode { mode, output } => mode::run(&file.places()?, *mode, *output),
+            Self::Mode {
+                mode,
+                interface,
+                output,
+            } => mode::run(&file.places()?, *mode, interface.as_deref(), *output),
             Self::Explain(args) => {
                 explain::run(args, &file.filters()?, &file.signatures().unwrap_or_default())
             }

@@ -3,6 +3,7 @@
 mod labels;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
     path::{Path, PathBuf},
@@ -25,7 +26,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 pub use self::labels::Labels;
 pub use crate::stand_in::Local;
 use crate::{
-    kernel::{DETACHED, Hook, Selection, XdpSetup, has_tcx},
+    kernel::{DETACHED, Hook, InterfaceModes, Selection, XdpSetup, has_tcx},
     lists::{self, ListConfig},
     signatures::SignaturesConfig,
     sources::{
@@ -224,6 +225,11 @@ pub struct Kernel {
     pub allow_generic: bool,
     /// What happens to packets of banned clients after a start. `secbeat-edge mode` switches a running edge.
     pub mode: FilterMode,
+    /// The modes of single interfaces, by names and patterns: `{ eth1 = "observe" }` observes there, and enforces elsewhere. A name goes
+    /// before patterns, a longer pattern before a shorter one. Nothing is enforced anywhere while `mode` is `"observe"`. SIGHUP applies
+    /// changes.
+    #[schemars(with = "BTreeMap<String, FilterMode>")]
+    pub interface_modes: InterfaceModes,
     /// Sample the first dropped packet of a ban, and then one in this many, for metrics and trace logs. A power
     /// of two, or 0 for none.
     #[serde(deserialize_with = "event_every")]
@@ -318,6 +324,17 @@ impl TryFrom<PortsOrWord> for Ports {
     }
 }
 
+impl Kernel {
+    /// Whether `other` says the same, apart from what a reload applies.
+    fn is_alike(&self, other: &Self) -> bool {
+        let other = Self {
+            interface_modes: self.interface_modes.clone(),
+            ..other.clone()
+        };
+        alike(self, &other)
+    }
+}
+
 impl Default for Kernel {
     fn default() -> Self {
         Self {
@@ -328,6 +345,7 @@ impl Default for Kernel {
             pin_dir: maps::DEFAULT_PIN_DIR.into(),
             allow_generic: false,
             mode: FilterMode::default(),
+            interface_modes: InterfaceModes::default(),
             event_every: DEFAULT_EVENT_EVERY,
             ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
             list_max_bytes: DEFAULT_LIST_MAX_BYTES,
@@ -647,7 +665,7 @@ impl Config {
             ("state_dir", self.state_dir == other.state_dir),
             ("trusted_proxies", self.trusted_proxies == other.trusted_proxies),
             ("client_header", self.client_header == other.client_header),
-            ("[kernel]", alike(&self.kernel, &other.kernel)),
+            ("[kernel]", self.kernel.is_alike(&other.kernel)),
             ("[[access_log]]", alike(&self.access_log, &other.access_log)),
             ("[[waf_log]]", alike(&self.waf_log, &other.waf_log)),
             ("[[service_log]]", self.service_log == other.service_log),

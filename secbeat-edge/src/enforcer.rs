@@ -6,6 +6,8 @@ mod bring;
 mod drop_events;
 pub(crate) mod handle;
 mod kernel_side;
+mod listed;
+mod modes;
 mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -21,7 +23,7 @@ use tracing::{debug, error};
 use self::{acks::Acks, drop_events::DropCounts, handle::Message};
 pub(crate) use self::{
     attach::{KernelConfig, attach},
-    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, Unfulfilled},
+    handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, NotSwitched, Unfulfilled},
     kernel_side::KernelSide,
 };
 use crate::{
@@ -129,6 +131,7 @@ impl EnforcerTask {
         let mut are_dropped = false;
         let mut waiting = Vec::with_capacity(MESSAGES_AT_ONCE);
         self.look_at_interfaces();
+        self.show_lists();
         self.bring();
         loop {
             tokio::select! {
@@ -227,6 +230,17 @@ impl EnforcerTask {
             }
             Message::Unban { target, reply } => self.order(Order::Unban(target), ReplyTo::Unban(reply)),
             Message::SetMode { mode, reply } => self.order(Order::SetMode(mode), ReplyTo::Mode(reply)),
+            Message::SetInterfaceMode {
+                interface,
+                mode,
+                reply,
+            } => drop(reply.send(self.set_interface_mode(interface, mode))),
+            Message::InterfaceModes(modes) => {
+                if let Some(kernel) = &mut self.surroundings.kernel {
+                    kernel.configure_modes(modes);
+                    self.look_at_interfaces();
+                }
+            }
             Message::Lists { table, reused, reply } => {
                 let brought = match &mut self.surroundings.kernel {
                     Some(kernel) => kernel
@@ -234,6 +248,7 @@ impl EnforcerTask {
                         .map_err(|error| format!("{error:#}")),
                     None => Err("bans are not enforced in the kernel here".to_owned()),
                 };
+                self.show_lists();
                 drop(reply.send(brought));
             }
             // The asker may have gone.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -9,8 +10,14 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
-use secbeat_common::{net_table::NetTable, prefix::Prefix, wire::Layer};
+use secbeat_common::{
+    lists::{ALLOWS, BANS},
+    net_table::NetTable,
+    prefix::Prefix,
+    wire::Layer,
+};
 use secbeat_daemon::protect::Protected;
 use secbeat_edge_core::{BootTime, FilterMode};
 use tokio::sync::watch;
@@ -29,11 +36,22 @@ use crate::{
 pub(crate) struct L7Bans {
     bans: RwLock<Bans>,
     protected: Arc<Protected>,
+    /// What the static lists in force say of an address; `None` while there are none.
+    lists: ArcSwapOption<Listed>,
     /// Whether bans that the kernel could enforce are refused here as well.
     doubles_kernel: bool,
     observing: AtomicBool,
     observed: AtomicU64,
     changes: watch::Sender<()>,
+}
+
+/// The lists that an address is on at a time, with [`BANS`] and [`ALLOWS`].
+pub(crate) struct Listed(pub(crate) Box<dyn Fn(IpAddr, BootTime) -> u64 + Send + Sync>);
+
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("static lists")
+    }
 }
 
 /// When each ban ends, and where it is enforced.
@@ -50,6 +68,7 @@ impl L7Bans {
         Self {
             bans: RwLock::default(),
             protected,
+            lists: ArcSwapOption::empty(),
             doubles_kernel: enforcement.at_l7(),
             observing: AtomicBool::new(mode == FilterMode::Observe),
             observed: AtomicU64::default(),
@@ -78,6 +97,12 @@ impl L7Bans {
         self.observed.load(Relaxed)
     }
 
+    /// Goes by these static lists from the next request on.
+    pub(crate) fn set_lists(&self, lists: Option<Listed>) {
+        self.lists.store(lists.map(Arc::new));
+        self.changes.send_replace(());
+    }
+
     /// Bans `target` until `ends`.
     pub(crate) fn put(&self, target: Prefix, ends: BootTime, layer: Layer) {
         let mut bans = self.bans.write();
@@ -103,12 +128,17 @@ impl L7Bans {
     fn admission_at(&self, client: Client, now: impl FnOnce() -> BootTime) -> Admission {
         let bans = self.bans.read();
         let mut around = bans.around(client.address).peekable();
+        let lists = self.lists.load();
         // As in the kernel: the end and the allowlist are looked at on a hit only.
-        if around.peek().is_none() {
+        if around.peek().is_none() && lists.is_none() {
             return Admission::Served;
         }
         let now = now();
-        let (mut in_kernel, mut at_l7) = (false, false);
+        let listed = lists.as_ref().map_or(0, |lists| lists.0(client.address, now));
+        if listed & ALLOWS != 0 {
+            return Admission::Served;
+        }
+        let (mut in_kernel, mut at_l7) = (listed & BANS != 0, false);
         for (_, layer) in around.filter(|(ends, _)| now < *ends) {
             in_kernel |= layer == Layer::Kernel;
             at_l7 |= layer == Layer::L7;
@@ -231,6 +261,39 @@ mod tests {
                 assert_eq!(admission(by(learned_from, "198.51.100.3")), Served);
             }
         }
+    }
+
+    #[test]
+    fn static_lists_hold_for_clients_that_the_kernel_does_not_see() {
+        let listed = |address: IpAddr, _| match address.to_string().as_str() {
+            "192.0.2.1" => BANS | 1,
+            "192.0.2.2" => BANS | ALLOWS | 3,
+            "192.0.2.3" => ALLOWS | 2,
+            "192.0.2.4" => 4,
+            _ => 0,
+        };
+        let bans = bans(&["192.0.2.9/32"]);
+        bans.put("192.0.2.3/32".parse().unwrap(), BootTime(100), Layer::Kernel);
+        assert!(refuses(&bans, "192.0.2.3", 0) && !refuses(&bans, "192.0.2.1", 0));
+        bans.set_lists(Some(Listed(Box::new(listed))));
+        let refused = ["1", "2", "3", "4", "9"].map(|host| refuses(&bans, &format!("192.0.2.{host}"), 0));
+        assert_eq!(refused, [true, false, false, false, false]);
+        // Where the kernel alone enforces, it drops packets of peers; it cannot see others.
+        let bans = L7Bans::new(
+            Arc::new(Protected::new(HashMap::new())),
+            FilterMode::Enforce,
+            Enforcement::Kernel,
+        );
+        bans.set_lists(Some(Listed(Box::new(listed))));
+        let client = |learned_from| Client {
+            address: "192.0.2.1".parse().unwrap(),
+            learned_from,
+        };
+        let admission = |learned_from| bans.admission_at(client(learned_from), || BootTime(0));
+        assert_eq!(admission(LearnedFrom::Peer), Admission::Served);
+        assert_eq!(admission(LearnedFrom::Header), Admission::Refused);
+        bans.set_lists(None);
+        assert_eq!(admission(LearnedFrom::Header), Admission::Served);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Announcer {
                 .map(|attachment| XdpInterface {
                     mode: attachment.mode_name().to_owned(),
                     name: attachment.interface,
+                    observes: attachment.observes,
                     unprotected: attachment.mode.err(),
                 })
                 .collect(),

@@ -42,7 +42,7 @@ use crate::{
     config::{Config, Replicas},
     crawlers::Verifier,
     engine::{self, Engine, EngineHandle, Input},
-    feeds::{self, Feeds},
+    feeds::{self, Entries, Feeds},
     fleet_watch::FleetWatch,
     intake::{Intake, Troubles},
     leases::{self, shell::Leases},
@@ -126,6 +126,7 @@ impl App {
             garbage: &garbage,
             refused: &refused,
             rules: &rules,
+            feeds: reloader.feeds(),
         };
         let (copies, copied) = AuditCopies::new(&config.audit, &bus, &shares);
         let (writer, writing) = links.writer(revisions.clone(), leases_table.clone()).build();
@@ -386,6 +387,7 @@ struct Links<'a> {
     garbage: &'a Arc<Garbage>,
     refused: &'a RefusedCommands,
     rules: &'a watch::Receiver<InForce>,
+    feeds: Entries,
 }
 
 impl Links<'_> {
@@ -454,7 +456,7 @@ impl Links<'_> {
     fn feeds(&self) -> Feeds {
         let Membership { trust, signer, .. } = self.member;
         let bucket = FeedBucket::new(self.bus, trust.clone(), signer.clone());
-        Feeds::new(self.bus, bucket, self.config.feeds.clone())
+        Feeds::new(self.bus, bucket, self.feeds.clone())
     }
 
     fn keeper(&self, known: watch::Receiver<Option<Allowlist>>) -> Keeper {

@@ -18,7 +18,7 @@ pub use self::{
 };
 pub(crate) use self::{
     entry::{check, resolve},
-    keeper::{Feeds, Refusal, Tested, keep},
+    keeper::{Entries, Feeds, Refusal, Tested, keep},
     look::{Looked, try_here},
     sift::Sifted,
 };

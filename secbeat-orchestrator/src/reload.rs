@@ -1,6 +1,6 @@
 //! SIGHUP: what a running orchestrator takes over from a changed config.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secbeat_bus::{Bus, broker::broker, make_all};
 use secbeat_common::prefix::Prefix;
@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::{ApiConfig, Config},
+    feeds::Entries,
     rules::InForce,
     token::Token,
 };
@@ -23,6 +24,7 @@ pub(crate) struct Reloader {
     running: Config,
     tokens: watch::Sender<Vec<Token>>,
     rules: watch::Sender<InForce>,
+    feeds: Entries,
     bus: Bus,
 }
 
@@ -33,17 +35,24 @@ impl Reloader {
     pub(crate) fn new(running: &Config, bus: Bus) -> (Self, Followers) {
         let (tokens, known) = watch::channel(running.api.token.clone());
         let (rules, in_force) = watch::channel(InForce::of(running));
+        let feeds = Entries::new(Arc::new(running.feeds.clone()));
         let running = running.clone();
         let reloader = Self {
             running,
             tokens,
             rules,
+            feeds,
             bus,
         };
         (reloader, (known, in_force))
     }
 
-    /// Takes over the tokens and the rules of `changed`, or nothing if they do not fit the rest of what the orchestrator runs with.
+    /// The feeds of the config, as they are in use.
+    pub(crate) fn feeds(&self) -> Entries {
+        self.feeds.clone()
+    }
+
+    /// Takes over the tokens, the rules and the feeds of `changed`, or nothing if they do not fit the rest of what the orchestrator runs with.
     pub(crate) async fn reload(&mut self, changed: anyhow::Result<Config>) {
         let changed = match changed {
             Ok(changed) => changed,
@@ -56,6 +65,7 @@ impl Reloader {
                 ..self.running.api.clone()
             },
             rules: changed.rules,
+            feeds: changed.feeds,
             ..self.running.clone()
         };
         if let Some((key, why)) = next.api.contradiction() {
@@ -67,8 +77,14 @@ impl Reloader {
         let tokens = next.api.token.len();
         self.tokens.send_replace(next.api.token.clone());
         let are_new = format!("{:?}", self.running.rules) != format!("{:?}", next.rules);
+        let has_new_feeds = format!("{:?}", self.running.feeds) != format!("{:?}", next.feeds);
         self.running = next;
         info!(tokens, "the config was read again: its tokens are in use");
+        if has_new_feeds {
+            let feeds = self.running.feeds.clone();
+            info!(feeds = feeds.len(), "the config's feeds are in use");
+            self.feeds.send_replace(Arc::new(feeds));
+        }
         if are_new {
             self.replace_rules().await;
         }
@@ -99,7 +115,7 @@ impl Reloader {
 
 /// The tables and keys that a restart would change.
 fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
-    fn shown(config: &Config) -> [(&'static str, String); 13] {
+    fn shown(config: &Config) -> [(&'static str, String); 12] {
         let Config {
             api,
             trusted_proxies,
@@ -114,7 +130,7 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             notify: _,
             geo,
             crawlers,
-            feeds,
+            feeds: _,
             cleanup_interval,
         } = config;
         let api = ApiConfig {
@@ -134,7 +150,6 @@ fn waiting(running: &Config, changed: &Config) -> Vec<&'static str> {
             ("[audit]", format!("{audit:?}")),
             ("[geo]", format!("{geo:?}")),
             ("[crawlers]", format!("{crawlers:?}")),
-            ("[[feed]]", format!("{feeds:?}")),
             ("cleanup_interval", format!("{cleanup_interval:?}")),
         ]
     }
@@ -196,6 +211,20 @@ mod tests {
         assert!(!rules.has_changed().unwrap());
         reloader.reload(Ok(config(""))).await;
         assert_eq!(names(&rules), before);
+    }
+
+    #[tokio::test]
+    async fn feeds_are_those_of_the_file_that_was_read_last() {
+        let (mut reloader, _followers) = reloader("");
+        let mut feeds = reloader.feeds().subscribe();
+        let feed = "[[feed]]\nname = \"drop\"\nurl = \"https://a.example/drop.txt\"\n";
+        reloader.reload(Ok(config(feed))).await;
+        assert!(feeds.has_changed().unwrap());
+        assert_eq!(feeds.borrow_and_update()[0].name, "drop");
+        reloader.reload(Ok(config(feed))).await;
+        assert!(!feeds.has_changed().unwrap());
+        reloader.reload(Ok(config(""))).await;
+        assert!(feeds.borrow().is_empty());
     }
 
     #[test]

@@ -159,7 +159,9 @@ fn store(store: &Path) -> Finding {
                 true => Finding::new(
                     "store",
                     State::Problem,
-                    format!("{detail}: without room no ban is kept"),
+                    format!(
+                        "{detail}: records are lost; bans are kept as long as the room that the daemon has set aside lasts"
+                    ),
                 ),
                 false => Finding::new("store", State::Ok, detail),
             }

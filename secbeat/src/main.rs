@@ -8,12 +8,13 @@ use secbeat::{
     daemon,
     words::WORDS,
 };
-use secbeat_daemon::{cli::init_logging, exit};
+use secbeat_daemon::{cli::init_logging, exit, program};
 
 fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>(WORDS);
     if !cli.is_in_fleet() {
         secbeat_bus::broker::called("the store");
+        program::is_both("secbeat");
     }
     let result = match &cli.command {
         Command::Run { bpf_object } => {

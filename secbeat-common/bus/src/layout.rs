@@ -36,7 +36,7 @@ pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     try_join_all(logs.map(|(name, settings)| bus.log(name).make(settings))).await?;
     let buckets = [
         (subjects::BANS_BUCKET, bans()),
-        (subjects::LEASES_BUCKET, ending()),
+        (subjects::LEASES_BUCKET, leases(bus)),
         (subjects::ALLOW_BUCKET, ending()),
     ];
     try_join_all(buckets.map(|(name, settings)| bus.bucket(name).make(settings))).await?;
@@ -150,6 +150,17 @@ fn ending() -> BucketSettings {
         storage: Storage::File,
         marker_ttl: Some(MARKER_TTL),
         ..BucketSettings::default()
+    }
+}
+
+/// Where nobody else could hold a lease, none has to outlive the process; a full disk must not end one.
+fn leases(bus: &Bus) -> BucketSettings {
+    BucketSettings {
+        storage: match bus.ends_with_members() {
+            true => Storage::Memory,
+            false => Storage::File,
+        },
+        ..ending()
     }
 }
 

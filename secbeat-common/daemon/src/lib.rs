@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod geo;
 pub mod http;
 pub mod metrics;
+pub mod program;
 pub mod protect;
 pub mod sockets;
 pub mod supervisor;

@@ -225,6 +225,9 @@ pub struct XdpInterface {
     pub name: String,
     /// `native` or `generic`; `none` where the program does not run.
     pub mode: String,
+    /// Whether bans are only observed there; missing of releases that do not say it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observes: bool,
     /// Why no ban is enforced there, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected: Option<String>,

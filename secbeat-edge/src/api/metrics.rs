@@ -54,6 +54,15 @@ fn kernel(stats: &StatsView) {
             .set(u8::from(attachment.protected));
     }
     describe_gauge!(
+        "secbeat_edge_interface_observing",
+        "1 for each configured interface on which bans are only observed, while others enforce them; else 0."
+    );
+    for attachment in &stats.xdp {
+        let interface = attachment.interface.clone();
+        gauge!("secbeat_edge_interface_observing", "interface" => interface)
+            .set(u8::from(attachment.observes));
+    }
+    describe_gauge!(
         "secbeat_edge_observing",
         "1 while bans are only observed, 0 while they are enforced."
     );

@@ -32,7 +32,7 @@ pub(crate) use self::allowlist::Keeper;
 use self::failure::unfulfilled;
 use crate::{
     bus::Publisher,
-    enforcer::EnforcerHandle,
+    enforcer::{EnforcerHandle, NotSwitched},
     kernel::{Attachment, Pins, memory, moment_now, packets, read_lists},
     l7::L7Bans,
     lists::Lists,
@@ -198,12 +198,17 @@ async fn set_mode(
     State(api): State<Api>,
     Json(request): Json<ModeRequest>,
 ) -> Result<Json<ModeRequest>, Failure> {
-    let mode = request.mode;
-    api.enforcer
-        .set_mode(mode)
-        .await
-        .map_err(|error| unfulfilled(&error))?;
-    Ok(Json(request))
+    let (mode, interface) = (request.mode, request.interface.clone());
+    let Some(interface) = interface else {
+        let set = api.enforcer.set_mode(mode).await;
+        set.map_err(|error| unfulfilled(&error))?;
+        return Ok(Json(request));
+    };
+    match api.enforcer.set_interface_mode(interface, mode).await? {
+        Ok(()) => Ok(Json(request)),
+        Err(NotSwitched::Kernel(why)) => Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why)),
+        Err(error) => Err(bad_request("interface", error)),
+    }
 }
 
 /// Prometheus' text format.

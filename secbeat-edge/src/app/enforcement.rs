@@ -88,6 +88,7 @@ impl Enforcement {
             let kernel = KernelConfig {
                 setup: config.xdp(),
                 mode: config.kernel.mode,
+                modes: config.kernel.interface_modes.clone(),
                 event_every: config.kernel.event_every,
                 object,
             };

@@ -228,6 +228,9 @@ impl Fleet {
         let kept = Kept::in_folder(state_dir);
         let of_before = kept.detection(&self.member.trust);
         let (hear, heard) = watch::channel(of_before.or_else(|| orders.map(Heard::own)));
+        if let Some(recalled) = kept.recall() {
+            self.stand_in.handle(recalled);
+        }
         let (enforcer, protected) = host;
         let task = StandInTask {
             tap: self.stand_in.clone(),

@@ -3,7 +3,10 @@
 use tokio::{signal::unix::Signal, task::JoinHandle};
 use tracing::{error, info, warn};
 
-use crate::{config::Config, lists::Configured, signatures::Signatures, sources::proxy::Reloader};
+use crate::{
+    config::Config, enforcer::EnforcerHandle, lists::Configured, signatures::Signatures,
+    sources::proxy::Reloader,
+};
 
 /// Answers every one of `hangups`.
 pub(super) fn on_hangup(
@@ -12,21 +15,30 @@ pub(super) fn on_hangup(
     reloader: Option<Reloader>,
     signatures: Signatures,
     lists: Option<Configured>,
+    enforcer: EnforcerHandle,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            reload(&started_with, reloader.as_ref(), &signatures, lists.as_ref()).await;
+            reload(
+                &started_with,
+                reloader.as_ref(),
+                &signatures,
+                lists.as_ref(),
+                &enforcer,
+            )
+            .await;
         }
     })
 }
 
-/// Reads the config again and puts its `[proxy]`, `[signatures]` and `[[list]]` in force. What is wrong leaves everything as it was; what takes a restart
-/// is named.
+/// Reads the config again and puts its `[proxy]`, `[signatures]`, `[[list]]` and the modes of interfaces in force. What is wrong
+/// leaves everything as it was; what takes a restart is named.
 async fn reload(
     started_with: &Config,
     reloader: Option<&Reloader>,
     signatures: &Signatures,
     lists: Option<&Configured>,
+    enforcer: &EnforcerHandle,
 ) {
     let config = match started_with.read_again() {
         Ok(config) => config,
@@ -48,6 +60,13 @@ async fn reload(
     signatures.apply(&config.signatures);
     if let Some(lists) = lists {
         lists.send_replace(config.list.clone());
+    }
+    if enforcer
+        .configure_modes(config.kernel.interface_modes.clone())
+        .await
+        .is_err()
+    {
+        return error!("the modes of interfaces are not reloaded: the enforcer has ended");
     }
     info!("the config is reloaded");
     if !left.is_empty() {

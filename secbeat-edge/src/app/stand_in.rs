@@ -1,5 +1,6 @@
 //! Brings what happens to this edge's own detector, and carries out what it wants.
 
+mod carrying;
 mod leases;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,7 +23,8 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub(super) use self::leases::Fleet as Leases;
+use self::carrying::Carrying;
+pub(super) use self::{carrying::keep_all, leases::Fleet as Leases};
 use crate::{
     bus::Publisher,
     enforcer::{EnforcerHandle, Unfulfilled},
@@ -58,6 +60,7 @@ impl StandInTask {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut protected = None;
+        let mut carrying = Carrying::new(self.kept.clone());
         self.heard.mark_changed();
         loop {
             tokio::select! {
@@ -69,6 +72,7 @@ impl StandInTask {
                     self.protect(&mut protected);
                     self.look(&fleet);
                     self.tap.handle(Event::Tick);
+                    carrying.go_on(&self.tap).await;
                 }
             }
         }

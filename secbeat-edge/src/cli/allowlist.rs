@@ -8,6 +8,7 @@ use secbeat_daemon::{
     api::CallError,
     cli::{ENTRIES, NewEntry, Output, Records, Target, print_json},
     exit::Coded,
+    program,
     time::now_ms,
 };
 use secbeat_edge_core::LocalRefusal;
@@ -37,12 +38,17 @@ pub enum Allowlist {
 /// Where an entry holds.
 pub(super) const HERE: &str = "on this host";
 /// What people read where there are none.
-const NO_ENTRIES: &str = "this host's operators have allowlisted nobody (`secbeat-edge allowed` lists all that is never banned here)";
+fn no_entries() -> String {
+    let program = program::of_host();
+    format!(
+        "this host's operators have allowlisted nobody (`{program} allowed` lists all that is never banned here)"
+    )
+}
 
 impl Allowlist {
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
         match self {
-            Self::List(records) => records.show(&ENTRIES, entries(places)?, NO_ENTRIES),
+            Self::List(records) => records.show(&ENTRIES, entries(places)?, &no_entries()),
             Self::Add(new) => {
                 let entry = add(places, new.request()?)?;
                 new.tell(&entry, HERE)

@@ -91,7 +91,11 @@ impl Status {
 
 fn attachment(attachment: &AttachmentView) -> Finding {
     let AttachmentView {
-        interface, mode, why, ..
+        interface,
+        mode,
+        observes,
+        why,
+        ..
     } = attachment;
     let what = format!("in the kernel, {interface}");
     match (why, mode.as_str()) {
@@ -100,6 +104,13 @@ fn attachment(attachment: &AttachmentView) -> Finding {
             what,
             State::Note,
             "protected in generic mode, which is slow: the driver has no native XDP",
+        ),
+        (None, mode) if *observes => Finding::new(
+            what,
+            State::Note,
+            format!(
+                "the program is there ({mode}), and only observes: banned packets pass on this interface"
+            ),
         ),
         (None, mode) => Finding::new(what, State::Ok, format!("protected ({mode})")),
     }

@@ -1,52 +1,128 @@
 //! `mode`: through the daemon where one runs, else in the pinned settings.
 
+use anyhow::{Context as _, bail};
+use nix::net::if_::if_nametoindex;
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
 };
 use secbeat_edge_core::FilterMode;
+use serde::Serialize;
 
 use super::Places;
 use crate::{
-    kernel::SettingsMap,
+    kernel::{self, SettingsMap},
     view::{ModeRequest, StatsView},
 };
 
-pub(super) fn run(places: &Places, mode: Option<FilterMode>, output: Output) -> anyhow::Result<()> {
-    let (mode, lasting) = match mode {
-        None => (current(places)?, ""),
-        Some(mode) => switch(places, mode)?,
+/// What `mode` shows.
+#[derive(Debug, Serialize)]
+struct Mode {
+    /// The host's, or that of `interface`.
+    mode: FilterMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<String>,
+    /// Interfaces that only observe, while the host enforces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    observing: Vec<String>,
+}
+
+pub(super) fn run(
+    places: &Places,
+    mode: Option<FilterMode>,
+    interface: Option<&str>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let lasting = match mode {
+        None => "",
+        Some(mode) => switch(places, mode, interface)?,
+    };
+    let now = match (mode, interface) {
+        (Some(mode), Some(interface)) => Mode {
+            mode,
+            interface: Some(interface.to_owned()),
+            observing: Vec::new(),
+        },
+        _ => current(places)?,
     };
     if output == Output::Json {
-        return print_json(&ModeRequest { mode });
+        return print_json(&now);
     }
-    secbeat_daemon::say!("{mode}{lasting}");
+    let mode = now.mode;
+    let place = match &now.interface {
+        Some(interface) => format!(" on {interface}"),
+        None => String::new(),
+    };
+    secbeat_daemon::say!("{mode}{place}{lasting}");
+    if now.interface.is_some() && mode == FilterMode::Enforce && current(places)?.mode == FilterMode::Observe
+    {
+        secbeat_daemon::say!("but the whole host observes: nothing is enforced until `mode enforce`");
+    }
+    if !now.observing.is_empty() && mode == FilterMode::Enforce {
+        secbeat_daemon::say!("only observed on {}", now.observing.join(", "));
+    }
     Ok(())
 }
 
-fn current(places: &Places) -> anyhow::Result<FilterMode> {
-    match places.api().get::<StatsView>("/api/v1/stats") {
-        Ok(stats) => Ok(stats.enforcer.mode),
+fn current(places: &Places) -> anyhow::Result<Mode> {
+    let (mode, observing): (_, Vec<_>) = match places.api().get::<StatsView>("/api/v1/stats") {
+        Ok(stats) => {
+            let observing = stats.xdp.into_iter().filter(|it| it.observes);
+            let observing = observing.map(|it| it.interface).collect();
+            (stats.enforcer.mode, observing)
+        }
         Err(CallError::Unreachable(_)) => {
             places.require_pinned()?;
-            SettingsMap::open(&places.pins)?.mode()
+            let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
+            let observing = attachments.into_iter().filter(|it| it.observes);
+            let observing = observing.map(|it| it.interface).collect();
+            (SettingsMap::open(&places.pins)?.mode()?, observing)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Mode {
+        mode,
+        interface: None,
+        observing,
+    })
+}
+
+/// Switches, and returns how long that is for.
+fn switch(places: &Places, mode: FilterMode, interface: Option<&str>) -> anyhow::Result<&'static str> {
+    let request = ModeRequest {
+        mode,
+        interface: interface.map(str::to_owned),
+    };
+    match places.api().put::<_, ModeRequest>("/api/v1/mode", &request) {
+        Ok(_) => Ok(", until the daemon starts again"),
+        Err(CallError::Unreachable(_)) => {
+            places.require_pinned()?;
+            let mut settings = SettingsMap::open(&places.pins)?;
+            match interface {
+                None => settings.set_mode(mode)?,
+                Some(interface) => switch_one(places, &mut settings, mode, interface)?,
+            }
+            Ok(" in the kernel, until the daemon starts; it is not running")
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The mode from now on, and how long that is.
-fn switch(places: &Places, mode: FilterMode) -> anyhow::Result<(FilterMode, &'static str)> {
-    match places
-        .api()
-        .put::<_, ModeRequest>("/api/v1/mode", &ModeRequest { mode })
-    {
-        Ok(ModeRequest { mode }) => Ok((mode, ", until the daemon starts again")),
-        Err(CallError::Unreachable(_)) => {
-            places.require_pinned()?;
-            SettingsMap::open(&places.pins)?.set_mode(mode)?;
-            Ok((mode, " in the kernel, until the daemon starts; it is not running"))
-        }
-        Err(error) => Err(error.into()),
+fn switch_one(
+    places: &Places,
+    settings: &mut SettingsMap,
+    mode: FilterMode,
+    interface: &str,
+) -> anyhow::Result<()> {
+    let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
+    if !attachments.iter().any(|it| it.interface == interface) {
+        bail!("`{interface}` is not a protected interface: `status` lists them");
     }
+    let index = if_nametoindex(interface).with_context(|| format!("finding the interface {interface}"))?;
+    let mut observing = settings.observing()?;
+    match mode {
+        FilterMode::Observe => observing.insert(index),
+        FilterMode::Enforce => observing.remove(&index),
+    };
+    settings.set_observing(&observing)
 }

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use secbeat_common::prefix::Prefix;
-use secbeat_daemon::cli::{Output, print_json};
+use secbeat_daemon::{
+    cli::{Output, print_json},
+    program,
+};
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
 
@@ -97,7 +100,8 @@ fn ban(places: &Places, address: IpAddr, mode: FilterMode) -> anyhow::Result<Pas
     let dropped = kernel::is_dropped(&places.pins, address, Carries::Tcp(PORT))?;
     ensure!(
         dropped || mode == FilterMode::Observe,
-        "the kernel holds the ban of {target} and does not drop its packets: `secbeat-edge test {address}` says why"
+        "the kernel holds the ban of {target} and does not drop its packets: `{} test {address}` says why",
+        program::of_host()
     );
     wait(|| Ok(!is_there()?)).with_context(|| format!("the ban of {target} does not end"))?;
     Ok(Passed {

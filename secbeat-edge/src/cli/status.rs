@@ -10,6 +10,7 @@ use secbeat_common::{
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
+    program,
     time::{left, now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
@@ -156,6 +157,11 @@ fn print_status(status: &Status) {
             }
             (None, mode) => secbeat_daemon::say!("XDP        {mode} on {interface}"),
         }
+        if attachment.observes {
+            secbeat_daemon::say!(
+                "           {interface} ONLY OBSERVES: banned packets are counted, and pass"
+            );
+        }
     }
     if let Some(mode) = status.mode {
         let warning = match mode {
@@ -171,8 +177,9 @@ fn print_status(status: &Status) {
     }
     if status.allowlisted_here > 0 {
         secbeat_daemon::say!(
-            "allowlist  {} of this host's operators (`secbeat-edge allowlist list`)",
-            status.allowlisted_here
+            "allowlist  {} of this host's operators (`{} allowlist list`)",
+            status.allowlisted_here,
+            program::of_host()
         );
     }
     if status.unreadable.is_none() {
@@ -292,7 +299,10 @@ fn print_signatures(signatures: &SignaturesInForce) {
     };
     let problems = match signatures.problems {
         0 => String::new(),
-        problems => format!(", {problems} LEFT OUT (`secbeat-edge signatures check` says why)"),
+        problems => format!(
+            ", {problems} LEFT OUT (`{} signatures check` says why)",
+            program::of_host()
+        ),
     };
     secbeat_daemon::say!("signatures {}{fleet}{problems}", signatures.count);
 }

@@ -3,7 +3,10 @@
 use std::{fs, io, os::unix::fs::DirBuilderExt as _};
 
 use anyhow::Context as _;
-use secbeat_daemon::cli::{Output, print_json};
+use secbeat_daemon::{
+    cli::{Output, print_json},
+    program,
+};
 
 use super::Places;
 use crate::{kernel, view::StatsView};
@@ -17,7 +20,7 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
         .map_or(Ok(()), |folder| {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
         })
-        .and_then(|()| fs::write(marker, "by secbeat-edge detach\n"));
+        .and_then(|()| fs::write(marker, format!("by {} detach\n", program::of_host())));
     let freed = kernel::detach(&places.pins).context("detaching")?;
     remembered.with_context(|| {
         format!(
@@ -36,7 +39,7 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
             freed.join(", ")
         );
     }
-    secbeat_daemon::say!("nothing is attached until: secbeat-edge attach");
+    secbeat_daemon::say!("nothing is attached until: {} attach", program::of_host());
     Ok(())
 }
 
@@ -60,8 +63,8 @@ pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
             false => "the kill switch was not thrown",
         },
         match is_running {
-            true => "the daemon attaches within 2 s: secbeat-edge status",
-            false => "the daemon does not run; its next start attaches",
+            true => format!("the daemon attaches within 2 s: {} status", program::of_host()),
+            false => "the daemon does not run; its next start attaches".to_owned(),
         }
     );
     Ok(())

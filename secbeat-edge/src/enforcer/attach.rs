@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context as _;
 use secbeat_common::{
     maps::{MAX_TRIE_NETS, allow},
     prefix::Prefix,
@@ -9,11 +10,11 @@ use secbeat_common::{
 use secbeat_edge_core::{Allowlist, FilterMode, LocalAllowlist};
 use tracing::warn;
 
-use super::KernelSide;
+use super::{KernelSide, modes::Modes};
 use crate::{
     kernel::{
-        self, AllowedNets, BanMaps, DropEvents, Floods, ListTables, Object, ObjectSource, Pins, Program,
-        SettingsMap, XdpSetup,
+        self, AllowedNets, BanMaps, DropEvents, Floods, InterfaceModes, ListTables, Object, ObjectSource,
+        Pins, Program, SettingsMap, XdpSetup,
     },
     privileges,
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct KernelConfig {
     pub setup: XdpSetup,
     pub mode: FilterMode,
+    /// Those of single interfaces.
+    pub modes: InterfaceModes,
     pub event_every: u32,
     pub object: ObjectSource,
 }
@@ -62,6 +65,11 @@ pub(crate) fn attach(
         let allowlist = Allowlist::new(host, allowed.of_reason(allow::FLEET)?).with_local(local.entries());
         allowed.set(allowlist.nets())?;
         let mut settings = SettingsMap::open(program.pins())?;
+        let observing = config
+            .modes
+            .observing()
+            .context("listing the interfaces that only observe")?;
+        settings.set_observing(&observing)?;
         settings.set_mode(config.mode)?;
         settings.set_event_every(config.event_every)?;
         settings.set_ports(program.pins(), setup.ports.as_deref())?;
@@ -74,6 +82,7 @@ pub(crate) fn attach(
         let kernel = KernelSide {
             program,
             setup,
+            modes: Modes::new(config.modes),
             bans,
             floods,
             allowed,

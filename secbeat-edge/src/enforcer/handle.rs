@@ -12,7 +12,7 @@ use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, Kern
 use tokio::sync::{mpsc, oneshot};
 
 use super::drop_events::DropsByReason;
-use crate::kernel::{Allowing, Attachment, Staged};
+use crate::kernel::{Allowing, Attachment, InterfaceModes, Staged};
 
 /// Messages that may wait for the enforcer.
 const QUEUE: usize = 4096;
@@ -30,6 +30,7 @@ pub(crate) type ListsReply = oneshot::Sender<Result<(), String>>;
 /// Whether the kernel has the allowlist.
 pub(crate) type AllowReply = oneshot::Sender<Result<(), OrderError>>;
 pub(crate) type ModeReply = oneshot::Sender<Result<(), OrderError>>;
+pub(crate) type InterfaceModeReply = oneshot::Sender<Result<(), NotSwitched>>;
 
 /// A message to the enforcer.
 pub(crate) enum Message {
@@ -57,6 +58,13 @@ pub(crate) enum Message {
         mode: FilterMode,
         reply: ModeReply,
     },
+    SetInterfaceMode {
+        interface: String,
+        mode: FilterMode,
+        reply: InterfaceModeReply,
+    },
+    /// The modes of single interfaces, as the config says now.
+    InterfaceModes(InterfaceModes),
     /// Another table of static lists, or none; and the slots in it that begin to count anew.
     Lists {
         table: Option<(Box<Staged>, Allowing)>,
@@ -91,6 +99,17 @@ pub(crate) struct EnforcerReport {
     pub drops: DropsByReason,
     /// Commands that were rejected, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// Why an interface keeps its mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotSwitched {
+    #[error("bans are not enforced in the kernel here")]
+    NoKernel,
+    #[error("`{0}` is not a protected interface: `status` lists them")]
+    Unknown(String),
+    #[error("{0}")]
+    Kernel(String),
 }
 
 /// The enforcer has ended.
@@ -203,6 +222,33 @@ impl EnforcerHandle {
     /// See [`Unfulfilled`].
     pub(crate) async fn set_mode(&self, mode: FilterMode) -> Result<(), Unfulfilled> {
         Ok(ask(&self.0, PATIENCE, |reply| Message::SetMode { mode, reply }).await??)
+    }
+
+    /// Makes one interface enforce bans, or only observe.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    pub(crate) async fn set_interface_mode(
+        &self,
+        interface: String,
+        mode: FilterMode,
+    ) -> Result<Result<(), NotSwitched>, Unanswered> {
+        let message = |reply| Message::SetInterfaceMode {
+            interface,
+            mode,
+            reply,
+        };
+        ask(&self.0, PATIENCE, message).await
+    }
+
+    /// Takes the modes of single interfaces from the config.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforcerEnded`].
+    pub(crate) async fn configure_modes(&self, modes: InterfaceModes) -> Result<(), EnforcerEnded> {
+        self.send(Message::InterfaceModes(modes)).await
     }
 
     /// Brings a table of static lists into force, or none. Fails with the kernel's words.

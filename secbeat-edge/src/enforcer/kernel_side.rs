@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
 
+use super::modes::Modes;
 use crate::kernel::{
-    AllowedNets, Allowing, Attachment, BanMaps, DropEvents, Floods, HeldBack, JiffyClock, ListTables,
-    Program, SettingsMap, Staged, Walk, XdpSetup,
+    AllowedNets, Allowing, Attachment, BanMaps, DropEvents, Floods, HeldBack, InterfaceModes, JiffyClock,
+    ListTables, Program, SettingsMap, Staged, Walk, XdpSetup, observed,
 };
 
 /// The kernel's side of an edge that has one.
@@ -16,6 +17,8 @@ pub(crate) struct KernelSide {
     pub(super) program: Program,
     /// What it was loaded with.
     pub(super) setup: XdpSetup,
+    /// Of single interfaces.
+    pub(super) modes: Modes,
     pub(super) bans: BanMaps,
     pub(super) floods: Floods,
     pub(super) allowed: AllowedNets,
@@ -107,13 +110,36 @@ impl KernelSide {
         set
     }
 
+    /// The static lists in force, to be read by others; `None` if there are none.
+    pub(super) fn lists_in_force(&self) -> anyhow::Result<Option<ListTables>> {
+        match self.lists.id() {
+            None => Ok(None),
+            Some(_) => ListTables::open(self.program.pins()).map(Some),
+        }
+    }
+
     pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
         self.settings.set_mode(mode)
     }
 
+    /// Makes one interface enforce bans, or only observe.
+    pub(super) fn set_interface_mode(&mut self, interface: String, mode: FilterMode) -> anyhow::Result<()> {
+        self.modes.set(interface, mode);
+        self.modes.apply(&mut self.settings).map(drop)
+    }
+
+    /// Takes the modes of single interfaces from the config.
+    pub(super) fn configure_modes(&mut self, modes: InterfaceModes) {
+        self.modes.configure(modes);
+    }
+
     /// Compares what is configured with what the kernel says, and repairs what it can.
     pub(super) fn keep_attached(&mut self) -> Vec<Attachment> {
-        self.program.keep(&self.setup)
+        // Before a program is attached, which would drop packets there.
+        let observing = self.modes.apply(&mut self.settings);
+        let attachments = self.program.keep(&self.setup);
+        let observing = observing.or_else(|_| self.settings.observing());
+        observed(attachments, &observing.unwrap_or_default())
     }
 
     /// Whether only a new start can enforce bans again.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use anyhow::Context;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use secbeat_common::maps;
+use secbeat_daemon::program;
 use tracing::{error, info, warn};
 
 use super::{
@@ -24,7 +25,10 @@ use super::{
 const LISTING: &str = "listing the interfaces to protect";
 
 /// Why nothing is attached after the kill switch.
-const DETACHED: &str = "detached by `secbeat-edge detach`; `secbeat-edge attach` takes that back";
+fn detached() -> String {
+    let program = program::of_host();
+    format!("detached by `{program} detach`; `{program} attach` takes that back")
+}
 
 impl Program {
     /// Attaches to those of `setup.interfaces` that there are, or replaces the program where a link is pinned already, and frees
@@ -36,7 +40,7 @@ impl Program {
     /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
     pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
         if setup.is_detached() {
-            warn!("NOTHING IS ATTACHED: {DETACHED}");
+            warn!("NOTHING IS ATTACHED: {}", detached());
         } else {
             let mut interfaces = setup.interfaces.now().context(LISTING)?;
             if interfaces.is_empty() {
@@ -100,7 +104,8 @@ impl Program {
             {
                 error!("{error:#}");
             }
-            return before.into_iter().map(|before| before.failed(DETACHED)).collect();
+            let why = detached();
+            return before.into_iter().map(|before| before.failed(&why)).collect();
         }
         let has_pins = self.has_pins();
         let is_whole = has_pins && self.has_links(&interfaces);
@@ -187,7 +192,8 @@ impl Program {
         record.keep(&old);
         record.note(ours);
         if let Err(error) = record.write(&setup.record()) {
-            warn!("{error:#}; a change of kernel.ban_slots may need `secbeat-edge detach`");
+            let program = program::of_host();
+            warn!("{error:#}; a change of kernel.ban_slots may need `{program} detach`");
         }
     }
 

@@ -1,10 +1,10 @@
 //! Where bans are enforced, as the kernel says and not as pins are called.
 
-use std::{fmt, io};
+use std::{collections::BTreeSet, fmt, io};
 
 use anyhow::Context as _;
 use aya::programs::ProgramInfo;
-use nix::errno::Errno;
+use nix::{errno::Errno, net::if_::if_nametoindex};
 use secbeat_common::maps;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     pins::{LinkPin, Pins},
     raw::link_facts,
     selection::Selection,
+    settings::SettingsMap,
 };
 
 /// One interface that is to be protected.
@@ -21,6 +22,8 @@ pub struct Attachment {
     pub interface: String,
     /// How the program runs there, `native`, `generic` or `tc`; or why it does not.
     pub mode: Result<&'static str, String>,
+    /// Whether banned packets pass there, while the host enforces.
+    pub observes: bool,
     /// Whether the program is there, maybe in vain.
     pub(super) runs: bool,
 }
@@ -45,6 +48,7 @@ impl Attachment {
         Self {
             interface: selection.to_string(),
             mode: Err(why),
+            observes: false,
             runs: false,
         }
     }
@@ -61,6 +65,7 @@ impl Attachment {
 impl fmt::Display for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.mode {
+            Ok(mode) if self.observes => write!(f, "{} ({mode}, only observes)", self.interface),
             Ok(mode) => write!(f, "{} ({mode})", self.interface),
             Err(why) => write!(f, "{}: {why}", self.interface),
         }
@@ -78,6 +83,7 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
             .and_then(|found| found.running.iter().find(own));
         Attachment {
             interface: interface.clone(),
+            observes: false,
             runs: own.is_some(),
             mode: found
                 .as_ref()
@@ -151,14 +157,26 @@ pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Resul
     ours.retain(has_our_maps);
     let held = links.into_iter().map(|LinkPin { interface, .. }| interface);
     let held = held.chain(filters.into_iter().map(|(interface, _)| interface));
+    // Without its settings the program drops.
+    let observing = SettingsMap::open(pins).and_then(|settings| settings.observing());
+    let observing = observing.unwrap_or_default();
     let Some(selection) = interfaces else {
-        return Ok(examine(&held.collect::<Vec<_>>(), &ours));
+        return Ok(observed(examine(&held.collect::<Vec<_>>(), &ours), &observing));
     };
     let names = selection
         .now_with(held)
         .context("listing the interfaces to protect")?;
     Ok(match names.is_empty() && !selection.is_nothing() {
         true => vec![Attachment::unknown(selection, selection.emptiness().to_owned())],
-        false => examine(&names, &ours),
+        false => observed(examine(&names, &ours), &observing),
     })
+}
+
+/// The same, of which those with one of these numbers only observe.
+pub(crate) fn observed(mut attachments: Vec<Attachment>, observing: &BTreeSet<u32>) -> Vec<Attachment> {
+    for attachment in attachments.iter_mut().filter(|_| !observing.is_empty()) {
+        let index = if_nametoindex(attachment.interface.as_str());
+        attachment.observes = index.is_ok_and(|index| observing.contains(&index));
+    }
+    attachments
 }

@@ -118,6 +118,16 @@ impl Interface {
         }
     }
 
+    /// Whether the driver's program of it runs on its members.
+    pub(super) fn is_bond(&self) -> bool {
+        self.driver.as_deref() == Some("bond")
+    }
+
+    /// The number of the bridge, bond or team that it is a port of.
+    pub(super) const fn master(&self) -> Option<u32> {
+        self.master
+    }
+
     /// Whether `self` carries the packets of `upper`.
     fn is_below(&self, upper: &Self) -> bool {
         self.master == Some(upper.index) || upper.parent == Some(self.index)

@@ -147,6 +147,13 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
         ),
         layout(maps::EVENTS, MapType::RingBuf, 0, 0, maps::EVENT_BYTES),
         layout(maps::PORTS, MapType::Array, 4, size_of::<u64>(), maps::PORT_WORDS),
+        layout(
+            maps::OBSERVING,
+            MapType::Hash,
+            4,
+            size_of::<u32>(),
+            maps::OBSERVING_SLOTS,
+        ),
         layout(maps::SETTINGS, MapType::Array, 4, size_of::<Settings>(), 1),
     ]
 }

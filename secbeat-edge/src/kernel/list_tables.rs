@@ -1,5 +1,7 @@
 //! `LISTS`: the table of all static lists, and `LIST_COUNTS`, what met each of them.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, anyhow, ensure};
 use aya::{
     maps::{Map, MapData, MapInfo, PerCpuArray, PerCpuValues},
@@ -7,11 +9,12 @@ use aya::{
     util::nr_cpus,
 };
 use secbeat_common::{
-    lists::{self, ALLOWS, BANS, Described, Entry, List, MAX_LISTS, NEVER, Stretch, View, verdict},
+    lists::{self, ALLOWS, BANS, Described, Entry, GROUP, List, MAX_LISTS, NEVER, Stretch, View, verdict},
     maps::{self, Counter, nets},
     prefix::Prefix,
     table::Line,
 };
+use secbeat_edge_core::BootTime;
 
 use super::{
     Pins, SettingsMap,
@@ -98,6 +101,35 @@ impl ListTables {
     #[must_use]
     pub fn view(&self) -> Option<View<'_>> {
         View::new(self.swapped.words()?)
+    }
+
+    /// The lists that an address is on at `now`, as bits, with [`BANS`] and [`ALLOWS`]: what the program finds, by the same search.
+    #[must_use]
+    #[expect(
+        unsafe_code,
+        reason = "a table of lists is written once, before it comes into force"
+    )]
+    pub fn lists_of(&self, address: IpAddr, now: BootTime) -> u64 {
+        // SAFETY: nothing is counted in a table of lists, and one that changes is another table.
+        let Some(lines) = (unsafe { self.swapped.lines() }) else {
+            return 0;
+        };
+        let line = |number: u32| lines.get(number as usize);
+        let class = match address {
+            IpAddr::V4(address) => lists::find_v4(line, address.to_bits()),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let owner = lists::find_v6(line, (bits >> 64) as u64);
+                match owner {
+                    Some(owner) if owner & GROUP != 0 => lists::find_in_group(line, owner, bits as u64),
+                    owner => owner,
+                }
+            }
+        };
+        let class = class.filter(|class| *class != 0);
+        class
+            .and_then(|class| lists::lists_of(line, class, || now.0))
+            .unwrap_or(0)
     }
 
     /// The kernel's number of the table in force.

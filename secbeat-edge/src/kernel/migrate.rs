@@ -10,6 +10,7 @@ use secbeat_common::{
     maps::{self, Ban, Counter},
     prefix::Prefix,
 };
+use secbeat_daemon::program;
 use tracing::{info, warn};
 
 use super::{
@@ -47,8 +48,9 @@ impl Migration {
                     found.key_size == expected.key_size && fields(pins, found.name, &record)?.is_some();
                 if !understood {
                     bail!(
-                        "the pinned map {} has another layout than this release and config need ({found}, not {expected}), and no field names to carry its bans over by; `secbeat-edge detach` removes it together with its bans",
-                        path.display()
+                        "the pinned map {} has another layout than this release and config need ({found}, not {expected}), and no field names to carry its bans over by; `{} detach` removes it together with its bans",
+                        path.display(),
+                        program::of_host()
                     );
                 }
             }

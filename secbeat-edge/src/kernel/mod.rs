@@ -21,6 +21,7 @@ mod layout;
 mod list_tables;
 mod memory;
 mod migrate;
+mod modes;
 mod net_tables;
 mod nets;
 #[expect(
@@ -51,6 +52,7 @@ mod swapped;
 #[expect(unsafe_code, reason = "the one place of bpf(2)")]
 mod syscall;
 
+pub(crate) use attachment::observed;
 pub use attachment::{Attachment, attachments};
 pub use bans::{BanMaps, Walk};
 pub use clock::{JiffyClock, boot_now, moment_now};
@@ -61,6 +63,7 @@ pub use floods::{Floods, HeldBack};
 pub use host::{has_tcx, release, require_host};
 pub use list_tables::{Allowing, ListTables, Listing, read_lists};
 pub use memory::memory;
+pub use modes::InterfaceModes;
 pub use nets::{AllowedNets, read_allowed};
 pub use new_table::new_table;
 pub use object::{Object, ObjectSource};

@@ -234,7 +234,7 @@ impl Pins {
             .with_context(|| format!("opening the pin folder {}", self.dir.display()))?;
         Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             Errno::EWOULDBLOCK => anyhow!(
-                "another secbeat-edge works with the pins in {}; each needs a kernel.pin_dir of its own",
+                "another daemon works with the pins in {}; each needs a kernel.pin_dir of its own",
                 self.dir.display()
             ),
             errno => anyhow::Error::from(errno).context(format!("locking {}", self.dir.display())),

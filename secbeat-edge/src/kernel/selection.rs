@@ -108,7 +108,7 @@ fn present() -> io::Result<BTreeSet<String>> {
 }
 
 /// The pattern that `name` is, if it is one.
-fn pattern(name: &str) -> Option<Pattern> {
+pub(super) fn pattern(name: &str) -> Option<Pattern> {
     let is_pattern = name.contains(['*', '?', '[']);
     is_pattern.then(|| Pattern::new(name).ok()).flatten()
 }

@@ -1,7 +1,9 @@
 //! `SETTINGS`: what the program is told at run time. Each field has one owner, and is changed without touching the others.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, ensure};
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use secbeat_common::maps::{self, Settings};
 use secbeat_edge_core::FilterMode;
 
@@ -10,6 +12,8 @@ use super::Pins;
 /// The one entry of `SETTINGS`. May be opened several times in one process, by those who own its fields.
 pub struct SettingsMap {
     array: Array<MapData, Settings>,
+    /// `OBSERVING`; maps of an earlier release have none.
+    observing: Option<HashMap<MapData, u32, u32>>,
 }
 
 impl SettingsMap {
@@ -23,7 +27,12 @@ impl SettingsMap {
         let array = Map::Array(data)
             .try_into()
             .context("SETTINGS is not of this release")?;
-        Ok(Self { array })
+        let observing = MapData::from_pin(pins.map(maps::OBSERVING)).ok();
+        let observing = observing.map(|data| Map::HashMap(data).try_into()).transpose();
+        Ok(Self {
+            array,
+            observing: observing.context("OBSERVING is not of this release")?,
+        })
     }
 
     /// What the program is told now.
@@ -35,7 +44,8 @@ impl SettingsMap {
         self.array.get(&0, 0).context("reading the program's settings")
     }
 
-    /// Whether the program drops or only counts. As in the program, every code but one means that it drops.
+    /// Whether the program drops, apart from interfaces that only observe, or only counts. As in the program, every code but one means
+    /// that it drops.
     ///
     /// # Errors
     ///
@@ -47,13 +57,57 @@ impl SettingsMap {
         })
     }
 
-    /// Makes the program drop, or only count, from the next jiffy on.
+    /// Makes the program drop, or only count, from the next jiffy on. It goes on only counting on interfaces that observe.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
-        self.change(|settings| settings.mode = mode.code()).map(drop)
+        let code = match mode {
+            FilterMode::Enforce if !self.observing()?.is_empty() => maps::mode::SOME_OBSERVE,
+            mode => mode.code(),
+        };
+        self.change(|settings| settings.mode = code).map(drop)
+    }
+
+    /// The numbers of the interfaces that only observe.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn observing(&self) -> anyhow::Result<BTreeSet<u32>> {
+        let keys = self.observing.iter().flat_map(HashMap::keys);
+        let keys: Result<_, _> = keys.collect();
+        keys.context("reading the interfaces that only observe")
+    }
+
+    /// Makes these interfaces only observe, and no others.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, or has no room for so many; or its maps are of an earlier release.
+    pub fn set_observing(&mut self, interfaces: &BTreeSet<u32>) -> anyhow::Result<()> {
+        let before = self.observing()?;
+        if before != *interfaces {
+            let map = self
+                .observing
+                .as_mut()
+                .context("the pinned maps know no modes of single interfaces")?;
+            for interface in before.difference(interfaces) {
+                map.remove(interface)
+                    .context("taking an interface from those that only observe")?;
+            }
+            for interface in interfaces.difference(&before) {
+                map.insert(interface, 1, 0).with_context(|| {
+                    format!(
+                        "adding an interface to those that only observe, at most {}",
+                        maps::OBSERVING_SLOTS
+                    )
+                })?;
+            }
+        }
+        let mode = self.mode()?;
+        self.set_mode(mode)
     }
 
     /// How many packets of one ban there are from one event to the next: a power of two, or 0 for no events.

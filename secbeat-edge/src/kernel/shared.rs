@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use aya::maps::MapData;
+use secbeat_common::table::{Line, WORDS};
 
 /// The words of a map. Unmapped when dropped.
 pub(super) struct Shared {
@@ -44,6 +45,18 @@ impl Shared {
         }
         let address = NonNull::new(address.cast()).context("the kernel mapped it at address 0")?;
         Ok(Self { address, words })
+    }
+
+    /// The same as lines of a table.
+    ///
+    /// # Safety
+    ///
+    /// Nobody may write to the map while the lines are read, here or in the kernel.
+    pub(super) unsafe fn lines(&self) -> &[Line] {
+        let lines = self.words / WORDS;
+        // SAFETY: lines are words without padding, in pages that are mapped for as long as `self` lives; that nobody writes is the
+        // caller's promise.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr().cast(), lines) }
     }
 
     pub(super) fn words(&self) -> &[AtomicU64] {

@@ -20,6 +20,7 @@ use secbeat_common::{
     prefix::Prefix,
     table::{Line, WORDS},
 };
+use secbeat_daemon::program;
 use tracing::warn;
 
 use super::{Pins, clock::run_probe, new_table::new_table, pins, raw::RawMap, shared::Shared};
@@ -107,6 +108,19 @@ impl Swapped {
     /// The number of the table that was opened here.
     pub(super) fn id(&self) -> Option<u32> {
         self.current.as_ref().map(|current| current.id)
+    }
+
+    /// The words of the table that was opened here, as the program reads it.
+    ///
+    /// # Safety
+    ///
+    /// Tables of this kind must be written to by nobody once they were made.
+    #[expect(unsafe_code, reason = "what nobody writes to can be read without atomics")]
+    pub(super) unsafe fn lines(&self) -> Option<&[Line]> {
+        // SAFETY: the caller's promise.
+        self.current
+            .as_ref()
+            .map(|current| unsafe { current.shared.lines() })
     }
 
     /// Opens what is in force if that is another table than before: another process may have made it.
@@ -243,8 +257,9 @@ impl Current {
         let info = data.info()?;
         let not_ours = || {
             anyhow!(
-                "the {} is not of this release: `secbeat-edge detach` removes it together with all bans",
-                kind.noun
+                "the {} is not of this release: `{} detach` removes it together with all bans",
+                kind.noun,
+                program::of_host()
             )
         };
         ensure!(info.value_size() as usize == size_of::<Line>(), not_ours());

@@ -17,6 +17,8 @@ use super::Heard;
 pub(crate) struct Kept {
     detection: PathBuf,
     allowlist: PathBuf,
+    pub(super) waiting: PathBuf,
+    pub(super) reports: PathBuf,
 }
 
 impl Kept {
@@ -24,6 +26,8 @@ impl Kept {
         Self {
             detection: state_dir.join("detection.sealed"),
             allowlist: state_dir.join("allowlist.json"),
+            waiting: state_dir.join("own-bans.json"),
+            reports: state_dir.join("own-reports.jsonl"),
         }
     }
 
@@ -44,19 +48,19 @@ impl Kept {
     }
 
     pub(crate) fn keep_detection(&self, heard: &Heard) {
-        write(&self.detection, &heard.sealed);
+        keep(&self.detection, &heard.sealed);
     }
 
     pub(crate) fn keep_allowlist(&self, known: &Allowlist) {
         let entries: Vec<_> = known.entries.values().collect();
         match serde_json::to_vec(&entries) {
-            Ok(json) => write(&self.allowlist, &json),
+            Ok(json) => keep(&self.allowlist, &json),
             Err(error) => warn!(%error, "the fleet's allowlist cannot be kept"),
         }
     }
 }
 
-fn read(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     match fs::read(path) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -67,9 +71,13 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     }
 }
 
-/// Replaces the file in one step.
-fn write(path: &Path, bytes: &[u8]) {
-    if let Err(error) = replace(path, bytes, Readers::Everybody, Outlives::Crash) {
+fn keep(path: &Path, bytes: &[u8]) {
+    if let Err(error) = write(path, bytes) {
         warn!(file = %path.display(), %error, "a restart will forget what was heard of the fleet");
     }
+}
+
+/// What clients requested is nobody else's business.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, Readers::Owner, Outlives::Crash)
 }

@@ -1,6 +1,7 @@
 //! This edge's own detector, which stands in while no orchestrator decides: where
 //! [`secbeat_orchestrator_core::stand_in`] is shown what happens, and what was heard of the fleet.
 
+mod carried;
 mod kept;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::Fact;
 use secbeat_orchestrator_core::{
     Moment,
-    stand_in::{Effect, Event, Orders, Seen, StandIn, Status, When},
+    stand_in::{Awaiting, Changes, Effect, Event, Orders, Seen, StandIn, Status, When},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -166,6 +167,28 @@ impl Tap {
     /// What came of it; `None` where there is no detector.
     pub(crate) fn status(&self) -> Option<Status> {
         Some(self.0.as_ref()?.core.lock().status())
+    }
+
+    /// How often what a restart should not forget has changed; `None` where there is no detector, and whether it decides.
+    pub(crate) fn changes(&self) -> Option<(Changes, bool)> {
+        let core = self.0.as_ref()?.core.lock();
+        Some((core.changes(), core.decides()))
+    }
+
+    /// The bans that the fleet is to take over.
+    pub(crate) fn waiting(&self) -> Vec<Awaiting> {
+        let shared = self.0.as_ref();
+        shared
+            .map(|shared| shared.core.lock().waiting())
+            .unwrap_or_default()
+    }
+
+    /// What was reported lately and when, and about how many bytes that is.
+    pub(crate) fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
+        let shared = self.0.as_ref();
+        shared
+            .map(|shared| shared.core.lock().reports())
+            .unwrap_or_default()
     }
 
     /// Tells the detector what has happened.

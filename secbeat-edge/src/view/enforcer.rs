@@ -108,4 +108,7 @@ impl From<ReconcileStats> for ReconcileView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModeRequest {
     pub mode: FilterMode,
+    /// The interface that is switched; without one, the whole host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
 }

@@ -14,6 +14,9 @@ pub(crate) struct AttachmentView {
     /// How the program runs there: `native` or `generic`; `none` where it does not.
     pub mode: String,
     pub protected: bool,
+    /// Whether banned packets are only counted there, and pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observes: bool,
     /// Why it is not protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -23,6 +26,7 @@ impl From<Attachment> for AttachmentView {
     fn from(attachment: Attachment) -> Self {
         Self {
             protected: attachment.mode.is_ok(),
+            observes: attachment.observes,
             mode: attachment.mode_name().to_owned(),
             interface: attachment.interface,
             why: attachment.mode.err(),

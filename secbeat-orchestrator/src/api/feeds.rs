@@ -141,7 +141,8 @@ impl Api {
                 .filter(|edge| edge.state == presence::State::Up)
                 .map(|edge| &edge.record)
         };
-        let views = self.feeds.entries.iter().map(|entry| {
+        let entries = self.feeds.entries();
+        let views = entries.iter().map(|entry| {
             let view = match self.feeds.record(&entry.name) {
                 Some(record) => FeedView::new(&record, now_ms),
                 None => FeedView::waiting(entry),

@@ -93,6 +93,7 @@ async fn facts(api: &Api, connected: &mut Option<Instant>) -> Option<Facts> {
         brake: brake(&stats),
         not_ready: stats.not_ready,
         edges: all_heard.then(|| edges.collect()),
+        feeds: all_heard.then(|| api.feeds.untaken()),
     })
 }
 

@@ -12,7 +12,7 @@ use secbeat_daemon::{
     allowing::{AllowRequest, AllowView, Disallowed},
     api::ApiClient,
     cli::{ENTRIES, NewEntry, Output, Records, Target, print_json},
-    complain,
+    complain, program,
     term::Term,
     time::{now_ms, rfc3339},
 };
@@ -71,7 +71,7 @@ impl Command {
 
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         match self {
-            Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, NO_ENTRIES),
+            Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, &no_entries()),
             Self::Add(new) => {
                 let entry: AllowView = api.post("/api/v1/allowlist", &new.request()?)?;
                 new.tell(&entry, "on every edge")
@@ -90,8 +90,10 @@ impl Command {
 }
 
 /// What people read where there are none.
-const NO_ENTRIES: &str =
-    "the fleet's allowlist is empty (`secbeat-edge allowed` lists what each host protects by itself)";
+fn no_entries() -> String {
+    let program = program::of_host();
+    format!("the fleet's allowlist is empty (`{program} allowed` lists what each host protects by itself)")
+}
 
 impl Import {
     fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use secbeat_common::{prefix::Prefix, wire::Reason};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::{Cell, Column, Near, Output, Records, Target, print_json},
+    program,
     term::Term,
     time::ends_in,
 };
@@ -79,11 +80,13 @@ impl List {
         let empty = match (around, filters.is_empty()) {
             (Some(address), _) => {
                 format!(
-                    "no ban covers {address}; `secbeat-orchestrator why {address}` says what is known of it"
+                    "no ban covers {address}; `{} why {address}` says what is known of it",
+                    program::of_fleet()
                 )
             }
             (None, true) => {
-                "no bans in force (`secbeat-orchestrator findings` lists what the rules found)".to_owned()
+                let program = program::of_fleet();
+                format!("no bans in force (`{program} findings` lists what the rules found)")
             }
             (None, false) => "no bans in force are like that".to_owned(),
         };

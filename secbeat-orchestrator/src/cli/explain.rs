@@ -10,6 +10,7 @@ use secbeat_common::{
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Cell, Column, Output, Records, print_json},
+    program,
     time::rfc3339,
 };
 
@@ -99,8 +100,10 @@ const FINDINGS: [Column<FindingView>; 8] = [
 ];
 
 /// What people read where nothing was found.
-const NO_FINDINGS: &str =
-    "no findings: no client reached a rule's threshold lately (`secbeat-orchestrator rules` shows them)";
+fn no_findings() -> String {
+    let program = program::of_fleet();
+    format!("no findings: no client reached a rule's threshold lately (`{program} rules` shows them)")
+}
 
 impl Findings {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
@@ -110,7 +113,7 @@ impl Findings {
         query.extend(self.rule.map(|rule| ("rule", rule.to_string())));
         let findings = api.query("/api/v1/findings", &query)?;
         let columns = self.records.columns(&FINDINGS, USUAL);
-        self.records.show(columns, findings, NO_FINDINGS)
+        self.records.show(columns, findings, &no_findings())
     }
 }
 

@@ -89,8 +89,14 @@ fn labels(record: &Presence) -> String {
 }
 
 /// What an edge does with whom it finds banned.
-pub(super) const fn mode(record: &Presence) -> &'static str {
-    if record.observe_only { "observe" } else { "enforce" }
+pub(super) fn mode(record: &Presence) -> &'static str {
+    let observing = record.interfaces.iter().filter(|interface| interface.observes);
+    match observing.count() {
+        _ if record.observe_only => "observe",
+        0 => "enforce",
+        some if some == record.interfaces.len() => "observe",
+        _ => "partly",
+    }
 }
 
 /// Its interfaces with how the program is attached, as people read them.
@@ -99,6 +105,7 @@ pub(super) fn interfaces(record: &Presence) -> String {
     let shown: Vec<_> = interfaces
         .map(|interface| match &interface.unprotected {
             Some(why) => format!("{} NOT PROTECTED: {why}", interface.name),
+            None if interface.observes => format!("{} ({}, only observes)", interface.name, interface.mode),
             None => format!("{} ({})", interface.name, interface.mode),
         })
         .collect();

@@ -27,6 +27,8 @@ use crate::leases::Shares;
 
 /// Sources that are asked at the same time.
 const TOGETHER: usize = 4;
+/// Attempts to fetch a list that fail before somebody is told, which are some minutes.
+const ATTEMPTS: u32 = 3;
 /// How often it is seen to that nothing is due.
 const RECHECK: Duration = Duration::from_secs(30);
 
@@ -35,9 +37,12 @@ const RECHECK: Duration = Duration::from_secs(30);
 pub(crate) struct Feeds {
     bus: Bus,
     bucket: FeedBucket,
-    pub(crate) entries: Arc<Vec<FeedEntry>>,
+    entries: Entries,
     pub(crate) known: watch::Sender<Known>,
 }
+
+/// Those of the config, as it was read last.
+pub(crate) type Entries = watch::Sender<Arc<Vec<FeedEntry>>>;
 
 /// What the bus is known to have.
 #[derive(Clone, Debug, Default)]
@@ -94,11 +99,11 @@ pub(crate) struct Tested {
 }
 
 impl Feeds {
-    pub(crate) fn new(bus: &Bus, bucket: FeedBucket, entries: Vec<FeedEntry>) -> Self {
+    pub(crate) fn new(bus: &Bus, bucket: FeedBucket, entries: Entries) -> Self {
         Self {
             bus: bus.clone(),
             bucket,
-            entries: Arc::new(entries),
+            entries,
             known: watch::Sender::new(Known::default()),
         }
     }
@@ -108,14 +113,32 @@ impl Feeds {
         self.known.borrow().feeds.get(name).cloned()
     }
 
-    fn entry(&self, name: &str) -> Result<&FeedEntry, Refusal> {
-        let entry = self.entries.iter().find(|entry| entry.name == name);
-        entry.ok_or_else(|| Refusal::Unknown(name.to_owned()))
+    /// Those of the config.
+    pub(crate) fn entries(&self) -> Arc<Vec<FeedEntry>> {
+        self.entries.borrow().clone()
+    }
+
+    /// Why the list of a feed is not taken, by the name of each feed: at once if it was refused, else once it could not be fetched
+    /// several times.
+    pub(crate) fn untaken(&self) -> BTreeMap<String, Option<String>> {
+        let why = |entry: &FeedEntry| {
+            let trouble = self.record(&entry.name)?.trouble?;
+            (trouble.is_refused || trouble.attempts >= ATTEMPTS).then_some(trouble.why)
+        };
+        let entries = self.entries();
+        let named = entries.iter().map(|entry| (entry.name.clone(), why(entry)));
+        named.collect()
+    }
+
+    fn entry(&self, name: &str) -> Result<FeedEntry, Refusal> {
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.name == name);
+        entry.cloned().ok_or_else(|| Refusal::Unknown(name.to_owned()))
     }
 
     /// Keeps all feeds up to date while this orchestrator owns the first partition, for ever.
     pub(crate) async fn run(self, mut shares: watch::Receiver<Shares>) {
-        let mut known = self.known.subscribe();
+        let (mut known, mut entries) = (self.known.subscribe(), self.entries.subscribe());
         if known.wait_for(|known| known.is_read).await.is_err() {
             return;
         }
@@ -133,6 +156,8 @@ impl Feeds {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                // The sender is in `self`.
+                _ = entries.changed() => {}
                 changed = shares.changed() => if changed.is_err() { return },
             }
         }
@@ -140,8 +165,7 @@ impl Feeds {
 
     /// Asks the sources whose time it is. Returns whether the bus took what they have.
     pub(super) async fn bring_due(&self) -> bool {
-        let due: Vec<FeedEntry> = self.due(now_ms()).cloned().collect();
-        let brought = futures::stream::iter(due).map(|entry| async move {
+        let brought = futures::stream::iter(self.due(now_ms())).map(|entry| async move {
             let outcome = self.bring(&entry, Cause::Due).await;
             if let Err(error) = &outcome {
                 debug!(
@@ -159,13 +183,13 @@ impl Feeds {
     fn next_ms(&self) -> Option<i64> {
         let known = self.known.borrow();
         let next = |entry: &FeedEntry| next_ms(entry, known.feeds.get(&entry.name));
-        self.entries.iter().map(next).min()
+        self.entries().iter().map(next).min()
     }
 
-    pub(super) fn due(&self, now_ms: i64) -> impl Iterator<Item = &FeedEntry> {
-        let known = self.known.borrow().feeds.clone();
-        let is_due = move |entry: &&FeedEntry| next_ms(entry, known.get(&entry.name)) <= now_ms;
-        self.entries.iter().filter(is_due)
+    pub(super) fn due(&self, now_ms: i64) -> Vec<FeedEntry> {
+        let (entries, known) = (self.entries(), self.known.borrow());
+        let is_due = |entry: &&FeedEntry| next_ms(entry, known.feeds.get(&entry.name)) <= now_ms;
+        entries.iter().filter(is_due).cloned().collect()
     }
 
     /// Removes the feeds that the config does not have.
@@ -200,7 +224,7 @@ impl Feeds {
         if !self.bus.is_connected() {
             return Err(Refusal::Disconnected);
         }
-        self.bring(entry, if is_forced { Cause::Forced } else { Cause::Asked })
+        self.bring(&entry, if is_forced { Cause::Forced } else { Cause::Asked })
             .await
     }
 
@@ -210,7 +234,7 @@ impl Feeds {
     ///
     /// When there is no such feed, or the bus cannot be read.
     pub(crate) async fn test(&self, name: &str) -> Result<Tested, Refusal> {
-        let entry = self.entry(name)?.clone();
+        let entry = self.entry(name)?;
         let held = self.bucket.held(name).await?.feed;
         let before = self.networks(held.as_ref()).await?;
         // What the source has is to be shown, also if it has nothing new.

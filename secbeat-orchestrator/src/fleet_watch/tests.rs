@@ -145,6 +145,7 @@ fn what_an_edge_says_of_itself_is_bounded() {
     let interface = XdpInterface {
         name: long.clone(),
         mode: long.clone(),
+        observes: false,
         unprotected: Some(long),
     };
     record.interfaces = vec![interface; 1000];

@@ -168,11 +168,18 @@ pub enum EventName {
     NotReady,
     /// It can again.
     Ready,
+    /// The list of a feed is not taken, or could not be fetched several times.
+    FeedNotTaken,
+    /// It is taken again.
+    FeedBack,
 }
 
 impl EventName {
     fn all() -> Vec<Self> {
-        use EventName::{Ban, Brake, Drift, EdgeBack, EdgeDown, EdgeUnprotected, NotReady, Ready, Unban};
+        use EventName::{
+            Ban, Brake, Drift, EdgeBack, EdgeDown, EdgeUnprotected, FeedBack, FeedNotTaken, NotReady, Ready,
+            Unban,
+        };
         vec![
             Ban,
             Unban,
@@ -183,6 +190,8 @@ impl EventName {
             Drift,
             NotReady,
             Ready,
+            FeedNotTaken,
+            FeedBack,
         ]
     }
 

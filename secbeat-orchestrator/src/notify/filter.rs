@@ -76,6 +76,7 @@ const fn begin(kind: TroubleKind) -> EventName {
         TroubleKind::Drift => EventName::Drift,
         TroubleKind::Brake => EventName::Brake,
         TroubleKind::NotReady => EventName::NotReady,
+        TroubleKind::FeedNotTaken => EventName::FeedNotTaken,
     }
 }
 
@@ -84,5 +85,6 @@ const fn end(kind: TroubleKind) -> EventName {
         TroubleKind::EdgeDown | TroubleKind::EdgeUnprotected | TroubleKind::Drift => EventName::EdgeBack,
         TroubleKind::Brake => EventName::Brake,
         TroubleKind::NotReady => EventName::Ready,
+        TroubleKind::FeedNotTaken => EventName::FeedBack,
     }
 }

@@ -83,7 +83,7 @@ struct UnbanPart {
 pub(super) struct EventPart {
     /// As in `events` of the config.
     pub(super) event: &'static str,
-    /// What began or is over: `edge-down`, `edge-unprotected`, `drift`, `brake` or `not-ready`.
+    /// What began or is over: `edge-down`, `edge-unprotected`, `drift`, `brake`, `not-ready` or `feed-not-taken`.
     pub(super) trouble: &'static str,
     /// The edge, or the orchestrator.
     pub(super) subject: String,
@@ -354,7 +354,7 @@ impl LeftOutPart {
 /// How much a trouble matters: as its alert in `packaging/prometheus`.
 pub(super) const fn severity(kind: TroubleKind) -> Severity {
     match kind {
-        TroubleKind::EdgeDown => Severity::Warning,
+        TroubleKind::EdgeDown | TroubleKind::FeedNotTaken => Severity::Warning,
         TroubleKind::EdgeUnprotected | TroubleKind::Drift | TroubleKind::Brake | TroubleKind::NotReady => {
             Severity::Critical
         }
@@ -367,6 +367,7 @@ pub(super) const fn end_of(kind: TroubleKind) -> &'static str {
         TroubleKind::EdgeDown | TroubleKind::EdgeUnprotected | TroubleKind::Drift => "edge-back",
         TroubleKind::Brake => "brake",
         TroubleKind::NotReady => "ready",
+        TroubleKind::FeedNotTaken => "feed-back",
     }
 }
 
@@ -378,6 +379,7 @@ fn began(trouble: &Trouble, detail: &str) -> String {
         TroubleKind::Drift => format!("Edge {subject} enforces other bans than the ledger has: {detail}"),
         TroubleKind::Brake => format!("Automatic bans are held back at {subject}: {detail}"),
         TroubleKind::NotReady => format!("{subject} cannot ban: {detail}"),
+        TroubleKind::FeedNotTaken => format!("The list of feed {subject} is not taken: {detail}"),
     }
 }
 
@@ -391,5 +393,6 @@ fn ended(trouble: &Trouble, lasted_ms: i64) -> String {
         TroubleKind::Drift => format!("Edge {subject} enforces the ledger's bans again after {lasted}"),
         TroubleKind::Brake => format!("Automatic bans at {subject} are no longer held back, after {lasted}"),
         TroubleKind::NotReady => format!("{subject} can ban again after {lasted}"),
+        TroubleKind::FeedNotTaken => format!("The list of feed {subject} is taken again after {lasted}"),
     }
 }

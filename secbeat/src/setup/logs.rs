@@ -88,6 +88,11 @@ pub(super) fn found(servers::Place { server, path, why }: servers::Place) -> Fou
     }
 }
 
+/// Whether most of the last lines are requests, as far as this process may read.
+pub(super) fn is_understood(path: &Path) -> bool {
+    matches!(look(path), State::Understood { understood, lines, .. } if understood * 2 > lines)
+}
+
 fn look(path: &Path) -> State {
     match end_of(path) {
         Ok(end) if end.is_empty() => State::Empty,

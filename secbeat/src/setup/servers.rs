@@ -8,6 +8,8 @@ use std::{
 
 use glob::glob;
 
+use super::logs;
+
 /// A web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Server {
@@ -87,7 +89,8 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// Files that are named like an access log and that a server of this host writes. In containers they have other names.
+/// Files that a server of this host writes and that are named like an access log, or are read as one. In containers they have other
+/// names.
 fn open_logs(root: &Path) -> Vec<Place> {
     let process = below(root, "/proc");
     let ours = fs::read_link(process.join("self/ns/mnt")).ok();
@@ -110,7 +113,7 @@ fn open_logs(root: &Path) -> Vec<Place> {
         }
         let files = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         for path in files.filter_map(|file| fs::read_link(file.path()).ok()) {
-            if is_access_log(&path) && path.is_file() {
+            if is_log(&path) && path.is_file() && (is_access_log(&path) || logs::is_understood(&path)) {
                 found.push(Place {
                     server: server.name,
                     path,
@@ -122,9 +125,16 @@ fn open_logs(root: &Path) -> Vec<Place> {
     found
 }
 
-fn is_access_log(path: &Path) -> bool {
+/// Whether it may be a log that is still there.
+fn is_log(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.is_absolute() && name.contains("access") && !name.ends_with(" (deleted)")
+    let is_error_log = name.contains("error") && !name.contains("access");
+    path.is_absolute() && !is_error_log && !name.ends_with(" (deleted)")
+}
+
+fn is_access_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().contains("access")
 }
 
 fn usual(root: &Path) -> Vec<Place> {
@@ -220,6 +230,54 @@ mod tests {
                 ("Apache", "var/log/httpd/access_log".to_owned()),
                 ("nginx", "var/log/nginx/access.log".to_owned()),
                 ("nginx", "var/log/nginx/shop-access.log".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_running_server_shows_its_logs_whatever_their_names() {
+        let root = tempfile::tempdir().unwrap();
+        let line = "192.0.2.7 - - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl\"\n";
+        for (path, text) in [
+            ("/srv/logs/example.org.log", line),
+            ("/srv/logs/error.log", line),
+            ("/srv/logs/audit.log", "--a1b2-A--\n"),
+            ("/srv/logs/access.txt", ""),
+        ] {
+            write(root.path(), path, text);
+        }
+        write(root.path(), "/proc/77/comm", "nginx\n");
+        write(root.path(), "/proc/78/comm", "postgres\n");
+        let links = [
+            ("self", "ns/mnt", "/mnt:[1]"),
+            ("77", "ns/mnt", "/mnt:[1]"),
+            ("78", "ns/mnt", "/mnt:[1]"),
+        ];
+        for (process, link, to) in links {
+            let link = below(root.path(), &format!("/proc/{process}/{link}"));
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+        for process in ["77", "78"] {
+            let folder = below(root.path(), &format!("/proc/{process}/fd"));
+            fs::create_dir_all(&folder).unwrap();
+            let logs = [
+                "example.org.log",
+                "error.log",
+                "audit.log",
+                "access.txt",
+                "gone.log (deleted)",
+            ];
+            for (number, log) in logs.iter().enumerate() {
+                let log = below(root.path(), &format!("/srv/logs/{log}"));
+                std::os::unix::fs::symlink(log, folder.join(number.to_string())).unwrap();
+            }
+        }
+        assert_eq!(
+            found(root.path()),
+            [
+                ("nginx", "srv/logs/access.txt".to_owned()),
+                ("nginx", "srv/logs/example.org.log".to_owned()),
             ]
         );
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use secbeat_tests::lab::{host::Host, process::Daemon, wait::wait_until};
+use secbeat_tests::lab::{client::Client, host::Host, process::Daemon, wait::wait_until};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,7 +64,11 @@ fn a_list_follows_its_file_and_keeps_the_last_good_one() {
         bad.display(),
         good.display()
     );
-    host.reconfigure("[proxy]\n", &lists);
+    let config = host.edge_config().replace("[proxy]\n", &lists);
+    host.write(
+        "edge.toml",
+        &format!("trusted_proxies = [\"127.0.0.1\"]\n{config}"),
+    );
     let mut edge = start(&host);
     wait_until("both lists are in force", PATIENCE, || {
         is_dropped(&host, "203.0.7.1") && list(&host, "good").is_some()
@@ -83,6 +87,14 @@ fn a_list_follows_its_file_and_keeps_the_last_good_one() {
         "{why}"
     );
     assert_eq!(on.len(), 2);
+    // A client that a proxy names, whom the kernel does not see. Nobody is behind this edge's own.
+    let asked = |client: &str| {
+        let named = [("x-forwarded-for", client)];
+        let answer = Client::new(&host.namespace).request("GET", "http://127.0.0.1:8443/", &named, b"");
+        answer.unwrap().status
+    };
+    let answers = ["203.0.7.1", "203.0.7.65", "198.51.100.1"].map(asked);
+    assert_eq!(answers, [403, 502, 502]);
     let status = json(&host, &["status"]);
     assert_eq!(status["lists"]["agrees"], true, "{status}");
     assert!(

@@ -116,6 +116,86 @@ fn the_config_may_start_an_edge_that_only_observes() {
 }
 
 #[test]
+fn one_interface_only_observes_while_the_host_enforces() {
+    let (mut fleet, _sender, sink) = under_attack(&long());
+    let attacker = Family::V4.attacker();
+    let passes = |fleet: &Fleet, after: &str| {
+        let (before, observed) = (sink.received_from(attacker), packets(fleet, Verdict::Observed));
+        wait_until(&format!("packets pass after {after}"), PATIENCE, || {
+            sink.received_from(attacker) > before + 100 && packets(fleet, Verdict::Observed) > observed + 100
+        });
+    };
+    let is_dropped = |fleet: &Fleet, after: &str| {
+        let before = packets(fleet, Verdict::Banned);
+        wait_until(&format!("packets are dropped after {after}"), PATIENCE, || {
+            packets(fleet, Verdict::Banned) > before + 100
+        });
+    };
+    let on_attackers = ["--interface", "to-attacker"];
+    is_dropped(&fleet, "the ban");
+    let said = mode(&fleet, &[&["observe"][..], &on_attackers].concat());
+    assert!(said.starts_with("observe on to-attacker, until"), "{said}");
+    passes(&fleet, "the switch");
+    assert_eq!(mode(&fleet, &[]), "enforce\nonly observed on to-attacker\n");
+    let stats = fleet.edge_stats().unwrap();
+    let on = |interface: &str| {
+        let mut interfaces = stats["xdp"].as_array().unwrap().iter();
+        let found = interfaces.find(|it| it["interface"] == interface).unwrap();
+        (found["protected"] == true, found["observes"] == true)
+    };
+    assert_eq!(
+        (on("to-attacker"), on("to-visitor")),
+        ((true, true), (true, false))
+    );
+    let status = String::from_utf8(fleet.cli("edge", &["status"]).stdout).unwrap();
+    assert!(status.contains("to-attacker ONLY OBSERVES"), "{status}");
+    wait_until("the fleet knows", PATIENCE, || {
+        let edges = fleet.cli("orchestrator", &["edges", "-o", "json"]).stdout;
+        let edges: serde_json::Value = serde_json::from_slice(&edges).unwrap_or_default();
+        edges[0]["record"]["interfaces"][0]["observes"] == true
+    });
+    // Without the daemon, and by an operator who does not need it.
+    fleet.kill_edge();
+    passes(&fleet, "the daemon's death");
+    let said = mode(&fleet, &[&["enforce"][..], &on_attackers].concat());
+    assert!(said.starts_with("enforce on to-attacker in the kernel"), "{said}");
+    is_dropped(&fleet, "a switch without the daemon");
+    assert_eq!(mode(&fleet, &[]), "enforce\n");
+    // The config holds from the next start on, and from the next reload.
+    fleet.reconfigure_edge(
+        "[kernel]\n",
+        "[kernel]\ninterface_modes = { 'to-*' = 'observe' }\n",
+    );
+    fleet.restart_edge();
+    passes(&fleet, "a start");
+    fleet.reconfigure_edge(
+        "'to-*' = 'observe'",
+        "'to-*' = 'observe', to-attacker = 'enforce'",
+    );
+    fleet.reload_edge();
+    is_dropped(&fleet, "a reload");
+    assert!(!fleet.edge_log().contains("waits for a restart"));
+    assert_eq!(mode(&fleet, &[]), "enforce\nonly observed on to-visitor\n");
+    // What is made again, under the same name and another number, has the mode of its name.
+    fleet.reconfigure_edge(", to-attacker = 'enforce'", "");
+    fleet.reload_edge();
+    fleet.recreate_interface();
+    wait_until("the new interface observes", PATIENCE, || {
+        let stats = fleet.edge_stats().unwrap();
+        let interfaces = stats["xdp"].as_array().unwrap();
+        interfaces
+            .iter()
+            .all(|it| it["observes"] == true && it["protected"] == true)
+    });
+    let unknown = fleet.cli("edge", &["mode", "observe", "--interface", "eth9"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        !unknown.status.success() && said.contains("`eth9` is not a protected interface"),
+        "{said}"
+    );
+}
+
+#[test]
 fn metrics_and_the_log_tell_of_drops_events_modes_and_drift() {
     let (fleet, _sender, _sink) = under_attack(&long());
     let metric = |name: &str| {

@@ -126,6 +126,44 @@ fn without_nats_and_orchestrator_an_edge_bans_by_itself_and_hands_over() {
 }
 
 #[test]
+fn an_edge_that_is_restarted_meanwhile_forgets_nothing() {
+    let mut fleet = Fleet::start(&Options::default());
+    await_rules(&fleet);
+    fleet.orchestrator.kill9();
+    fleet.nats.kill9();
+    await_deciding(&fleet, "NATS is unreachable");
+    fleet.make_errors(ATTACKER, 50);
+    let ban = await_ban_of(&fleet, ATTACKER.attacker(), origin::LOCAL);
+    fleet.make_errors(Family::V6, 30);
+    assert!(fleet.edge.terminate(PATIENCE).success());
+    fleet.restart_edge();
+    await_deciding(&fleet, "NATS is unreachable");
+    assert_eq!(detection(&fleet)["waiting"], 1, "{}", detection(&fleet));
+    fleet.make_errors(Family::V6, 20);
+    await_ban_of(&fleet, Family::V6.attacker(), origin::LOCAL);
+    wait_until("both are kept", PATIENCE, || {
+        let kept = std::fs::read_to_string(fleet.edge_state("own-bans.json")).unwrap_or_default();
+        kept.matches("expires_at_ms").count() == 2
+    });
+    // Without a chance to write anything at the end.
+    fleet.kill_edge();
+    fleet.nats.restart();
+    fleet.start_orchestrator();
+    fleet.restart_edge();
+    for family in [ATTACKER, Family::V6] {
+        await_ban_of(&fleet, family.attacker(), origin::FLEET);
+    }
+    let after = await_ban_of(&fleet, ATTACKER.attacker(), origin::FLEET);
+    let apart = after.expires_boot_ns.abs_diff(ban.expires_boot_ns);
+    assert!(apart < 5_000_000_000, "{ban:?} {after:?}");
+    assert_eq!(after.strikes, 0);
+    wait_until("nothing is left to hand over", PATIENCE, || {
+        let detection = detection(&fleet);
+        detection["waiting"] == 0 && detection["taken_over"] == 2
+    });
+}
+
+#[test]
 fn without_an_orchestrator_alone_an_edge_bans_as_of_when_the_threshold_was_reached() {
     let mut fleet = Fleet::start(&Options::default());
     await_rules(&fleet);

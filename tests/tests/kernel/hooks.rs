@@ -134,6 +134,48 @@ fn every_program_judges_alike() {
     }
 }
 
+/// The kernel runs a test as if the packet had come in by the loopback interface.
+#[test]
+fn an_interface_that_observes_lets_banned_packets_pass_and_others_drop_them() {
+    const LOOPBACK: u32 = 1;
+    for (program, drop, pass) in PROGRAMS {
+        let mut filter = Filter::load_whole();
+        for source in BANNED {
+            filter.ban(source.parse().unwrap(), NEVER_ENDING);
+        }
+        filter.ban_net("203.0.113.0/24".parse().unwrap(), NEVER_ENDING);
+        let of = |source| packet(source, UDP, 0, &to_port(443));
+        let in_net = of("203.0.113.77");
+        let nets_in_use = maps::nets::TRIE;
+        for (observing, verdict, action) in [
+            (LOOPBACK + 1, Verdict::Banned, drop),
+            (LOOPBACK, Verdict::Observed, pass),
+        ] {
+            filter.observe_on(&[observing]);
+            filter.set_settings(Settings {
+                mode: mode::SOME_OBSERVE,
+                nets_in_use,
+                ..Settings::default()
+            });
+            // Also from the memory of whom it has just dropped.
+            for _ in 0..200 {
+                expect(&filter, program, &of(BANNED[0]), verdict, action);
+            }
+            expect(&filter, program, &of(BANNED[1]), verdict, action);
+            expect(&filter, program, &in_net, verdict, action);
+            expect(&filter, program, &of(CLEAN[0]), Verdict::Clean, pass);
+        }
+        // The host's mode comes first, and what is no longer told is not looked at.
+        for (mode, verdict, action) in [
+            (mode::OBSERVE, Verdict::Observed, pass),
+            (mode::ENFORCE, Verdict::Banned, drop),
+        ] {
+            filter.set_mode(mode);
+            expect(&filter, program, &of(BANNED[0]), verdict, action);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_ip_passes_every_program() {
     for (program, _, pass) in PROGRAMS {

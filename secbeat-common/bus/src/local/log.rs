@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{
     LocalBus,
     records::{Appended, Records, STRETCH},
-    schema::{encode, place},
+    schema::{Place, encode, place},
     store::Store,
 };
 use crate::{
@@ -104,6 +104,13 @@ impl Store {
         let now_ms = self.clock.now_ms();
         let missing = || Error::Missing(format!("the log {name}"));
         let records = self.logs.get_mut(name).ok_or_else(missing)?;
+        // Nothing was begun that would have to be undone.
+        if records.place == Place::Main && self.reserve.refuses(records.worth()) {
+            return Err(Error::Refused {
+                what: format!("a record of {name}"),
+                why: "the disk is full, and what room there is is kept for bans".to_owned(),
+            });
+        }
         let appended = records.append(&self.db, added, now_ms);
         match self.outcome(&format!("a record of {name}"), appended)? {
             Appended::Known(_) if is_batch => Err(Error::Refused {

@@ -7,7 +7,7 @@
 //! `synchronous = NORMAL`, <https://sqlite.org/wal.html>).
 //! Buckets and logs of [`Storage::Memory`](crate::Storage::Memory) lie in a database beside it that is never written to disk.
 //!
-//! A disk that is full refuses writes and harms nothing that is there. A database that fails otherwise disconnects all
+//! A disk that is full takes no records any more, bans as long as [room is kept](reserve) for them, and harms nothing that is there. A database that fails otherwise disconnects all
 //! members, and is opened again until that succeeds.
 
 mod bucket;
@@ -17,6 +17,7 @@ mod job;
 mod keys;
 mod log;
 mod records;
+mod reserve;
 mod schema;
 mod server;
 mod store;

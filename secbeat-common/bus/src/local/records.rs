@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     clock::millis,
+    reserve::Worth,
     schema::{Place, decode},
 };
 use crate::{
@@ -95,6 +96,14 @@ impl Records {
 
     pub(super) fn sql(&self, template: &str) -> String {
         template.replace('@', self.place.name())
+    }
+
+    /// What it is worth where room is short: what nobody waits for an acknowledgement of is kept for minutes, and decided by.
+    pub(super) const fn worth(&self) -> Worth {
+        match self.settings.acknowledges {
+            true => Worth::Record,
+            false => Worth::Evidence,
+        }
     }
 
     /// All or none, unless it fails.

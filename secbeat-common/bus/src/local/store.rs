@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 
-use super::{clock::Clock, keys::Keys, records::Records, schema, topics::Topics};
+use super::{clock::Clock, keys::Keys, records::Records, reserve::Reserve, schema, topics::Topics};
 use crate::{
     backend::{Created, Published},
     error::{Error, Result},
@@ -45,6 +45,8 @@ pub(super) struct Store {
     checkpoint: Option<Instant>,
     /// The latest [`Created`].
     created: i64,
+    /// Where room is kept for bans.
+    pub(super) reserve: Reserve,
     /// What makes the database unusable.
     failure: Option<String>,
 }
@@ -67,10 +69,12 @@ impl Store {
             .map_err(|error| refused(error.to_string()))?;
         let db = connect(path).map_err(|error| refused(in_words(&error)))?;
         schema::make(&db).map_err(refused)?;
-        Self::load(db, topics).map_err(|error| refused(in_words(&error)))
+        let mut reserve = Reserve::of(path);
+        reserve.renew();
+        Self::load(db, topics, reserve).map_err(|error| refused(in_words(&error)))
     }
 
-    fn load(db: Connection, topics: Arc<Topics>) -> rusqlite::Result<Self> {
+    fn load(db: Connection, topics: Arc<Topics>, reserve: Reserve) -> rusqlite::Result<Self> {
         let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let latest = number(
             "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries UNION ALL
@@ -96,6 +100,7 @@ impl Store {
             commits: 0,
             checkpoint: None,
             created: created.unwrap_or(0),
+            reserve,
             failure: None,
         })
     }
@@ -129,6 +134,7 @@ impl Store {
                 .db
                 .query_row("PRAGMA main.wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             drop(self.checked("a checkpoint", written));
+            self.reserve.renew();
         }
     }
 

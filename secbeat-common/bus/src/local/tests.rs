@@ -4,11 +4,13 @@ use std::{fmt, fs, path::PathBuf};
 
 use futures::StreamExt as _;
 use parking_lot::Mutex;
+use secbeat_common::{subjects, subjects::AuditPart};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
     BucketSettings, Write, WriteOutcome,
+    backend::Record,
     conformance::{self, Lab},
 };
 
@@ -299,6 +301,50 @@ async fn a_full_disk_refuses_writes_and_keeps_what_is_there() {
     assert_eq!(bucket.get("b").await, Ok(None));
     limit(100_000).await;
     assert_eq!(bucket.write(large).await, Ok(WriteOutcome::Written(2)));
+}
+
+#[tokio::test]
+async fn where_room_is_short_records_go_first_and_bans_last() {
+    let lab = LocalLab::new();
+    let bus = lab.bus();
+    crate::make_all(&bus.bus(), Duration::from_secs(60))
+        .await
+        .unwrap();
+    let audit = bus.log(AuditPart::Orders.stream());
+    let telemetry = bus.log(subjects::TELEMETRY_STREAM);
+    let subject = |log: &str| log.replace('>', "x").replace('*', "x");
+    let [record, report] =
+        [AuditPart::Orders.all(), subjects::TELEMETRY_ALL.to_owned()].map(|all| subject(&all));
+    let append = |log: Arc<dyn Log>, subject: &str| {
+        let record = Record {
+            subject: subject.to_owned(),
+            payload: Bytes::from_static(b"1"),
+            id: None,
+        };
+        async move { log.append(record).await }
+    };
+    let pretend = |is_half_used| {
+        let bus = bus.clone();
+        async move {
+            let said = move |store: &mut Store| {
+                store.reserve.pretend(is_half_used);
+                Ok(())
+            };
+            bus.call("less room", said).await.unwrap();
+        }
+    };
+    assert_eq!(append(audit.clone(), &record).await, Ok(1));
+    pretend(false).await;
+    let refused = refusal(append(audit.clone(), &record).await);
+    assert!(refused.starts_with("the disk is full"), "{refused}");
+    assert!(append(telemetry.clone(), &report).await.is_ok());
+    pretend(true).await;
+    assert!(append(telemetry.clone(), &report).await.is_err());
+    for bucket in [subjects::BANS_BUCKET, subjects::LEASES_BUCKET] {
+        let written = bus.bucket(bucket).write(Write::put("a", "1")).await;
+        assert_eq!(written, Ok(WriteOutcome::Written(1)), "{bucket}");
+    }
+    assert!(bus.is_connected());
 }
 
 /// Else the disk of a host where nothing happens would be written to every 5 s.

@@ -203,7 +203,7 @@ fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Opt
         (Occupant::Other, _) => (State::Problem, "it exists, and is not a socket".to_owned()),
         (Occupant::Listener, None) => (
             State::Problem,
-            "another program listens there, which does not answer as secbeat-edge does".to_owned(),
+            "another program listens there, which does not answer as the daemon does".to_owned(),
         ),
         (Occupant::Listener, Some(daemon)) if own.is_none_or(|own| own == daemon.edge_id) => {
             (State::Ok, "the daemon runs".to_owned())

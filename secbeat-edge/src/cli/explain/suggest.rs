@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use secbeat_daemon::cli::Output;
+use secbeat_daemon::{cli::Output, program};
 use serde::Serialize;
 
 /// A web server that can be told how to log.
@@ -131,7 +131,8 @@ pub(super) fn print(server: Server, output: Output, to: &mut impl Write) -> io::
         Output::Table => writeln!(
             to,
             "# {place}\n{config}\n# edge.toml\n[[access_log]]\npath = \"{path}\"\nformat = \"{format}\"\n\n\
-             # Then see how it is read\nsecbeat-edge explain --format {format} {path}"
+             # Then see how it is read\n{} explain --format {format} {path}",
+            program::of_host()
         ),
     }
 }

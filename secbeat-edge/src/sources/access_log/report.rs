@@ -9,7 +9,10 @@ use std::{
 
 use jiff::tz::TimeZone;
 use secbeat_common::wire::{LearnedFrom, UNREADABLE};
-use secbeat_daemon::time::{from_wall_ms, wall_ms};
+use secbeat_daemon::{
+    program,
+    time::{from_wall_ms, wall_ms},
+};
 use secbeat_edge_core::ObservedResponse;
 use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 use secbeat_signatures::Request;
@@ -337,8 +340,9 @@ impl Reporter {
         match news {
             Some(true) => {
                 let doubt = format!(
-                    "half of its last lines or more are not understood as {format}; `secbeat-edge explain {source}` shows how \
-                     each of them is read"
+                    "half of its last lines or more are not understood as {format}; `{} explain {source}` shows how each of them \
+                     is read",
+                    program::of_host()
                 );
                 warn!(log, file = source, lines, not_understood = not, reasons = ?self.health.reasons(), "{doubt}");
                 self.health.doubt_format(Some(doubt));

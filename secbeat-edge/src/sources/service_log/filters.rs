@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use secbeat_daemon::program;
 use secbeat_logs::services::{Filter, shipped, shipped_names};
 
 /// All filters of this host. A file takes the place of a shipped filter of its name.
@@ -36,8 +37,9 @@ impl Filters {
         match shipped(name) {
             Some(filter) => filter.map_err(|error| format!("the shipped filter {name}: {error}")),
             None => Err(format!(
-                "there is no filter `{name}`: {} does not exist, and `secbeat-edge filter list` shows those that are shipped",
-                file.display()
+                "there is no filter `{name}`: {} does not exist, and `{} filter list` shows those that are shipped",
+                file.display(),
+                program::of_host()
             )),
         }
     }

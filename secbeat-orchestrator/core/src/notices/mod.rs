@@ -84,7 +84,7 @@ pub struct Banned {
     pub strikes: u32,
 }
 
-/// What is not as it should be, and where: of an edge its id, else the orchestrator's name.
+/// What is not as it should be, and where: of an edge its id, of a feed its name, else the orchestrator's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
     pub kind: TroubleKind,
@@ -104,6 +104,8 @@ pub enum TroubleKind {
     Brake,
     /// No ban could be made that reaches the edges.
     NotReady,
+    /// The list of a feed is not taken: the one before counts on until its end.
+    FeedNotTaken,
 }
 
 impl TroubleKind {
@@ -117,5 +119,11 @@ impl TroubleKind {
     #[must_use]
     pub const fn is_of_an_edge(self) -> bool {
         matches!(self, Self::EdgeDown | Self::EdgeUnprotected | Self::Drift)
+    }
+
+    /// Whether every orchestrator sees it, so that one has to tell of it.
+    #[must_use]
+    pub const fn is_of_the_fleet(self) -> bool {
+        self.is_of_an_edge() || matches!(self, Self::FeedNotTaken)
     }
 }

@@ -274,3 +274,37 @@ fn an_orchestrator_tells_of_itself_also_while_it_owns_nothing() {
     assert_eq!(look(Some("NATS is unreachable"), 10_000), ["not-ready o"]);
     assert_eq!(look(None, 20_000), ["end of not-ready o after 20000"]);
 }
+
+#[test]
+fn a_feed_that_is_not_taken_is_told_by_one_and_forgotten_with_its_entry() {
+    let mut watch = Watch::new("o".to_owned());
+    let mut look = |tells: bool, feeds: Option<&[(&str, Option<&str>)]>, ms| {
+        let feed = |(name, why): &(&str, Option<&str>)| ((*name).to_owned(), why.map(str::to_owned));
+        let feeds = feeds.map(|feeds| feeds.iter().map(feed).collect());
+        let facts = Facts {
+            feeds,
+            ..facts(tells, None)
+        };
+        names(&watch.look(facts, at(ms)))
+    };
+    let refused = Some("it has no entry");
+    // Who does not tell hands it over.
+    assert!(look(false, Some(&[("drop", refused), ("other", None)]), 0).is_empty());
+    assert_eq!(
+        look(true, Some(&[("drop", refused)]), 1_000),
+        ["feed-not-taken drop"]
+    );
+    assert!(look(true, Some(&[("drop", refused)]), 60_000).is_empty());
+    // Nothing is known while the bus is away.
+    assert!(look(true, None, 70_000).is_empty());
+    assert_eq!(
+        look(true, Some(&[("drop", None)]), 80_000),
+        ["end of feed-not-taken drop after 80000"]
+    );
+    assert_eq!(
+        look(true, Some(&[("drop", refused)]), 90_000),
+        ["feed-not-taken drop"]
+    );
+    assert!(look(true, Some(&[]), 95_000).is_empty());
+    assert!(look(true, Some(&[("drop", None)]), 99_000).is_empty());
+}

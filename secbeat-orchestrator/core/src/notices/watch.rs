@@ -15,7 +15,7 @@ const HANDOVER_MS: i64 = 5_000;
 /// What is so right now.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Whether this orchestrator tells of edges: of all that see them, one does.
+    /// Whether this orchestrator tells of edges and feeds: of all that see them, one does.
     pub tells_of_edges: bool,
     /// Why no ban could be made that reaches the edges, if so.
     pub not_ready: Option<String>,
@@ -23,6 +23,8 @@ pub struct Facts {
     pub brake: Option<String>,
     /// The edges; `None` while the bus is away and nobody can be heard.
     pub edges: Option<Vec<EdgeFacts>>,
+    /// The feeds by name, and why the list of one is not taken; `None` while that is not known.
+    pub feeds: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// One edge.
@@ -78,6 +80,15 @@ impl Watch {
             Some(edges) => self.look_at(edges, now, &mut of_edges),
             None => self.wait(now),
         }
+        if let Some(feeds) = facts.feeds {
+            let is_gone = |trouble: &Trouble| {
+                trouble.kind == TroubleKind::FeedNotTaken && !feeds.contains_key(&trouble.subject)
+            };
+            self.conditions.retain(|trouble, _| !is_gone(trouble));
+            for (name, why) in feeds {
+                self.see(TroubleKind::FeedNotTaken, Some(&name), why, now, &mut of_edges);
+            }
+        }
         self.others
             .retain(|(seen_ms, _)| now.boot_ms - seen_ms < HANDOVER_MS);
         if facts.tells_of_edges {
@@ -116,7 +127,7 @@ impl Watch {
         }
     }
 
-    /// Is `kind` so at `edge`, or at this orchestrator, and how?
+    /// Is `kind` so at `edge`, a feed or at this orchestrator, and how?
     fn see(
         &mut self,
         kind: TroubleKind,
@@ -172,7 +183,7 @@ const fn settle_ms(kind: TroubleKind) -> i64 {
     match kind {
         TroubleKind::EdgeDown | TroubleKind::EdgeUnprotected | TroubleKind::NotReady => SETTLE_MS,
         // A difference has lasted for the grace already, and what a brake holds back is not banned from the first on.
-        TroubleKind::Drift | TroubleKind::Brake => 0,
+        TroubleKind::Drift | TroubleKind::Brake | TroubleKind::FeedNotTaken => 0,
     }
 }
 

@@ -6,6 +6,7 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{BlockCommand, LocalBan},
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Orders, Seen};
@@ -44,6 +45,14 @@ pub enum When {
     Always,
 }
 
+/// A ban that the fleet is to take over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaiting {
+    pub ban: LocalBan,
+    /// How often the fleet was told of it.
+    pub told: u8,
+}
+
 /// What has happened.
 #[derive(Debug)]
 pub enum Event {
@@ -54,6 +63,11 @@ pub enum Event {
     /// Networks that are never banned on this host, whoever says so.
     Protected(Vec<ProtectedNet>),
     Seen(Seen),
+    /// What an earlier process of this edge had to hand over, and what it had [reported](Seen) when.
+    Recalled {
+        waiting: Vec<Awaiting>,
+        reports: Vec<(i64, Seen)>,
+    },
     /// Bans that were in force on this host before it joined the fleet. The fleet is told of those that rules made.
     Brought(Vec<BlockCommand>),
     /// What became of [`Effect::Ban`] of this id: whether it is in force because of this edge, and not because of the fleet.

@@ -5,6 +5,7 @@
 //! the fleet would have banned it. When the fleet is back, it is told of these bans, and decides again.
 
 mod event;
+mod handover;
 mod orders;
 mod ring;
 #[cfg(test)]
@@ -16,17 +17,19 @@ use std::{
 };
 
 use secbeat_common::{
-    prefix::Prefix,
     subjects::PARTITIONS,
     wire::{self, AllowEntry, BlockCommand, Evidence, LocalBan, Reason},
 };
 use uuid::Uuid;
 
-use self::ring::Ring;
 pub use self::{
-    event::{Away, Effect, Event, Status, When},
+    event::{Awaiting, Away, Effect, Event, Status, When},
     orders::{Orders, Untold},
     ring::Seen,
+};
+use self::{
+    handover::{TELLINGS, Waiting},
+    ring::Ring,
 };
 use crate::{
     Moment, ProtectedNet,
@@ -40,21 +43,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 /// How long reports are kept before any rule is known.
 const DEFAULT_AGE: Duration = Duration::from_secs(60);
-/// How often the fleet is told of a ban that it does not take over, and the pause in between in milliseconds.
-const TELLINGS: u8 = 3;
-const RETELL_MS: i64 = 3_000;
-/// Bans that wait to be handed over; the oldest go first.
-const MAX_WAITING: usize = 100_000;
 /// The one process that decides on an edge owns all partitions for good.
 const EPOCH: u64 = 1;
-
-/// A ban that the fleet is to take over.
-#[derive(Debug)]
-struct Waiting {
-    ban: LocalBan,
-    told: u8,
-    due_ms: i64,
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -76,6 +66,17 @@ pub struct StandIn {
     waiting: VecDeque<Waiting>,
     banned: u64,
     taken_over: u64,
+    /// How often `waiting`, and the ring, has changed.
+    changes: Changes,
+}
+
+/// How often something has changed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is to be handed over.
+    pub waiting: u64,
+    /// What was reported.
+    pub reports: u64,
 }
 
 impl StandIn {
@@ -96,7 +97,20 @@ impl StandIn {
             waiting: VecDeque::new(),
             banned: 0,
             taken_over: 0,
+            changes: Changes::default(),
         }
+    }
+
+    /// How often what a restart should not forget has changed.
+    #[must_use]
+    pub const fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// What was reported lately and when, for the same, and about how many bytes that is.
+    #[must_use]
+    pub fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
+        (self.ring.iter().cloned().collect(), self.ring.bytes())
     }
 
     #[must_use]
@@ -146,17 +160,23 @@ impl StandIn {
                     let bans = self.judge(&seen, now.wall_ms, now);
                     self.ban(bans, effects);
                 }
-                let age = self
-                    .orders
-                    .as_ref()
-                    .map_or(DEFAULT_AGE, |orders| orders.longest_window());
-                self.ring.push(seen, now.wall_ms, age);
+                self.ring.push(seen, now.wall_ms, self.age());
+                self.changes.reports += 1;
                 return;
+            }
+            Event::Recalled { waiting, reports } => {
+                for Awaiting { ban, told } in waiting {
+                    self.await_takeover(ban, told, now);
+                }
+                self.ring.recall(reports, now.wall_ms, self.age());
+                if self.decides() {
+                    self.begin(now, effects);
+                }
             }
             Event::Brought(bans) => {
                 let by_rules = bans.iter().filter(|ban| ban.reason != Reason::Manual);
                 for ban in by_rules {
-                    self.await_takeover(told(ban), now);
+                    self.await_takeover(told(ban), 0, now);
                 }
             }
             Event::Settled { id, banned } => self.settled(id, banned, now),
@@ -277,25 +297,13 @@ impl StandIn {
             return;
         };
         self.banned += 1;
-        self.await_takeover(ban, now);
+        self.await_takeover(ban, 0, now);
     }
 
-    /// Has the fleet be told of a ban that is in force here.
-    fn await_takeover(&mut self, ban: LocalBan, now: Moment) {
-        if self.waiting.len() >= MAX_WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(Waiting {
-            ban,
-            told: 0,
-            due_ms: now.boot_ms,
-        });
-    }
-
-    fn hand_over(&mut self, target: &Prefix) {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.ban.target != *target);
-        self.taken_over += (before - self.waiting.len()) as u64;
+    /// How long reports are kept.
+    fn age(&self) -> Duration {
+        let orders = self.orders.as_ref();
+        orders.map_or(DEFAULT_AGE, |orders| orders.longest_window())
     }
 
     fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -307,29 +315,6 @@ impl StandIn {
         }
         if self.away.is_none() {
             self.tell(now, effects);
-        }
-    }
-
-    /// Tells the fleet of bans that it has not taken over. One that is over is told once: its strike would count twice.
-    fn tell(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let mut told = Vec::new();
-        for waiting in self
-            .waiting
-            .iter_mut()
-            .filter(|waiting| waiting.due_ms <= now.boot_ms)
-        {
-            let is_over = waiting.ban.expires_at_ms <= now.wall_ms;
-            if waiting.told == 0 || (!is_over && waiting.told < TELLINGS) {
-                told.push(waiting.ban.clone());
-            }
-            waiting.told = if is_over { TELLINGS } else { waiting.told + 1 };
-            waiting.due_ms = now.boot_ms + RETELL_MS;
-        }
-        // What was told often enough lapses at its end.
-        self.waiting
-            .retain(|waiting| waiting.told < TELLINGS || waiting.ban.expires_at_ms > now.wall_ms);
-        if !told.is_empty() {
-            effects.push(Effect::Tell(told));
         }
     }
 }

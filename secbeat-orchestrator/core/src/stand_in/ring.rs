@@ -62,6 +62,18 @@ impl Ring {
         }
     }
 
+    /// Puts older reports before those that there are.
+    pub(super) fn recall(&mut self, reports: Vec<(i64, Seen)>, now_ms: i64, age: Duration) {
+        let since = std::mem::take(self).reports;
+        for (at_ms, seen) in reports.into_iter().chain(since) {
+            self.push(seen, at_ms.min(now_ms), age);
+        }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All of them, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(i64, Seen)> {
         self.reports.iter()

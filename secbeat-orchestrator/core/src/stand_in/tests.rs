@@ -1,3 +1,6 @@
+mod restart;
+
+use secbeat_common::prefix::Prefix;
 use secbeat_common::wire::{Detection, Layer, LearnedFrom, Reason, TelemetryBatch, TelemetryEvent, encode};
 
 use super::*;

@@ -47,7 +47,7 @@ impl Lab {
 
     fn join(&self, entries: Vec<FeedEntry>) -> Orchestrator {
         let bus = self.server.join().bus();
-        let feeds = Feeds::new(&bus, self.bucket(&bus), entries);
+        let feeds = Feeds::new(&bus, self.bucket(&bus), Entries::new(Arc::new(entries)));
         let (shares, owned) = watch::channel(Shares::default());
         tokio::spawn(keep(feeds.clone(), self.trust.clone(), Default::default(), owned));
         Orchestrator { feeds, shares }
@@ -120,7 +120,7 @@ async fn the_first_orchestrator_asks_and_the_next_one_goes_by_what_it_left() {
         .await_record("the other hears of it", |feed| feed.content.is_some())
         .await;
     other.own(true);
-    assert_eq!(other.feeds.due(now_ms()).count(), 0);
+    assert_eq!(other.feeds.due(now_ms()).len(), 0);
     // Nor does it when it looks by itself.
     assert!(other.feeds.bring_due().await);
     assert!(asked.try_recv().is_err(), "the source was asked again at once");
@@ -229,7 +229,7 @@ async fn a_list_of_partners_is_never_taken_for_one_of_attackers() {
     let failed = other.feeds.update("drop", false).await.unwrap();
     assert_eq!(failed.verdict, FeedVerdict::Allow);
     assert_eq!(
-        other.feeds.due(now_ms()).count(),
+        other.feeds.due(now_ms()).len(),
         0,
         "it is not asked again at once"
     );

@@ -9,7 +9,7 @@ use aya::{
 };
 use secbeat_common::{
     lane,
-    maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved},
+    maps::{self, Allow, Ban, ClockReading, Counter, DropEvent, Flood, Settings, Sieved, mode},
     prefix::Prefix,
 };
 
@@ -356,6 +356,16 @@ impl Filter {
             mode,
             ..Settings::default()
         });
+    }
+
+    /// Makes packets that come in by these interfaces only be observed.
+    pub fn observe_on(&mut self, interfaces: &[u32]) {
+        let mut table: HashMap<_, u32, u32> =
+            self.map_mut(maps::OBSERVING).try_into().expect(maps::OBSERVING);
+        for interface in interfaces {
+            table.insert(interface, 1, 0).expect("adding an interface");
+        }
+        self.set_mode(mode::SOME_OBSERVE);
     }
 
     /// Writes the program's settings.

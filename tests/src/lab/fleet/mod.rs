@@ -185,6 +185,18 @@ impl Fleet {
         fs::write(&self.pins.config, config.replace(from, to)).expect("writing edge.toml");
     }
 
+    /// Makes the edge read its config again, and waits until it has.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn reload_edge(&mut self) {
+        let done = "the config is reloaded";
+        let before = self.edge.log().matches(done).count();
+        self.edge.signal(libc::SIGHUP);
+        self.edge.wait_for_log_count(done, before + 1, STOP);
+    }
+
     /// Writes the orchestrator's config anew, as [`reconfigure_edge`](Self::reconfigure_edge).
     ///
     /// # Panics

@@ -1,6 +1,12 @@
 //! What a running fleet is asked, and who visits it.
 
-use std::{fs, net::IpAddr, path::Path, process::Output, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Output,
+    time::Duration,
+};
 
 use secbeat_common::maps::Ban;
 
@@ -58,6 +64,12 @@ impl Fleet {
         let mut files = files.map(|file| file.path());
         let file = files.find(|path| path.extension().is_some_and(|kind| kind == "json"))?;
         fs::read_to_string(file).ok()
+    }
+
+    /// A file of the edge's state.
+    #[must_use]
+    pub fn edge_state(&self, name: &str) -> PathBuf {
+        self.files.path("/var/lib/secbeat/edge").join(name)
     }
 
     /// The names in the pin folder.

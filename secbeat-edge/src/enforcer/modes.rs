@@ -1,0 +1,77 @@
+//! The modes of single interfaces, as the config says and as operators have changed them since.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use secbeat_edge_core::FilterMode;
+use tracing::{error, info};
+
+use super::{EnforcerTask, NotSwitched};
+use crate::kernel::{InterfaceModes, SettingsMap};
+
+/// Which interfaces only observe, and how that came.
+#[derive(Debug)]
+pub(super) struct Modes {
+    configured: InterfaceModes,
+    in_force: InterfaceModes,
+    /// Why the kernel does not go by them.
+    failure: Option<String>,
+}
+
+impl Modes {
+    pub(super) fn new(configured: InterfaceModes) -> Self {
+        Self {
+            in_force: configured.clone(),
+            configured,
+            failure: None,
+        }
+    }
+
+    /// Takes what the config says now. Where it says what it did, what operators have changed since stays.
+    pub(super) fn configure(&mut self, configured: InterfaceModes) {
+        if configured != self.configured {
+            *self = Self::new(configured);
+        }
+    }
+
+    /// Gives one interface a mode, until the next start.
+    pub(super) fn set(&mut self, interface: String, mode: FilterMode) {
+        self.in_force.set(interface, mode);
+    }
+
+    /// Tells the kernel, and returns the numbers of the interfaces on which it only observes. A failure is logged when it is new.
+    pub(super) fn apply(&mut self, settings: &mut SettingsMap) -> anyhow::Result<BTreeSet<u32>> {
+        let applied = self
+            .in_force
+            .observing()
+            .context("listing the interfaces that only observe")
+            .and_then(|observing| settings.set_observing(&observing));
+        let failure = applied.as_ref().err().map(|error| format!("{error:#}"));
+        if let Some(why) = failure.as_ref().filter(|why| self.failure.as_ref() != Some(why)) {
+            error!("interfaces that should only observe may drop packets, or the other way round: {why}");
+        }
+        self.failure = failure;
+        applied.and_then(|()| settings.observing())
+    }
+}
+
+impl EnforcerTask {
+    /// Switches one of the protected interfaces. Until the next start: then the config holds again.
+    pub(super) fn set_interface_mode(
+        &mut self,
+        interface: String,
+        mode: FilterMode,
+    ) -> Result<(), NotSwitched> {
+        let kernel = self.surroundings.kernel.as_mut().ok_or(NotSwitched::NoKernel)?;
+        let mut protected = self.attachments.iter().map(|attachment| &attachment.interface);
+        if !protected.any(|protected| *protected == interface) {
+            return Err(NotSwitched::Unknown(interface));
+        }
+        kernel
+            .set_interface_mode(interface.clone(), mode)
+            .map_err(|error| NotSwitched::Kernel(format!("{error:#}")))?;
+        info!(target: "audit", %interface, %mode, "mode of an interface switched on this host");
+        self.look_at_interfaces();
+        Ok(())
+    }
+}
