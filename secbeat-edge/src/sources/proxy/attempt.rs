@@ -18,6 +18,7 @@ use hyper::{
 
 use super::{
     ProxyStats,
+    copies::Room,
     download::Download,
     headers::{
         Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
@@ -56,6 +57,8 @@ pub(super) struct Asked {
     pub(super) body: Whole,
     /// Whom it is for.
     pub(super) host: HeaderValue,
+    /// For what is kept of the body.
+    pub(super) room: Arc<Room>,
 }
 
 /// A request on its way.
@@ -67,6 +70,7 @@ struct Way<'a> {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Whether it may be sent anew although a server may have seen it (RFC 9110 §9.2.2).
     repeatable: bool,
+    room: Arc<Room>,
 }
 
 /// What came of one attempt.
@@ -93,6 +97,7 @@ pub(super) async fn forward(
         mut head,
         body,
         mut host,
+        room,
     }: Asked,
 ) -> Result<(Response<Download>, Arc<Server>), Failure> {
     let protocol = wanted_upgrade(&head, body.is_over());
@@ -123,6 +128,7 @@ pub(super) async fn forward(
         trailers,
         upgrade,
         repeatable: head.method.is_idempotent(),
+        room,
     };
     let mut policy = match way.upgrade {
         Some(_) => ConnectionPolicy::Http1,
@@ -198,11 +204,13 @@ impl Way<'_> {
                 if let Some((protocol, _)) = &self.upgrade {
                     ask_for_upgrade(&mut head.headers, protocol.clone());
                 }
-                let copy = (may_repeat && self.repeatable).then(|| head.clone());
+                let may_need = may_repeat && self.repeatable;
+                let copy = self.copy(may_need, &head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
                 match exchanged {
                     Exchanged::Answered(response) => {
+                        forget(progress.as_deref());
                         return self.answer(response, Lease::Http1(connection, server.clone()));
                     }
                     Exchanged::Switched(response, stream, ahead) => {
@@ -222,14 +230,18 @@ impl Way<'_> {
                 if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority, scheme) {
                     return Outcome::Failed(Failure::Refused(refusal));
                 }
-                let copy = (may_refuse || (may_repeat && self.repeatable)).then(|| head.clone());
+                let may_need_copy = may_refuse || (may_repeat && self.repeatable);
+                let copy = self.copy(may_need_copy, &head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let mut sender = stream.sender();
                 let response = pin!(sender.try_send_request(request));
                 let mut error = tokio::select! {
                     biased;
                     answer = response => match answer {
-                        Ok(response) => return self.answer(response, Lease::Http2 { _stream: stream }),
+                        Ok(response) => {
+                            forget(progress.as_deref());
+                            return self.answer(response, Lease::Http2 { _stream: stream });
+                        }
                         Err(error) => error,
                     },
                     () = wait_late(progress.as_deref(), timeout) => return Outcome::Failed(Failure::Late),
@@ -270,6 +282,14 @@ impl Way<'_> {
             Some(body) => Outcome::Again(head, body, failure),
             None => Outcome::Failed(failure),
         }
+    }
+
+    /// The head for another attempt, whose body is kept as well.
+    fn copy(&self, may_need: bool, head: &Parts, progress: Option<&Progress>) -> Option<Parts> {
+        if let Some(progress) = progress.filter(|_| may_need) {
+            progress.keep(self.room.clone());
+        }
+        may_need.then(|| head.clone())
     }
 
     /// The body for another attempt, if all of it is still there.
@@ -320,6 +340,13 @@ impl Way<'_> {
         self.visit.set_tunnel(tunnel(client, self.to.idle_timeout));
         let body = Download::new(body, self.to.idle_timeout, None);
         Outcome::Answer(Response::from_parts(head, body))
+    }
+}
+
+/// An answer begins: whatever comes of it, its request is not sent again.
+fn forget(progress: Option<&Progress>) {
+    if let Some(progress) = progress {
+        progress.forget();
     }
 }
 

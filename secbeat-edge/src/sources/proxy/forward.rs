@@ -31,6 +31,7 @@ use super::{
     access_log::{AccessLog, Details, Entry, Outcome, RequestLine, ServedBy},
     acme::Challenges,
     attempt::{self, Failure, forward},
+    copies::Room,
     download::Download,
     headers::{Refusal, target_host},
     limits::Sources,
@@ -63,6 +64,8 @@ pub(super) struct Forwarder {
     pub(super) is_over: AtomicBool,
     /// What a certificate authority may ask for.
     pub(super) challenges: Arc<Challenges>,
+    /// For what is kept of requests' bodies.
+    pub(super) room: Arc<Room>,
     /// Of requests: what only this process has, and how many there were.
     pub(super) ids: (u64, AtomicU64),
 }
@@ -148,7 +151,13 @@ impl Forwarder {
                     }
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
                     unanswered.upstream = to.upstream.index;
-                    let request = attempt::Asked { head, body, host };
+                    let room = self.room.clone();
+                    let request = attempt::Asked {
+                        head,
+                        body,
+                        host,
+                        room,
+                    };
                     let (answer, server) =
                         forward(&site, to, &self.stats, visit, client_address, request).await?;
                     unanswered.is_served(to.upstream, &server);

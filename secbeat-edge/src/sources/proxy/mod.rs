@@ -13,6 +13,7 @@ mod acme;
 mod attempt;
 mod config;
 mod connection;
+mod copies;
 mod download;
 mod forward;
 mod headers;
@@ -144,6 +145,7 @@ impl Proxy {
             sources: Arc::default(),
             is_over: AtomicBool::new(false),
             challenges: acme.challenges.clone(),
+            room: Arc::default(),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),
         };
         Ok(Self {

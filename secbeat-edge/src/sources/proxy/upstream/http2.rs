@@ -132,12 +132,13 @@ impl Drop for Http2Stream {
     }
 }
 
-/// Whether a server has certainly not processed a request: it refused the stream, or went away before it (RFC 9113 §6.8 and §8.7).
+/// Whether a server has certainly not processed a request: it refused the stream, or went away before it, for whatever reason (RFC
+/// 9113 §6.8 and §8.7). Streams that a GOAWAY leaves to be answered fail otherwise when the connection then breaks off: with an I/O
+/// error.
 pub(in super::super) fn is_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|error| error.downcast_ref::<h2::Error>()) else {
         return false;
     };
     error.is_remote()
-        && ((error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM))
-            || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR)))
+        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)))
 }
