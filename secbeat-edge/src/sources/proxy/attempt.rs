@@ -204,7 +204,7 @@ impl Way<'_> {
                 if let Some((protocol, _)) = &self.upgrade {
                     ask_for_upgrade(&mut head.headers, protocol.clone());
                 }
-                let may_need = may_repeat && self.repeatable;
+                let may_need = may_repeat && (self.repeatable || connection.is_used());
                 let copy = self.copy(may_need, &head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
@@ -221,7 +221,11 @@ impl Way<'_> {
                             idle,
                         });
                     }
-                    Exchanged::Failed(error, request) => (error, request, copy),
+                    Exchanged::Failed {
+                        error,
+                        unsent,
+                        is_untouched,
+                    } => (error, unsent, copy.filter(|_| self.repeatable || is_untouched)),
                     Exchanged::Late => return Outcome::Failed(Failure::Late),
                 }
             }

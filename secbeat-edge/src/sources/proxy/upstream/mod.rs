@@ -1,10 +1,13 @@
 //! Upstreams: servers that answer alike, their connections and their health.
 
+#[expect(unsafe_code, reason = "TCP_INFO has no safe interface")]
+mod acked;
 mod connect;
 mod health;
 mod http1;
 mod http2;
 mod lease;
+mod lenient;
 mod server;
 
 use std::{
