@@ -18,11 +18,12 @@ use hyper::{
 
 use super::{
     ProxyStats,
+    answer::to_client,
     copies::Room,
     download::Download,
     headers::{
-        Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
-        to_upstream, wanted_upgrade,
+        Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
+        wanted_upgrade,
     },
     informational::pass_on,
     site::{Destination, Site},
@@ -100,7 +101,8 @@ pub(super) async fn forward(
         room,
     }: Asked,
 ) -> Result<(Response<Download>, Arc<Server>), Failure> {
-    let protocol = wanted_upgrade(&head, body.is_over());
+    // Over HTTP/2 there is nothing to switch to: the server gets the request as if nobody had asked (RFC 9110 §7.8).
+    let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers =
@@ -306,23 +308,10 @@ impl Way<'_> {
     }
 
     fn answer(&self, response: Response<Incoming>, lease: Lease) -> Outcome {
-        if response.status().is_informational() {
-            let error = "the upstream switched protocols unasked";
+        let (mut head, body) = response.into_parts();
+        if let Err(error) = to_client(&mut head) {
             return Outcome::Failed(Failure::Unreachable(error.into()));
         }
-        let (mut head, body) = response.into_parts();
-        match coding(&head.headers) {
-            Coding::None => {}
-            // It alone says where the body ends (RFC 9112 §6.3).
-            Coding::Chunked => drop(head.headers.remove(header::CONTENT_LENGTH)),
-            Coding::Unknown => {
-                let error = "the upstream answers in an unknown transfer coding";
-                return Outcome::Failed(Failure::Unreachable(error.into()));
-            }
-        }
-        strip_hop_by_hop(&mut head.headers);
-        head.version = Version::HTTP_11;
-        head.extensions.clear();
         let body = Download::new(body, self.to.idle_timeout, Some(lease));
         Outcome::Answer(Response::from_parts(head, body))
     }

@@ -68,7 +68,7 @@ impl Manner {
         let (files, obtained) = (&config.certificates, &config.obtained);
         let tls = config
             .has_tls()
-            .then(|| ServerTls::with_obtained(files, obtained, &["h2", "http/1.1"]))
+            .then(|| ServerTls::with_obtained(files, obtained, &["h2", "http/1.1", "http/1.0"]))
             .transpose()?;
         Ok(Self {
             tls,

@@ -14,7 +14,7 @@ use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{self, Entry::Vacant, HeaderName, HeaderValue},
+    header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
 };
 use secbeat_common::{
@@ -33,7 +33,7 @@ use super::{
     attempt::{self, Failure, forward},
     copies::Room,
     download::Download,
-    headers::{Refusal, target_host},
+    headers::{Refusal, X_REQUEST_ID, target_host},
     limits::Sources,
     logged::Logged,
     site::Site,
@@ -47,8 +47,6 @@ use crate::{
 };
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What all connections share.
 pub(super) struct Forwarder {

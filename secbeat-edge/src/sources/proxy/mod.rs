@@ -10,6 +10,7 @@
 
 mod access_log;
 mod acme;
+mod answer;
 mod attempt;
 mod config;
 mod connection;

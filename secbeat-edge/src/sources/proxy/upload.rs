@@ -26,6 +26,7 @@ use tokio::{
 
 use super::{
     copies::{BodyCopy, Room},
+    headers::clean_trailers,
     hearing::Hearing,
     silence::{BodyError, Silence},
 };
@@ -196,9 +197,9 @@ impl Body for ClientBody {
             Waiting::ForUpstream
         });
         match polled {
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 upload.silence.broken();
-                match &frame {
+                match &mut frame {
                     None => upload.rest.body = None,
                     Some(Ok(frame)) => match frame.data_ref() {
                         Some(data) => match upload.rest.room.checked_sub(data.len() as u64) {
@@ -211,7 +212,12 @@ impl Body for ClientBody {
                                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
                             }
                         },
-                        None => upload.progress.forget(),
+                        None => {
+                            upload.progress.forget();
+                            if let Some(trailers) = frame.trailers_mut() {
+                                clean_trailers(trailers);
+                            }
+                        }
                     },
                     Some(Err(error)) => {
                         upload.progress.fail(match has_gone(error) {

@@ -260,3 +260,16 @@ async fn a_server_may_listen_on_a_socket_in_the_file_system() {
     server.write_all(OK.as_bytes()).await.unwrap();
     assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
+
+#[tokio::test]
+async fn who_asks_for_another_protocol_gets_an_answer_in_http2_all_the_same() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    let mut server = connection(&listener, 100).await;
+    let (stream, _) = request(&mut server).await;
+    answer(&mut server, stream).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+}
