@@ -37,6 +37,7 @@ use super::{
     limits::Sources,
     logged::Logged,
     site::Site,
+    taking::Taking,
     upload::Whole,
     upstream::{Server, Upstream},
     visit::{Exchange, Visit},
@@ -200,7 +201,11 @@ impl Forwarder {
             visit.set_tunnels_client(client);
         }
         let watched = watched.map(|client| (self.gate.clone(), client));
-        response.map(|body| Logged::new(body, end, exchange, watched))
+        let idle = match response.body() {
+            Either::Left(download) => download.idle(),
+            Either::Right(_) => site.config.idle_timeout,
+        };
+        response.map(|body| Logged::new(body, end, exchange, watched, Taking::begin(idle)))
     }
 
     /// Gives a request an id, which the server gets too; that of a trusted proxy stays.

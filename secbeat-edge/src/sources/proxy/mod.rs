@@ -34,6 +34,7 @@ mod site;
 mod speaking;
 mod stats;
 mod stream;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod tunnel;

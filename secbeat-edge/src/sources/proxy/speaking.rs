@@ -1,14 +1,11 @@
 //! How HTTP is spoken with clients.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::server::conn::{http1, http2};
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto,
-};
+use hyper_util::{rt::TokioTimer, server::conn::auto};
 
-use super::{MAX_FIELDS, MAX_HEAD};
+use super::{MAX_FIELDS, MAX_HEAD, hearing::Hearing, taking::Streams};
 
 /// Requests that an HTTP/2 client may have open at a time.
 const STREAMS: u32 = 128;
@@ -26,8 +23,9 @@ pub(super) fn http1() -> http1::Builder {
     builder
 }
 
-pub(super) fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+/// For the connection that `hearing` knows of.
+pub(super) fn http2(hearing: Arc<Hearing>) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams(hearing));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -40,8 +38,8 @@ pub(super) fn http2() -> http2::Builder<TokioExecutor> {
 }
 
 /// Either, by the client's first bytes (RFC 9113 §3.4).
-pub(super) fn either() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+pub(super) fn either(hearing: Arc<Hearing>) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams(hearing));
     builder.http1().max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD);
     builder
         .http2()
