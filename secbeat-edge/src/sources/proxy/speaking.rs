@@ -11,6 +11,8 @@ use super::{MAX_FIELDS, MAX_HEAD, hearing::Hearing, taking::Streams};
 const STREAMS: u32 = 128;
 /// Bytes that an HTTP/2 client may send ahead, on one stream and on all of them.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+/// Bytes of each answer that wait for an HTTP/2 client which takes them slowly.
+const AHEAD: usize = 64 * 1024;
 /// Largest list of headers in HTTP/2, in bytes (RFC 9113 §6.5.2).
 const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
@@ -32,6 +34,7 @@ pub(super) fn http2(hearing: Arc<Hearing>) -> http2::Builder<Streams> {
         .max_header_list_size(HEADER_LIST)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(AHEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
@@ -48,6 +51,7 @@ pub(super) fn either(hearing: Arc<Hearing>) -> auto::Builder<Streams> {
         .max_header_list_size(HEADER_LIST)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(AHEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder

@@ -216,6 +216,31 @@ async fn a_new_server_gets_no_more_streams_than_it_allows() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_hold_up_no_other_of_their_connection() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&listener, 100).await;
+    let (mut of_stream, mut of_all) = (65_535, 65_535);
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    loop {
+        match server.read().await.expect("a request") {
+            (SETTINGS, 0, _, settings) => {
+                let mut settings = settings.chunks(6);
+                // SETTINGS_INITIAL_WINDOW_SIZE.
+                if let Some(window) = settings.find(|setting| setting.starts_with(&[0, 4])) {
+                    of_stream = number(&window[2..]);
+                }
+            }
+            (WINDOW_UPDATE, _, 0, increment) => of_all += number(&increment),
+            (HEADERS, ..) => break,
+            _ => {}
+        }
+    }
+    assert!(of_all / of_stream > 1000, "{of_stream} of {of_all}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_for_its_route_is_a_413_whatever_the_server_speaks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: ServerUrl = format!("h2c://{}", listener.local_addr().unwrap())
