@@ -294,6 +294,10 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         .edge_config()
         .replace("[\"eth-a\"]", "[\"eth-a\", \"eth-b\", \"tun0\", \"gone0\"]")
         .replace("listen = \"127.0.0.1:8443\"\n", "")
+        .replace(
+            "[proxy]\n",
+            "[proxy]\naccess_log = \"/nonexistent/log\"\nerror_pages = { 502 = \"/nonexistent/page\" }\n",
+        )
         .replace("[nats]", &format!("{listener}[nats]"));
     host.write("edge.toml", &config);
     let (code, said) = check(&[]);
@@ -304,7 +308,9 @@ fn a_check_says_what_the_host_lacks_before_a_start_does() {
         "PROBLEM  interface tun0: its packets have no Ethernet header",
         "PROBLEM  interface gone0: there is no such interface",
         "PROBLEM  proxy.listen 127.0.0.1:8443: ",
+        "PROBLEM  proxy.access_log /nonexistent/log: No such file or directory",
         "PROBLEM  /nonexistent/crt: ",
+        "PROBLEM  /nonexistent/page: ",
         &(of_socket("PROBLEM") + "it exists, and is not a socket"),
     ] {
         assert!(says(&said, line), "no {line} in {said}");

@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
 use secbeat_daemon::{
     api::{ApiClient, Occupant},
     config::NatsUrl,
@@ -219,15 +223,35 @@ fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Opt
     Some(Finding::new(what, state, detail))
 }
 
-/// Files for the account at a certificate authority.
-fn proxy_secrets(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    let acme = config.proxy().and_then(|proxy| proxy.acme.as_ref()).into_iter();
-    acme.flat_map(|acme| {
-        let external = acme.external_account.as_ref();
-        acme.ca
+/// Files that the proxy reads when it starts.
+fn proxy_files(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    config.proxy().into_iter().flat_map(|proxy| {
+        let listeners = proxy.listeners.iter();
+        let certificates = listeners.flat_map(|listener| &listener.certificates);
+        let external = proxy
+            .acme
             .iter()
+            .filter_map(|acme| acme.external_account.as_ref());
+        certificates
+            .flat_map(|files| [&files.certificate, &files.key])
+            .chain(proxy.acme.iter().filter_map(|acme| acme.ca.as_ref()))
             .chain(external.map(|account| &account.hmac_key_file))
+            .chain(proxy.upstreams.iter().filter_map(|upstream| upstream.ca.as_ref()))
+            .chain(proxy.error_pages.values())
     })
+}
+
+/// What keeps a file from being written, which may have to be made first.
+fn unwritable(file: &Path) -> Option<Errno> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match eaccess(file, AccessFlags::W_OK) {
+        Err(Errno::ENOENT) => eaccess(
+            folder.unwrap_or(Path::new(".")),
+            AccessFlags::W_OK | AccessFlags::X_OK,
+        )
+        .err(),
+        other => other.err(),
+    }
 }
 
 /// Whether a certificate authority finds the proxy where it looks for it.
@@ -273,12 +297,13 @@ fn files(config: &Config, path: &Path, unit: &str) -> Vec<Finding> {
                 .err()
                 .map(|error| Finding::new(format!("logs{by}"), State::Problem, error.to_string())),
         );
-        let listeners = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
-        for file in listeners
-            .flat_map(|listener| &listener.certificates)
-            .flat_map(|files| [&files.certificate, &files.key])
-            .chain(proxy_secrets(config))
-        {
+        let log = config.proxy().and_then(|proxy| proxy.access_log.as_ref());
+        findings.extend(log.and_then(|log| {
+            let what = format!("proxy.access_log {}{by}", log.display());
+            let error = unwritable(log)?;
+            Some(Finding::new(what, State::Problem, error.desc()))
+        }));
+        for file in proxy_files(config) {
             if let Err(error) = File::open(file) {
                 let right = match error.kind() {
                     ErrorKind::PermissionDenied => {

@@ -18,10 +18,12 @@ use hyper::{
 
 use super::{
     ProxyStats,
+    answer::to_client,
+    copies::Room,
     download::Download,
     headers::{
-        Coding, Refusal, Trailers, ask_for_upgrade, coding, for_http1, for_http2, strip_hop_by_hop,
-        to_upstream, wanted_upgrade,
+        Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
+        wanted_upgrade,
     },
     informational::pass_on,
     site::{Destination, Site},
@@ -56,6 +58,8 @@ pub(super) struct Asked {
     pub(super) body: Whole,
     /// Whom it is for.
     pub(super) host: HeaderValue,
+    /// For what is kept of the body.
+    pub(super) room: Arc<Room>,
 }
 
 /// A request on its way.
@@ -67,6 +71,7 @@ struct Way<'a> {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Whether it may be sent anew although a server may have seen it (RFC 9110 §9.2.2).
     repeatable: bool,
+    room: Arc<Room>,
 }
 
 /// What came of one attempt.
@@ -93,9 +98,11 @@ pub(super) async fn forward(
         mut head,
         body,
         mut host,
+        room,
     }: Asked,
 ) -> Result<(Response<Download>, Arc<Server>), Failure> {
-    let protocol = wanted_upgrade(&head, body.is_over());
+    // Over HTTP/2 there is nothing to switch to: the server gets the request as if nobody had asked (RFC 9110 §7.8).
+    let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
     let trailers =
@@ -123,6 +130,7 @@ pub(super) async fn forward(
         trailers,
         upgrade,
         repeatable: head.method.is_idempotent(),
+        room,
     };
     let mut policy = match way.upgrade {
         Some(_) => ConnectionPolicy::Http1,
@@ -198,11 +206,13 @@ impl Way<'_> {
                 if let Some((protocol, _)) = &self.upgrade {
                     ask_for_upgrade(&mut head.headers, protocol.clone());
                 }
-                let copy = (may_repeat && self.repeatable).then(|| head.clone());
+                let may_need = may_repeat && (self.repeatable || connection.is_used());
+                let copy = self.copy(may_need, &head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
                 match exchanged {
                     Exchanged::Answered(response) => {
+                        forget(progress.as_deref());
                         return self.answer(response, Lease::Http1(connection, server.clone()));
                     }
                     Exchanged::Switched(response, stream, ahead) => {
@@ -213,7 +223,11 @@ impl Way<'_> {
                             idle,
                         });
                     }
-                    Exchanged::Failed(error, request) => (error, request, copy),
+                    Exchanged::Failed {
+                        error,
+                        unsent,
+                        is_untouched,
+                    } => (error, unsent, copy.filter(|_| self.repeatable || is_untouched)),
                     Exchanged::Late => return Outcome::Failed(Failure::Late),
                 }
             }
@@ -222,14 +236,18 @@ impl Way<'_> {
                 if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority, scheme) {
                     return Outcome::Failed(Failure::Refused(refusal));
                 }
-                let copy = (may_refuse || (may_repeat && self.repeatable)).then(|| head.clone());
+                let may_need_copy = may_refuse || (may_repeat && self.repeatable);
+                let copy = self.copy(may_need_copy, &head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let mut sender = stream.sender();
                 let response = pin!(sender.try_send_request(request));
                 let mut error = tokio::select! {
                     biased;
                     answer = response => match answer {
-                        Ok(response) => return self.answer(response, Lease::Http2 { _stream: stream }),
+                        Ok(response) => {
+                            forget(progress.as_deref());
+                            return self.answer(response, Lease::Http2 { _stream: stream });
+                        }
                         Err(error) => error,
                     },
                     () = wait_late(progress.as_deref(), timeout) => return Outcome::Failed(Failure::Late),
@@ -272,6 +290,14 @@ impl Way<'_> {
         }
     }
 
+    /// The head for another attempt, whose body is kept as well.
+    fn copy(&self, may_need: bool, head: &Parts, progress: Option<&Progress>) -> Option<Parts> {
+        if let Some(progress) = progress.filter(|_| may_need) {
+            progress.keep(self.room.clone());
+        }
+        may_need.then(|| head.clone())
+    }
+
     /// The body for another attempt, if all of it is still there.
     async fn body_again(&self, progress: Option<&Progress>) -> Option<ClientBody> {
         let Some(progress) = progress else {
@@ -282,23 +308,10 @@ impl Way<'_> {
     }
 
     fn answer(&self, response: Response<Incoming>, lease: Lease) -> Outcome {
-        if response.status().is_informational() {
-            let error = "the upstream switched protocols unasked";
+        let (mut head, body) = response.into_parts();
+        if let Err(error) = to_client(&mut head) {
             return Outcome::Failed(Failure::Unreachable(error.into()));
         }
-        let (mut head, body) = response.into_parts();
-        match coding(&head.headers) {
-            Coding::None => {}
-            // It alone says where the body ends (RFC 9112 §6.3).
-            Coding::Chunked => drop(head.headers.remove(header::CONTENT_LENGTH)),
-            Coding::Unknown => {
-                let error = "the upstream answers in an unknown transfer coding";
-                return Outcome::Failed(Failure::Unreachable(error.into()));
-            }
-        }
-        strip_hop_by_hop(&mut head.headers);
-        head.version = Version::HTTP_11;
-        head.extensions.clear();
         let body = Download::new(body, self.to.idle_timeout, Some(lease));
         Outcome::Answer(Response::from_parts(head, body))
     }
@@ -320,6 +333,13 @@ impl Way<'_> {
         self.visit.set_tunnel(tunnel(client, self.to.idle_timeout));
         let body = Download::new(body, self.to.idle_timeout, None);
         Outcome::Answer(Response::from_parts(head, body))
+    }
+}
+
+/// An answer begins: whatever comes of it, its request is not sent again.
+fn forget(progress: Option<&Progress>) {
+    if let Some(progress) = progress {
+        progress.forget();
     }
 }
 

@@ -68,7 +68,7 @@ impl Manner {
         let (files, obtained) = (&config.certificates, &config.obtained);
         let tls = config
             .has_tls()
-            .then(|| ServerTls::with_obtained(files, obtained, &["h2", "http/1.1"]))
+            .then(|| ServerTls::with_obtained(files, obtained, &["h2", "http/1.1", "http/1.0"]))
             .transpose()?;
         Ok(Self {
             tls,
@@ -185,7 +185,7 @@ impl Open {
         let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), head));
         let outcome = match negotiated {
             Negotiated::Http1 if h2c => {
-                let builder = speaking::either();
+                let builder = speaking::either(visit.hearing.clone());
                 let serving = builder.serve_connection_with_upgrades(io, service);
                 let finish = |serving: Pin<&mut _>| auto::UpgradeableConnection::graceful_shutdown(serving);
                 self.drive(visit, pin!(serving), finish, patience).await
@@ -197,7 +197,7 @@ impl Open {
                 self.drive(visit, pin!(serving), finish, patience).await
             }
             Negotiated::Http2 => {
-                let serving = speaking::http2().serve_connection(io, service);
+                let serving = speaking::http2(visit.hearing.clone()).serve_connection(io, service);
                 let finish = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
                 self.drive(visit, pin!(serving), finish, patience).await
             }

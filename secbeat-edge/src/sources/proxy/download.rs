@@ -38,6 +38,11 @@ impl Download {
         download
     }
 
+    /// How long nothing of it may move.
+    pub(super) fn idle(&self) -> Duration {
+        self.silence.idle
+    }
+
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();

@@ -14,7 +14,7 @@ use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
-    header::{self, Entry::Vacant, HeaderName, HeaderValue},
+    header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
 };
 use secbeat_common::{
@@ -31,11 +31,13 @@ use super::{
     access_log::{AccessLog, Details, Entry, Outcome, RequestLine, ServedBy},
     acme::Challenges,
     attempt::{self, Failure, forward},
+    copies::Room,
     download::Download,
-    headers::{Refusal, target_host},
+    headers::{Refusal, X_REQUEST_ID, target_host},
     limits::Sources,
     logged::Logged,
     site::Site,
+    taking::Taking,
     upload::Whole,
     upstream::{Server, Upstream},
     visit::{Exchange, Visit},
@@ -46,8 +48,6 @@ use crate::{
 };
 
 pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What all connections share.
 pub(super) struct Forwarder {
@@ -63,6 +63,8 @@ pub(super) struct Forwarder {
     pub(super) is_over: AtomicBool,
     /// What a certificate authority may ask for.
     pub(super) challenges: Arc<Challenges>,
+    /// For what is kept of requests' bodies.
+    pub(super) room: Arc<Room>,
     /// Of requests: what only this process has, and how many there were.
     pub(super) ids: (u64, AtomicU64),
 }
@@ -148,7 +150,13 @@ impl Forwarder {
                     }
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
                     unanswered.upstream = to.upstream.index;
-                    let request = attempt::Asked { head, body, host };
+                    let room = self.room.clone();
+                    let request = attempt::Asked {
+                        head,
+                        body,
+                        host,
+                        room,
+                    };
                     let (answer, server) =
                         forward(&site, to, &self.stats, visit, client_address, request).await?;
                     unanswered.is_served(to.upstream, &server);
@@ -193,7 +201,11 @@ impl Forwarder {
             visit.set_tunnels_client(client);
         }
         let watched = watched.map(|client| (self.gate.clone(), client));
-        response.map(|body| Logged::new(body, end, exchange, watched))
+        let idle = match response.body() {
+            Either::Left(download) => download.idle(),
+            Either::Right(_) => site.config.idle_timeout,
+        };
+        response.map(|body| Logged::new(body, end, exchange, watched, Taking::begin(idle)))
     }
 
     /// Gives a request an id, which the server gets too; that of a trusted proxy stays.

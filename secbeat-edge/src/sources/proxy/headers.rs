@@ -14,8 +14,9 @@ use hyper::{
 
 use super::config::HeaderRules;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -175,7 +176,10 @@ pub(super) fn to_upstream(
         true => Trailers::Taken,
         false => Trailers::NotTaken,
     };
+    // Which a client cannot have taken out.
+    let id = headers.get(X_REQUEST_ID).cloned();
     strip_hop_by_hop(headers);
+    headers.extend(id.map(|id| (X_REQUEST_ID, id)));
     strip_claims(headers, forwarded.trusted);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -223,6 +227,12 @@ fn strip_claims(headers: &mut HeaderMap, trusted: bool) {
     for name in claims {
         headers.remove(name);
     }
+}
+
+/// Takes out of a client's trailers what has no place there: some servers take them for fields of the head.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    strip_claims(trailers, false);
 }
 
 /// Whether a field says who a client is or how it came. `Proxy` becomes the variable `HTTP_PROXY` of a CGI program
@@ -359,7 +369,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// The elements of a list-valued field.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .iter()

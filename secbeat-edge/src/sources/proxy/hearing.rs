@@ -41,6 +41,8 @@ pub(super) struct Hearing {
     switched: AtomicBool,
     /// Whether a head took too long.
     slow: AtomicBool,
+    /// Whether the client's kernel takes no more for the time being.
+    blocked: AtomicBool,
     /// Told of the first request.
     first: Notify,
     pub(super) interims: Arc<Interims>,
@@ -59,6 +61,7 @@ impl Hearing {
             is_timed: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             slow: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             first: Notify::new(),
             interims: Arc::default(),
             head: keeps_heads.then(Mutex::default),
@@ -126,6 +129,11 @@ impl Hearing {
     /// Whether a head took too long.
     pub(super) fn was_slow(&self) -> bool {
         self.slow.load(Relaxed)
+    }
+
+    /// Whether what is written waits for the client's kernel, which has its own time limit.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
     }
 
     /// Completes when no request was under way for `first` from the start, or for `between` after another one.
@@ -218,6 +226,11 @@ impl Heard {
         self.hearing.interims.poll_write(Pin::new(&mut self.stream), cx)
     }
 
+    fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.hearing.blocked.store(written.is_pending(), Relaxed);
+        written
+    }
+
     /// Ready when the head under way has taken too long.
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(patience), Some(since)) = (self.patience, self.hearing.head_since()) else {
@@ -268,7 +281,8 @@ impl AsyncWrite for Heard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.written();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(written)
     }
 
     fn poll_write_vectored(
@@ -278,7 +292,8 @@ impl AsyncWrite for Heard {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.written();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -288,7 +303,8 @@ impl AsyncWrite for Heard {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.flushed();
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.noted(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 
@@ -41,6 +41,8 @@ impl Interims {
         }
         let mut headers = headers.clone();
         strip_hop_by_hop(&mut headers);
+        // It would be that of the answer to come, and may not stand here (RFC 9110 §8.6).
+        headers.remove(CONTENT_LENGTH);
         let reason = status.canonical_reason().unwrap_or_default();
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
         for (name, value) in &headers {

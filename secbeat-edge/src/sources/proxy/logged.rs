@@ -18,6 +18,7 @@ use super::{
     },
     access_log::{AccessLog, Entry, Outcome},
     silence::BodyError,
+    taking::Taking,
     visit::Exchange,
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Logged<B> {
     /// Ends with the body.
     _exchange: Exchange,
     watch: Watch,
+    /// `None` over HTTP/1.
+    taking: Option<Taking>,
     /// Bytes of the body so far.
     sent: u64,
 }
@@ -89,6 +92,7 @@ impl<B: Body> Logged<B> {
         end: Option<(Arc<AccessLog>, Entry, Instant)>,
         exchange: Exchange,
         watched: Option<(Arc<dyn Gate>, Client)>,
+        taking: Option<Taking>,
     ) -> Self {
         let end = end.map(|(log, entry, since)| {
             Box::new(End {
@@ -103,6 +107,7 @@ impl<B: Body> Logged<B> {
             end,
             _exchange: exchange,
             watch: watched.map_or(Watch::No, |(gate, client)| Watch::NotYet(gate, client)),
+            taking,
             sent: 0,
         }
     }
@@ -120,6 +125,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(taking) = &self.taking {
+            match polled {
+                Poll::Ready(_) => taking.handed(),
+                Poll::Pending => taking.asked(),
+            }
+        }
         if (polled.is_pending() || self.sent > LONG) && self.watch.poll(cx).is_ready() {
             return Poll::Ready(Some(Err(BodyError::Banned.into())));
         }

@@ -10,9 +10,11 @@
 
 mod access_log;
 mod acme;
+mod answer;
 mod attempt;
 mod config;
 mod connection;
+mod copies;
 mod download;
 mod forward;
 mod headers;
@@ -32,6 +34,7 @@ mod site;
 mod speaking;
 mod stats;
 mod stream;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -144,6 +147,7 @@ impl Proxy {
             sources: Arc::default(),
             is_over: AtomicBool::new(false),
             challenges: acme.challenges.clone(),
+            room: Arc::default(),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),
         };
         Ok(Self {

@@ -23,7 +23,7 @@ pub(super) enum BodyError {
 
 /// Fires once a sender was silent for a while.
 pub(super) struct Silence {
-    idle: Duration,
+    pub(super) idle: Duration,
     /// Made when the sender first lets us wait, and kept for the next times.
     timer: Option<Pin<Box<Sleep>>>,
     silent: bool,

@@ -1,19 +1,18 @@
 //! How HTTP is spoken with clients.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::server::conn::{http1, http2};
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto,
-};
+use hyper_util::{rt::TokioTimer, server::conn::auto};
 
-use super::{MAX_FIELDS, MAX_HEAD};
+use super::{MAX_FIELDS, MAX_HEAD, hearing::Hearing, taking::Streams};
 
 /// Requests that an HTTP/2 client may have open at a time.
 const STREAMS: u32 = 128;
 /// Bytes that an HTTP/2 client may send ahead, on one stream and on all of them.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+/// Bytes of each answer that wait for an HTTP/2 client which takes them slowly.
+const AHEAD: usize = 64 * 1024;
 /// Largest list of headers in HTTP/2, in bytes (RFC 9113 §6.5.2).
 const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
@@ -26,22 +25,24 @@ pub(super) fn http1() -> http1::Builder {
     builder
 }
 
-pub(super) fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+/// For the connection that `hearing` knows of.
+pub(super) fn http2(hearing: Arc<Hearing>) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams(hearing));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_LIST)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(AHEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
 }
 
 /// Either, by the client's first bytes (RFC 9113 §3.4).
-pub(super) fn either() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+pub(super) fn either(hearing: Arc<Hearing>) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams(hearing));
     builder.http1().max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD);
     builder
         .http2()
@@ -50,6 +51,7 @@ pub(super) fn either() -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEADER_LIST)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(AHEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder

@@ -25,6 +25,8 @@ use tokio::{
 };
 
 use super::{
+    copies::{BodyCopy, Room},
+    headers::clean_trailers,
     hearing::Hearing,
     silence::{BodyError, Silence},
 };
@@ -50,7 +52,6 @@ impl ClientBody {
     pub(super) fn again(whole: Whole, idle: Duration) -> Self {
         Self::Upload(Upload {
             rest: whole,
-            sent: Some((Vec::new(), 0)),
             hold: None,
             silence: Silence::new(idle),
             progress: Arc::new(Progress::new()),
@@ -141,39 +142,24 @@ impl Drop for Whole {
 
 /// How long a body waits for the server to ask for it.
 const HOLD: Duration = Duration::from_secs(1);
-/// Bytes of a body that are kept in case it has to be sent again.
-const KEPT: usize = 64 * 1024;
 
 /// A body that fails when its sender is silent for too long, and tells a [`Progress`] how far it is. When it is dropped, that gets
-/// the whole body, if it is still there.
+/// the whole body, if it keeps what was sent.
 pub(super) struct Upload {
     rest: Whole,
-    /// What went, and its bytes; `None` where that became too much.
-    sent: Option<(Vec<Bytes>, usize)>,
     /// Until when it is not asked for.
     hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     silence: Silence,
     progress: Arc<Progress>,
 }
 
-impl Upload {
-    fn keep(&mut self, data: &Bytes) {
-        if let Some((sent, bytes)) = &mut self.sent {
-            *bytes += data.len();
-            match *bytes <= KEPT {
-                true => sent.push(data.clone()),
-                false => self.sent = None,
-            }
-        }
-    }
-}
-
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some((sent, _)) = self.sent.take() {
+        if let Some(sent) = self.progress.copy.lock().take() {
             let mut whole = std::mem::take(&mut self.rest);
-            for data in sent.into_iter().rev() {
-                whole.ahead.push_front(data);
+            let sent = sent.into_bytes();
+            if !sent.is_empty() {
+                whole.ahead.push_front(sent);
             }
             *self.progress.whole.lock() = Some(whole);
         }
@@ -197,7 +183,7 @@ impl Body for ClientBody {
             upload.hold = None;
         }
         if let Some(data) = upload.rest.ahead.pop_front() {
-            upload.keep(&data);
+            upload.progress.sent(&data);
             upload.progress.set(Waiting::ForUpstream);
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -211,26 +197,29 @@ impl Body for ClientBody {
             Waiting::ForUpstream
         });
         match polled {
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 upload.silence.broken();
-                match &frame {
+                match &mut frame {
                     None => upload.rest.body = None,
                     Some(Ok(frame)) => match frame.data_ref() {
                         Some(data) => match upload.rest.room.checked_sub(data.len() as u64) {
                             Some(room) => {
                                 upload.rest.room = room;
-                                upload.keep(data);
+                                upload.progress.sent(data);
                             }
                             None => {
-                                upload.sent = None;
                                 upload.progress.fail(Trouble::TooLarge);
                                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
                             }
                         },
-                        None => upload.sent = None,
+                        None => {
+                            upload.progress.forget();
+                            if let Some(trailers) = frame.trailers_mut() {
+                                clean_trailers(trailers);
+                            }
+                        }
                     },
                     Some(Err(error)) => {
-                        upload.sent = None;
                         upload.progress.fail(match has_gone(error) {
                             true => Trouble::Gone,
                             false => Trouble::Malformed,
@@ -241,7 +230,6 @@ impl Body for ClientBody {
             }
             Poll::Pending => {
                 ready!(upload.silence.poll(cx));
-                upload.sent = None;
                 upload.progress.fail(Trouble::Stalled);
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
@@ -314,6 +302,8 @@ pub(super) struct Progress {
     /// Milliseconds since `start` at which the upstream's turn began, or [`CLIENTS_TURN`].
     since: AtomicU64,
     trouble: Mutex<Option<Trouble>>,
+    /// What was sent; `None` where that is not kept, or became too much.
+    copy: Mutex<Option<BodyCopy>>,
     /// The body, once its upstream has let go of it.
     whole: Mutex<Option<Whole>>,
     over: Notify,
@@ -334,6 +324,7 @@ impl Progress {
             start: Instant::now(),
             since: AtomicU64::new(0),
             trouble: Mutex::default(),
+            copy: Mutex::default(),
             whole: Mutex::default(),
             over: Notify::new(),
         }
@@ -357,6 +348,22 @@ impl Progress {
 
     fn fail(&self, trouble: Trouble) {
         *self.trouble.lock() = Some(trouble);
+        self.forget();
+    }
+
+    /// Keeps a copy of what is sent from here on, which nothing was yet.
+    pub(super) fn keep(&self, room: Arc<Room>) {
+        *self.copy.lock() = Some(BodyCopy::new(room));
+    }
+
+    fn sent(&self, data: &Bytes) {
+        let mut copy = self.copy.lock();
+        *copy = copy.take().and_then(|copy| copy.with(data));
+    }
+
+    /// Keeps nothing (more): the body is not sent again.
+    pub(super) fn forget(&self) {
+        *self.copy.lock() = None;
     }
 
     /// What was wrong with the body, if anything was.

@@ -313,3 +313,19 @@ fn the_owner_has_the_last_word_on_fields() {
     let headers = told(&[("via", "1.1 other")], false, &RULES);
     assert_eq!(headers["via"], "1.1 other, 1.1 secbeat");
 }
+
+#[test]
+fn trailers_say_nothing_of_who_asks() {
+    let mut trailers = head(
+        "/",
+        &[
+            ("grpc-status", "0"),
+            ("x-forwarded-for", "::1"),
+            ("x_real_ip", "::1"),
+            ("te", "x"),
+        ],
+    );
+    clean_trailers(&mut trailers.headers);
+    let left: Vec<_> = trailers.headers.keys().map(HeaderName::as_str).collect();
+    assert_eq!(left, ["grpc-status"]);
+}

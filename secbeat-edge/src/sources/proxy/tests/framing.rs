@@ -237,3 +237,42 @@ async fn an_answer_in_another_coding_than_chunked_is_a_502() {
         assert_eq!(lab.queue.next().await.status, 502);
     }
 }
+
+#[tokio::test]
+async fn lengths_that_are_the_same_become_one_and_others_are_no_answer() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    let mut upstream = None;
+    for (fields, expected) in [
+        ("Content-Length: 2, 2\r\n", "200"),
+        ("Content-Length: 2\r\nContent-Length: 2\r\n", "200"),
+        ("Content-Length: 2, 3\r\n", "502"),
+    ] {
+        client.send(&get("/")).await;
+        let server = match &mut upstream {
+            Some(server) => server,
+            none => none.insert(lab.upstream().await),
+        };
+        server.head().await;
+        server.send(&format!("HTTP/1.1 200 OK\r\n{fields}\r\nok")).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{head}");
+        if expected == "200" {
+            assert_eq!(head.matches("content-length: 2\r\n").count(), 1, "{head}");
+            client.until("ok").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_has_its_own_words_for_a_status() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 299 Nearly OK\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 299 Nearly OK\r\n"));
+}

@@ -12,6 +12,7 @@ pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
@@ -24,7 +25,7 @@ type Frame = (u8, u8, u32, Vec<u8>);
 
 impl Frames {
     /// Those of a client.
-    async fn new(lab: &Lab) -> Self {
+    pub(super) async fn new(lab: &Lab) -> Self {
         let mut client = Self(lab.client().await);
         soon("sending", client.0.0.write_all(PREFACE)).await.unwrap();
         client.frame(SETTINGS, 0, 0, &[]).await;
@@ -51,7 +52,7 @@ impl Frames {
     }
 
     /// The next frame of `stream`, or the end of the connection.
-    async fn of_stream(&mut self, stream: u32) -> Option<Frame> {
+    pub(super) async fn of_stream(&mut self, stream: u32) -> Option<Frame> {
         loop {
             match self.read().await? {
                 (GOAWAY, ..) => return None,
@@ -84,7 +85,7 @@ pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(field).collect()
 }
 
-const GET: [(&str, &str); 4] = [
+pub(super) const GET: [(&str, &str); 4] = [
     (":method", "GET"),
     (":scheme", "http"),
     (":authority", "example.org"),

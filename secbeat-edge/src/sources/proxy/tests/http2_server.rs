@@ -7,7 +7,10 @@ use tokio::{
 
 use super::{
     super::config::ServerUrl,
-    http2::{DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block},
+    http2::{
+        DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+        block,
+    },
     lab::{Lab, OK, accept, get, soon},
 };
 
@@ -79,16 +82,74 @@ async fn what_a_server_refuses_or_goes_away_before_is_sent_again_whatever_the_me
     }
 }
 
+/// At least so many bytes of the next request's body, for which there is room: its stream, and them.
+async fn upload(frames: &mut Frames, least: usize) -> (u32, Vec<u8>) {
+    let (mut of, mut body) = (0, Vec::new());
+    while body.len() < least {
+        let (kind, _, stream, payload) = frames.read().await.expect("a request");
+        match kind {
+            HEADERS => {
+                of = stream;
+                let room = u32::try_from(least).unwrap().to_be_bytes();
+                frames.frame(WINDOW_UPDATE, 0, 0, &room).await;
+                frames.frame(WINDOW_UPDATE, 0, stream, &room).await;
+            }
+            DATA => body.extend(payload),
+            _ => {}
+        }
+    }
+    (of, body)
+}
+
+#[tokio::test]
+async fn what_a_server_has_taken_of_a_large_body_before_it_refuses_is_sent_again() {
+    let body = "0123456789abcdef".repeat(64 * 1024);
+    for goes_away in [false, true] {
+        let (lab, listener) = lab().await;
+        let (mut answers, mut requests) = lab.client().await.0.into_split();
+        let length = body.len();
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let request = head + &body;
+        let sending = tokio::spawn(async move {
+            requests.write_all(request.as_bytes()).await.unwrap();
+            requests
+        });
+        let mut first = connection(&listener, 100).await;
+        let (stream, _) = upload(&mut first, length / 2).await;
+        match goes_away {
+            // The last stream that it may have processed is none; ENHANCE_YOUR_CALM.
+            true => first.frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11]).await,
+            false => first.frame(RST_STREAM, 0, stream, &REFUSED_STREAM).await,
+        }
+        let mut second = connection(&listener, 100).await;
+        let (stream, sent) = upload(&mut second, length).await;
+        assert!(sent == body.as_bytes(), "whole again");
+        answer(&mut second, stream).await;
+        let mut head = [0; 13];
+        soon("an answer", answers.read_exact(&mut head)).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 204 ");
+        drop(sending.await.unwrap());
+        assert_eq!(lab.stats.retries(), 1);
+    }
+}
+
 #[tokio::test]
 async fn what_a_server_may_have_processed_is_not_sent_again() {
-    let (lab, listener) = lab().await;
-    let mut client = lab.client().await;
-    client.send(POST).await;
-    let mut first = connection(&listener, 100).await;
-    let (stream, _) = request(&mut first).await;
-    first.frame(RST_STREAM, 0, stream, &[0, 0, 0, 2]).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 502 "));
-    assert_eq!(lab.stats.retries(), 0);
+    for goes_away in [false, true] {
+        let (lab, listener) = lab().await;
+        let mut client = lab.client().await;
+        client.send(POST).await;
+        let mut first = connection(&listener, 100).await;
+        let (stream, _) = request(&mut first).await;
+        match goes_away {
+            // This stream is the last that it may have processed; INTERNAL_ERROR.
+            true => first.frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 2]).await,
+            false => first.frame(RST_STREAM, 0, stream, &[0, 0, 0, 2]).await,
+        }
+        drop(first);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(lab.stats.retries(), 0);
+    }
 }
 
 #[tokio::test]
@@ -155,6 +216,31 @@ async fn a_new_server_gets_no_more_streams_than_it_allows() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_hold_up_no_other_of_their_connection() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&listener, 100).await;
+    let (mut of_stream, mut of_all) = (65_535, 65_535);
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    loop {
+        match server.read().await.expect("a request") {
+            (SETTINGS, 0, _, settings) => {
+                let mut settings = settings.chunks(6);
+                // SETTINGS_INITIAL_WINDOW_SIZE.
+                if let Some(window) = settings.find(|setting| setting.starts_with(&[0, 4])) {
+                    of_stream = number(&window[2..]);
+                }
+            }
+            (WINDOW_UPDATE, _, 0, increment) => of_all += number(&increment),
+            (HEADERS, ..) => break,
+            _ => {}
+        }
+    }
+    assert!(of_all / of_stream > 1000, "{of_stream} of {of_all}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_for_its_route_is_a_413_whatever_the_server_speaks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: ServerUrl = format!("h2c://{}", listener.local_addr().unwrap())
@@ -198,4 +284,17 @@ async fn a_server_may_listen_on_a_socket_in_the_file_system() {
     );
     server.write_all(OK.as_bytes()).await.unwrap();
     assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn who_asks_for_another_protocol_gets_an_answer_in_http2_all_the_same() {
+    let (lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    let mut server = connection(&listener, 100).await;
+    let (stream, _) = request(&mut server).await;
+    answer(&mut server, stream).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 204 "));
 }

@@ -233,7 +233,7 @@ async fn a_log_of_objects_says_what_became_of_each_request() {
     .await;
     let mut client = lab.client().await;
     client
-        .send("GET /good HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\ntraceparent: 00-1-2-01\r\n\r\n")
+        .send("GET /good HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\nConnection: x-request-id\r\ntraceparent: 00-1-2-01\r\n\r\n")
         .await;
     let mut upstream = lab.upstream().await;
     let head = upstream.head().await;

@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::lab::{Lab, OK, get, soon};
+use super::{
+    http2::{END_HEADERS, END_STREAM, Frames, GET, HEADERS, RST_STREAM, SETTINGS, block},
+    lab::{Lab, OK, get, soon},
+};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -218,4 +221,32 @@ async fn a_head_of_many_small_fields_is_no_large_one() {
         .await;
     assert!(client.head().await.to_lowercase().contains("x-499: 499\r\n"));
     assert_eq!(lab.queue.next().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_reset_though_the_connection_lives() {
+    let lab = Lab::with(|config| {
+        config.listeners[0].h2c = true;
+        config.idle_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut client = Frames::new(&lab).await;
+    // INITIAL_WINDOW_SIZE: none.
+    client.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await;
+    client
+        .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n")
+        .await;
+    for expected in [HEADERS, RST_STREAM] {
+        assert_eq!(client.of_stream(1).await.unwrap().0, expected);
+    }
+    assert_eq!(upstream.rest().await, "", "the upstream is told");
+    client
+        .frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&GET))
+        .await;
+    lab.upstream().await.head().await;
 }

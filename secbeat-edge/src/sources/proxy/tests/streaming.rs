@@ -134,7 +134,8 @@ async fn a_server_that_knows_no_100_gets_the_body_after_a_while() {
 
 #[tokio::test]
 async fn interim_answers_reach_a_client_before_the_answer() {
-    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: 1\r\n\r\n";
+    const HINTS: &str =
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: 1\r\nContent-Length: 9\r\n\r\n";
     let lab = Lab::new().await;
     let mut client = lab.client().await;
     let mut upstream = None;

@@ -114,6 +114,8 @@ async fn http2_and_http1_are_negotiated() {
     for (offered, chosen) in [
         (&["h2", "http/1.1"][..], Some(&b"h2"[..])),
         (&["http/1.1"], Some(b"http/1.1")),
+        // As `curl -0` does.
+        (&["http/1.0"], Some(b"http/1.0")),
         (&[], None),
     ] {
         let client = connect(&lab, &authority.client(offered), "a.example")

@@ -92,7 +92,7 @@ async fn ask(server: &Server, config: &HealthConfig) -> Result<StatusCode, Check
     };
     match connection.exchange(request, None, NEVER).await {
         Exchanged::Answered(response) | Exchanged::Switched(response, ..) => Ok(response.status()),
-        Exchanged::Failed(error, _) => Err(error.into()),
+        Exchanged::Failed { error, .. } => Err(error.into()),
         Exchanged::Late => Err(CheckError::Late),
     }
 }

@@ -28,8 +28,10 @@ const PING: Duration = Duration::from_secs(20);
 const UNKNOWN: usize = 1;
 /// How long that is waited for; one that allows as many says nothing new.
 const SETTINGS: Duration = Duration::from_millis(100);
-/// Bytes that a server may send ahead on all streams of a connection.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes that a server may send ahead on each stream.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// And on all of them: no limit, or clients who take nothing of a few answers would hold up all others of the connection.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// One connection.
 pub(super) struct Http2 {
@@ -52,6 +54,7 @@ impl Http2 {
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
+            .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(UNKNOWN)
             .handshake(TokioIo::new(stream))
@@ -132,12 +135,13 @@ impl Drop for Http2Stream {
     }
 }
 
-/// Whether a server has certainly not processed a request: it refused the stream, or went away before it (RFC 9113 §6.8 and §8.7).
+/// Whether a server has certainly not processed a request: it refused the stream, or went away before it, for whatever reason (RFC
+/// 9113 §6.8 and §8.7). Streams that a GOAWAY leaves to be answered fail otherwise when the connection then breaks off: with an I/O
+/// error.
 pub(in super::super) fn is_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|error| error.downcast_ref::<h2::Error>()) else {
         return false;
     };
     error.is_remote()
-        && ((error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM))
-            || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR)))
+        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)))
 }

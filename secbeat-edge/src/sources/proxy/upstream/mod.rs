@@ -1,10 +1,13 @@
 //! Upstreams: servers that answer alike, their connections and their health.
 
+#[expect(unsafe_code, reason = "TCP_INFO has no safe interface")]
+mod acked;
 mod connect;
 mod health;
 mod http1;
 mod http2;
 mod lease;
+mod lenient;
 mod server;
 
 use std::{
@@ -25,7 +28,7 @@ pub(super) use self::{
     lease::Lease,
     server::{Connection, ConnectionPolicy, Server},
 };
-use super::config::{ProxyConfig, ServerConfig, UpstreamConfig};
+use super::config::{ProxyConfig, ServerConfig, Transport, UpstreamConfig};
 
 /// Idle connections that are kept of a server.
 const IDLE: usize = 256;
@@ -101,6 +104,12 @@ impl Upstream {
     /// Its servers.
     pub(super) fn servers(&self) -> &[Arc<Server>] {
         &self.servers
+    }
+
+    /// Whether a request to it may switch protocols: HTTP/2 has no way to.
+    pub(super) fn speaks_http1(&self) -> bool {
+        let mut servers = self.config.servers.iter();
+        servers.any(|server| server.url.transport() != Transport::H2c)
     }
 
     /// Whether there is more than one server.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    ClientTls, ConnectError, IDLE, IDLE_FOR,
+    ClientTls, ConnectError, IDLE,
     connect::{Alpn, connect},
     http1::Http1,
     http2::{Http2, Http2Stream},
@@ -182,7 +182,7 @@ impl Server {
             let Some((mut connection, since)) = kept.idle.lock().pop() else {
                 break;
             };
-            if since.elapsed() < IDLE_FOR && connection.is_ready() {
+            if !connection.is_stale(since) && connection.is_ready() {
                 return Some(Connection::Http1(connection));
             }
         }
@@ -203,7 +203,7 @@ impl Server {
     fn reap(&self) {
         for Kept { idle, http2, .. } in &self.kept {
             idle.lock()
-                .retain_mut(|(connection, since)| since.elapsed() < IDLE_FOR && connection.is_ready());
+                .retain_mut(|(connection, since)| !connection.is_stale(*since) && connection.is_ready());
             let mut others = false;
             http2.lock().retain(|connection| {
                 let stays = connection.is_of_use() && !(connection.was_quiet() && others);

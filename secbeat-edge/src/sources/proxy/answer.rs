@@ -1,0 +1,52 @@
+//! What becomes of a server's head on its way to the client.
+
+use hyper::{
+    HeaderMap, Version,
+    ext::ReasonPhrase,
+    header::{self, HeaderValue},
+    http::response::Parts,
+};
+
+use super::headers::{Coding, coding, list, strip_hop_by_hop};
+
+/// Turns a server's head into one for the client.
+///
+/// # Errors
+///
+/// What is wrong with the answer, where it is none to pass on.
+pub(super) fn to_client(head: &mut Parts) -> Result<(), &'static str> {
+    if head.status.is_informational() {
+        return Err("the upstream switched protocols unasked");
+    }
+    match coding(&head.headers) {
+        Coding::None => one_length(&mut head.headers)?,
+        // It alone says where the body ends (RFC 9112 §6.3).
+        Coding::Chunked => drop(head.headers.remove(header::CONTENT_LENGTH)),
+        Coding::Unknown => return Err("the upstream answers in an unknown transfer coding"),
+    }
+    strip_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let reason = head.extensions.remove::<ReasonPhrase>();
+    head.extensions.clear();
+    if let Some(reason) = reason {
+        head.extensions.insert(reason);
+    }
+    Ok(())
+}
+
+/// Makes one length of several that are the same (RFC 9110 §8.6).
+fn one_length(headers: &mut HeaderMap) -> Result<(), &'static str> {
+    let length = {
+        let mut lengths = list(headers, &header::CONTENT_LENGTH);
+        let (first, second) = (lengths.next(), lengths.next());
+        let (Some(first), Some(second)) = (first, second) else {
+            return Ok(());
+        };
+        if second != first || lengths.any(|other| other != first) {
+            return Err("the upstream names two lengths");
+        }
+        HeaderValue::from_bytes(first).map_err(|_| "the upstream names no length")?
+    };
+    headers.insert(header::CONTENT_LENGTH, length);
+    Ok(())
+}
