@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use secbeat_common::wire::Layer;
+use secbeat_common::wire::{Labels, Layer, tell_labels};
 use serde_json::{Value, value::RawValue};
 
 use super::{
@@ -25,6 +25,8 @@ struct Told {
     #[serde(default)]
     note: String,
     edges: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Vec<Labels>,
 }
 
 impl From<&Told> for BanEntry {
@@ -421,9 +423,11 @@ impl<'a> Reader<'a, '_> {
             match serde_json::from_str::<Told>(value.get()) {
                 Ok(Told {
                     edges: Some(edges),
+                    labels,
                     target,
                     ..
                 }) => {
+                    let edges: Vec<_> = edges.into_iter().chain(labels.iter().map(tell_labels)).collect();
                     let edges = edges.join(", ");
                     return self.found.bad(
                         line,
