@@ -17,6 +17,7 @@ mod feed;
 mod growing;
 mod interest;
 mod kind;
+mod labels;
 mod lease;
 mod message;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -39,7 +40,7 @@ pub use self::{
     allow::{AllowEntry, Disallow, MAX_ALLOWED},
     audit::{AuditRecord, Audited, Decision, List, ListRecord, ListUse, SignatureChange, SignatureRecord},
     codec::{FORMAT, MAX_MESSAGE, WireError},
-    command::{Action, BlockCommand, Evidence, Layer, Lift, PERMANENT, Scope},
+    command::{Action, BlockCommand, Evidence, LABELS, Layer, Lift, PERMANENT, Scope},
     detection::Detection,
     feed::{
         BadFeed, FEED_CHUNK, FeedContent, FeedTrouble, FeedVerdict, FleetFeed, MAX_FEED_BYTES,
@@ -47,6 +48,7 @@ pub use self::{
     },
     interest::{Asked, Interest, MAX_FILTERS, MAX_INTEREST, TooInterested},
     kind::Kind,
+    labels::{Labels, MAX_LABELS, check_labels, have_all, parse_label, parse_labels, tell_labels},
     lease::{ConfigDigests, Lease, NO_LEASE},
     message::{Decoded, Message, decode, decode_counted, encode},
     parts::{Part, PartWriter},

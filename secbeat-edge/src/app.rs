@@ -139,7 +139,7 @@ impl App {
         let edge_id = config.edge_id(&member)?;
         let host = enforcement::Host::watch(&config, &member, &mut tasks).await?;
         let traces = Traces::from_env("secbeat-edge", &edge_id);
-        let (stand_in, wanted) = Tap::new(config.detect.local, &edge_id);
+        let (stand_in, wanted) = Tap::new(config.detect.local, &edge_id, &config.labels.0);
         let fleet = Fleet::new(bus, member, edge_id, stand_in.clone(), &mut tasks);
         let reporting = Reporting::start(&config, &fleet, &stand_in, &mut tasks)?;
         let (sockets, api) = listeners.split();

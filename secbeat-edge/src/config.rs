@@ -52,7 +52,8 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Option<schema::Name>")]
     pub edge_id: Option<EdgeId>,
-    /// Labels of this edge, by which `secbeat-orchestrator edges --label` finds it: `{ site = "eu" }`. At most 16.
+    /// Labels of this edge: `secbeat-orchestrator edges --label` finds it by them, and bans and rules can be meant for them:
+    /// `{ site = "eu" }`. At most 16.
     #[serde(default)]
     pub labels: Labels,
     /// Where bans are enforced.

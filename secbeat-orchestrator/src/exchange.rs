@@ -1,6 +1,6 @@
 //! Bans as they are imported and exported.
 
-use secbeat_common::wire::{Layer, PERMANENT, Reason};
+use secbeat_common::wire::{Layer, PERMANENT, Reason, Scope};
 use secbeat_daemon::config::MAX_DURATION;
 pub(crate) use secbeat_lists::{
     BanEntry, End, EntryError, Format, Layout, Listed, MAX_LIST_BYTES, Purpose, Reading, Request, Rounded,
@@ -29,6 +29,7 @@ pub(crate) fn manual_ban(entry: BanEntry, issuer: String, now_ms: i64) -> Result
         expires_at_ms,
         reason: entry.reason.unwrap_or(Reason::Manual),
         layer: entry.layer.unwrap_or(Layer::Kernel),
+        scope: Scope::Fleet,
         strikes: entry.strikes,
         note: entry.note,
         issuer,

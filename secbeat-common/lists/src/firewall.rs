@@ -33,7 +33,8 @@ pub(super) fn read_ipset(source: &Source<'_>, found: &mut Found) {
 }
 
 fn member(line: u64, entry: &str, options: &[&str], found: &mut Found) {
-    found.is_certain = true;
+    // Others have commands with these names, too.
+    found.is_certain |= entry.split(',').next().is_some_and(target::is_network);
     if entry.contains(',') {
         return found.bad(line, format!("`{entry}` is more than an address"));
     }
@@ -69,7 +70,7 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
     // Where the verdict stands in rows that are shown, once there was a header.
     let mut shown = None;
     for (line, text) in source.lines() {
-        let words = words(text);
+        let words = words(without_counters(text));
         let words = match words[..] {
             ["sudo", ref rest @ ..] => rest,
             _ => &words[..],
@@ -89,6 +90,15 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
             _ => found.bad(line, "no rule such as `-A INPUT -s 198.51.100.7 -j DROP`"),
         }
     }
+}
+
+/// A rule without the `[12:720]` before it, which `iptables-save -c` writes.
+fn without_counters(text: &str) -> &str {
+    let rule = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+        .filter(|(counters, _)| counters.bytes().all(|byte| byte.is_ascii_digit() || byte == b':'));
+    rule.map_or(text, |(_, rule)| rule)
 }
 
 /// The column of the verdict.
@@ -141,6 +151,14 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
     found.is_certain = true;
     if !is_meant(verdict, purpose) {
         return found.pass_over(format!("rules with `-j {verdict}`"));
+    }
+    let chain = ["-A", "--append", "-I", "--insert"]
+        .iter()
+        .find_map(|name| after(words, name));
+    if let Some(chain @ ("OUTPUT" | "POSTROUTING")) = chain {
+        return found.pass_over(format!(
+            "rules of the chain {chain}, whose sources are this host's addresses"
+        ));
     }
     let is_inverse = words
         .windows(2)

@@ -2,14 +2,15 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use secbeat_common::wire::Layer;
+use secbeat_common::wire::{Labels, Layer, tell_labels};
 use serde_json::{Value, value::RawValue};
 
 use super::{
     BanEntry,
     columns::{Column, Draft},
+    keys::{self, lets_in},
     list::{About, Found, Purpose, Source},
-    nft, target,
+    nft, stix, target, when,
 };
 
 /// A ban as `bans -o json` and the API tell of it, as far as it is read.
@@ -24,6 +25,8 @@ struct Told {
     #[serde(default)]
     note: String,
     edges: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Vec<Labels>,
 }
 
 impl From<&Told> for BanEntry {
@@ -97,6 +100,12 @@ const DOCUMENTS: &[Document] = &[
         provider: None,
         keys: &["meta", "data"],
         paths: &[&["data"]],
+    },
+    Document {
+        what: "STIX",
+        provider: None,
+        keys: &["type", "objects"],
+        paths: &[&["objects"]],
     },
     Document {
         what: "stream of CrowdSec's decisions",
@@ -183,6 +192,16 @@ impl<'a> Reader<'a, '_> {
         if let Some(objects) = fields.get("nftables") {
             self.found.what = Some("JSON of nft".to_owned());
             return nft::read_json(line, objects, self.found);
+        }
+        let is_warning = ["matching_attributes", "list"]
+            .iter()
+            .all(|key| fields.contains_key(*key));
+        if self.source.purpose == Purpose::Bans && is_warning {
+            self.found.is_certain = true;
+            return self.found.bad(
+                line,
+                "a warninglist of MISP: it names well-known services, which are not to be banned",
+            );
         }
         let has_all = |document: &&Document| document.keys.iter().all(|key| fields.contains_key(*key));
         if let Some(document) = DOCUMENTS.iter().find(has_all) {
@@ -314,6 +333,19 @@ impl<'a> Reader<'a, '_> {
         if fields.contains_key("target") {
             return self.ours(line, value, fields);
         }
+        if keys::are_of_answer(fields.keys().map(|key| &**key)) {
+            return self.found.bad(
+                line,
+                "it looks like a line of an access log: each of its clients would be listed",
+            );
+        }
+        if let Some(kind) = stix_type(fields) {
+            match kind.as_str() {
+                "ipv4-addr" | "ipv6-addr" => {}
+                "indicator" => return self.indicator(line, fields),
+                kind => return self.found.pass_over(format!("objects of the type `{kind}`")),
+            }
+        }
         if fields
             .get("type")
             .is_some_and(|kind| kind.get() == "\"metadata\"")
@@ -354,6 +386,36 @@ impl<'a> Reader<'a, '_> {
         draft.finish(line, self.found);
     }
 
+    /// An indicator of STIX.
+    fn indicator(&mut self, line: u64, fields: &Fields<'a>) {
+        let text = |key: &str| {
+            fields
+                .get(key)
+                .and_then(|value| scalar(value))
+                .unwrap_or_default()
+        };
+        if text("revoked") == "true" {
+            return self.found.pass_over("revoked indicators");
+        }
+        let end = match text("valid_until").as_str() {
+            "" => Ok(None),
+            until => when::end(until, self.source.zone).map(Some),
+        };
+        match (stix::named(&text("pattern")), end) {
+            (Ok(stix::Named::Others), _) => self.found.pass_over("indicators that name no address"),
+            (Ok(stix::Named::Networks(networks)), Ok(end)) => {
+                for network in networks {
+                    let about = About {
+                        end,
+                        ..About::noting(text("name"))
+                    };
+                    self.found.take(line, &network, about);
+                }
+            }
+            (Err(why), _) | (_, Err(why)) => self.found.bad(line, why),
+        }
+    }
+
     /// What `export` and `bans -o json` write.
     fn ours(&mut self, line: u64, value: &RawValue, fields: &Fields<'_>) {
         let offset = |error: &serde_json::Error| line + error.line().saturating_sub(1) as u64;
@@ -361,9 +423,11 @@ impl<'a> Reader<'a, '_> {
             match serde_json::from_str::<Told>(value.get()) {
                 Ok(Told {
                     edges: Some(edges),
+                    labels,
                     target,
                     ..
                 }) => {
+                    let edges: Vec<_> = edges.into_iter().chain(labels.iter().map(tell_labels)).collect();
                     let edges = edges.join(", ");
                     return self.found.bad(
                         line,
@@ -423,27 +487,12 @@ fn holds_array(fields: &Fields<'_>, nested: usize) -> bool {
         })
 }
 
-/// Whether a list with this name is of clients that are not to be banned.
-fn lets_in(key: &str) -> bool {
-    const NAMES: [&str; 14] = [
-        "allow",
-        "allowed",
-        "allowlist",
-        "allowlisted",
-        "whitelist",
-        "whitelisted",
-        "safelist",
-        "except",
-        "exceptions",
-        "exclude",
-        "excluded",
-        "deleted",
-        "removed",
-        "unbanned",
-    ];
-    let letters = key.chars().filter(char::is_ascii_alphanumeric);
-    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
-    NAMES.contains(&name.as_str())
+/// The type of an object of STIX, whose id begins with it.
+fn stix_type(fields: &Fields<'_>) -> Option<String> {
+    let text = |key: &str| fields.get(key).and_then(|value| scalar(value));
+    let kind = text("type")?;
+    let id = text("id")?;
+    id.strip_prefix(kind.as_str())?.starts_with("--").then_some(kind)
 }
 
 /// Whether it is an address, or an object with one.

@@ -61,6 +61,9 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     if !tokens.first().is_some_and(|token| FIRST.contains(&token.text)) || !source.text.contains('{') {
         return found.bad(1, "no set with `elements = { … }`");
     }
+    if tokens.get(1).is_some_and(|name| name.text.starts_with('<')) {
+        return found.bad(1, "a table of pf: `pfctl -t NAME -T show` prints its addresses");
+    }
     let (mut at, mut kind, mut is_address) = (0, "", true);
     while let Some(token) = tokens.get(at) {
         at += 1;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, iter};
 
 use super::{
-    list::{About, Found, Source},
+    list::{About, Found, Purpose, Source},
     target,
 };
 
@@ -56,6 +56,12 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     }
                     _ => others += 1,
                 }
+                if source.purpose == Purpose::Bans
+                    && let Some(verdict) = verdict_of(label)
+                {
+                    found.pass_over(format!("entries with `{verdict}`"));
+                    continue;
+                }
                 let note = if comment.is_empty() { label } else { comment };
                 for target in targets {
                     found.take(line, &target, About::noting(note));
@@ -74,6 +80,16 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
             "each line has two addresses, which may be a range or not: write `a-b`, or an address a line",
         );
     }
+}
+
+/// The word of a map, such as Postfix's, for those that may come in.
+fn verdict_of(label: &str) -> Option<&str> {
+    const LET_IN: [&str; 5] = ["OK", "DUNNO", "ALLOW", "PERMIT", "ACCEPT"];
+    let word = label.split_whitespace().next()?;
+    LET_IN
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
+        .then_some(word)
 }
 
 /// The entries that `text` begins with, and what stands behind them.
@@ -107,13 +123,23 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
     {
         return Ok((vec![rest.to_owned()], first));
     }
-    target::networks(first)?;
+    target::networks(
+        first
+            .strip_prefix('!')
+            .map_or(Ok(first), |rest| match target::is_network(rest) {
+                true => Err(format!("`{first}` is an exception: it is not to be listed")),
+                false => Ok(first),
+            })?,
+    )?;
     let words = || rest.split(is_between).filter(|word| !word.is_empty());
     if words().all(target::is_network) {
         let all = iter::once(first).chain(words());
         return Ok((all.map(str::to_owned).collect(), ""));
     }
-    if words().next().is_some_and(target::is_network) {
+    // Marks between them do not say what the second one is.
+    let is_mark = |word: &&str| word.bytes().all(|byte| byte.is_ascii_punctuation());
+    let behind = words().find(|word| !is_mark(word));
+    if behind.is_some_and(target::is_network) {
         return Err(
             "two addresses, which may be a range or not: write `a-b`, or an address a line".to_owned(),
         );

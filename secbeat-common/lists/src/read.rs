@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::{
     csv, decode, fail2ban, firewall, json,
     list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Rounded, Source},
-    nft, plain, server,
+    nft, no_list, plain, routers, server, ufw,
 };
 
 /// Formats that `import` reads.
@@ -26,6 +26,16 @@ pub enum Format {
     Nft,
     /// Of `iptables-save` and `iptables -L -n`, or commands of a script
     Iptables,
+    /// Of `ufw status`, or commands of ufw
+    Ufw,
+    /// Rich rules and sets of firewalld
+    Firewalld,
+    /// Address lists of MikroTik's RouterOS, as `export` writes them
+    Mikrotik,
+    /// Access lists and prefix lists of Cisco: what they deny
+    Cisco,
+    /// Prefix lists of Junos, and groups of VyOS
+    Junos,
     /// `deny` and `allow` of nginx; entries of its `geo` and `map`
     Nginx,
     /// `Require not ip` and `Deny from` of Apache
@@ -55,7 +65,7 @@ pub(super) struct Shape {
 }
 
 /// All formats, in the order in which they are tried: what is plainest comes last.
-pub(super) const SHAPES: [Shape; 15] = {
+pub(super) const SHAPES: [Shape; 20] = {
     const fn shape(
         format: Format,
         read: fn(&Source<'_>, &mut Found),
@@ -99,6 +109,36 @@ pub(super) const SHAPES: [Shape; 15] = {
             nft::read,
             "sets of nftables",
             "table inet filter {\n  set bad {\n    type ipv4_addr\n    elements = { 198.51.100.7 timeout 1h expires 59m }\n  }\n}",
+        ),
+        shape(
+            Format::Ufw,
+            ufw::read,
+            "rules of ufw",
+            "Status: active\nTo  Action  From\n--  ------  ----\n22/tcp  DENY IN  198.51.100.7",
+        ),
+        shape(
+            Format::Firewalld,
+            routers::read_firewalld,
+            "rules of firewalld",
+            "rule family=\"ipv4\" source address=\"198.51.100.7\" drop",
+        ),
+        shape(
+            Format::Mikrotik,
+            routers::read_mikrotik,
+            "address lists of MikroTik",
+            "/ip firewall address-list\nadd address=198.51.100.7 list=bad timeout=1d",
+        ),
+        shape(
+            Format::Cisco,
+            routers::read_cisco,
+            "access list of Cisco",
+            "ip access-list extended BAD\ndeny ip host 198.51.100.7 any\ndeny ip 203.0.113.0 0.0.0.255 any",
+        ),
+        shape(
+            Format::Junos,
+            routers::read_junos,
+            "prefix list of Junos",
+            "prefix-list bad {\n  198.51.100.7/32;\n}",
         ),
         shape(
             Format::Tor,
@@ -164,7 +204,7 @@ pub(super) const SHAPES: [Shape; 15] = {
 };
 
 /// Lines from which the format is found out.
-const SAMPLE: usize = 200;
+pub(super) const SAMPLE: usize = 200;
 /// Most bytes of a list.
 pub const MAX_LIST_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -252,6 +292,9 @@ fn head(text: &str) -> usize {
 /// The format that fits the list's first lines, or most of them if none fits all.
 fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
     let start = source.text.trim_start();
+    if let Some(what) = no_list::what(source.text) {
+        return Err(what.to_owned());
+    }
     let is_json = start.starts_with(['[', '{']) || start.trim_end() == json::NOTHING;
     let head = head(source.text);
     let sample = Source {
@@ -287,14 +330,6 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
     let is_third = |found: &Found| found.entries.len() * 3 >= found.entries.len() + found.bad.len();
     if let Some((shape, _)) = best.filter(|(_, found)| !found.entries.is_empty() && is_third(found)) {
         return Ok(shape);
-    }
-    let is_page = ["<!doctype html", "<html"].iter().any(|tag| {
-        start
-            .get(..tag.len())
-            .is_some_and(|first| first.eq_ignore_ascii_case(tag))
-    });
-    if is_page {
-        return Err("it is a page of HTML, and no list; its server may have refused to send one".to_owned());
     }
     let nearest = tried
         .iter()

@@ -1,5 +1,7 @@
 //! Audit records: JSON, on the subjects of their [part](AuditPart), for people and for restarts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,6 +45,9 @@ pub enum Decision {
         /// The edges that enforce it, if not all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         edges: Option<Vec<String>>,
+        /// Edges with all labels of one of these enforce it, too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<BTreeMap<String, String>>,
         /// What the source did, oldest first, cut by [`bounded`](super::bounded).
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
@@ -366,6 +371,18 @@ impl Audited {
             Self::Signatures(_) => SignatureRecord::KIND,
         }
     }
+
+    /// All kinds.
+    pub const KINDS: [&'static str; 8] = [
+        "ban",
+        "unban",
+        "allow",
+        "disallow",
+        ListRecord::KIND,
+        SignatureRecord::KIND,
+        "observed",
+        "suppressed",
+    ];
 }
 
 /// What bans were before records said it.
@@ -415,6 +432,7 @@ mod tests {
                 layer: Layer::Kernel,
                 list: None,
                 edges: None,
+                labels: Vec::new(),
                 events,
             },
         }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Speaks, cut};
+use super::{Speaks, cut, labels};
 use crate::digest::Extract;
 
 /// One edge, as of `at_ms`. Counters count since the daemon's start unless they say otherwise.
@@ -178,6 +178,7 @@ impl Presence {
     pub fn bounded(mut self) -> Self {
         let shorten = |text: &mut String| text.truncate(cut(text).len());
         shorten(&mut self.version);
+        self.labels = labels::bounded(self.labels);
         if let Some(SignaturesInForce {
             fleet: Some(fleet), ..
         }) = &mut self.signatures

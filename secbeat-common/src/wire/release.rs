@@ -80,7 +80,7 @@ mod tests {
         let edge = Speaks::edge();
         assert_eq!(
             serde_json::to_string(&edge).unwrap(),
-            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3],"detection":[],"disallow":[],"feed":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
+            r#"{"format":2,"kinds":{"allow":[],"ban":[1,3,7],"detection":[],"disallow":[],"feed":[],"interest":[1],"lift":[],"sealed":[],"signatures":[],"sources":[]}}"#
         );
         assert_eq!(edge.unreadable().count(), 0);
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use secbeat_common::{
     maps::MAX_BANNED_NETS,
     prefix::Prefix,
-    wire::{BlockCommand, Reason},
+    wire::{BlockCommand, Labels, Reason},
 };
 use uuid::Uuid;
 
@@ -53,15 +53,17 @@ pub(crate) enum Room {
 #[derive(Debug)]
 pub(crate) struct Admission {
     edge_id: String,
+    labels: Labels,
     max_ban: Duration,
     /// Bans of orchestrators that were lifted on this host, until their expiry.
     overridden: HashMap<Uuid, BootTime>,
 }
 
 impl Admission {
-    pub(crate) fn new(edge_id: String, max_ban: Duration) -> Self {
+    pub(crate) fn new(edge_id: String, labels: Labels, max_ban: Duration) -> Self {
         Self {
             edge_id,
+            labels,
             max_ban,
             overridden: HashMap::new(),
         }
@@ -106,7 +108,7 @@ impl Admission {
         allowlisted: impl Fn(&Prefix) -> bool,
     ) -> Result<(), Refusal> {
         check_target(&command.target, room, allowlisted)?;
-        if !command.scope.holds_on(&self.edge_id) {
+        if !command.scope.holds_on(&self.edge_id, &self.labels) {
             return Err(Refusal::OtherScope);
         }
         if self.overridden.contains_key(&command.id) {

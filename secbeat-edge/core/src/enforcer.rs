@@ -18,7 +18,13 @@ use std::{
     time::Duration,
 };
 
-use secbeat_common::{digest::Extract, fence::Fence, maps::allow, prefix::Prefix, wire::BlockCommand};
+use secbeat_common::{
+    digest::Extract,
+    fence::Fence,
+    maps::allow,
+    prefix::Prefix,
+    wire::{BlockCommand, Labels},
+};
 
 use self::{
     bucket::Snapshot,
@@ -40,6 +46,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct EnforcerConfig {
     pub edge_id: String,
+    /// By which bans are meant for it.
+    pub labels: Labels,
     /// Longest ban. Permanent bans of operators are exempt.
     pub max_ban: Duration,
     /// Whether the XDP program enforces bans; else the HTTP layer alone does.
@@ -91,7 +99,7 @@ impl Enforcer {
             has_kernel: config.has_kernel,
             unprotected: None,
             mode: config.mode,
-            reconciler: Reconciler::new(Admission::new(config.edge_id, config.max_ban))
+            reconciler: Reconciler::new(Admission::new(config.edge_id, config.labels, config.max_ban))
                 .with_notes(config.notes)
                 .disowning(config.is_back),
             allowlist: config.allowlist,

@@ -275,6 +275,15 @@ impl Reconciler {
         self.received.set_aside(ban);
     }
 
+    /// Ends the ban of `target` that this edge enforces for the fleet: the bus has one in its place that is for other edges.
+    pub(crate) fn leave_to_others(&mut self, target: &Prefix) -> Option<Change> {
+        let claim = self.claims.get_mut(target)?.take_fleet()?;
+        if let Some(ban) = &claim.received {
+            self.received.forget(ban);
+        }
+        Some(self.change(*target))
+    }
+
     /// Takes the removal of a ban from the bus. A ban that was added on this host stays.
     pub(crate) fn withdraw(&mut self, target: &Prefix) -> Option<Change> {
         self.received.take_back(target);

@@ -103,6 +103,7 @@ impl Enforcement {
         let has_kernel = kernel.is_some();
         let core = EnforcerConfig {
             edge_id: fleet.edge_id.clone(),
+            labels: config.labels.0.clone(),
             max_ban: config.bans.max_duration.0,
             has_kernel,
             mode: config.kernel.mode,

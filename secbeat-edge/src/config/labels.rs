@@ -1,44 +1,19 @@
 //! What an operator calls an edge beside its name.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
+use secbeat_common::wire;
 use serde::{Deserialize, Deserializer, de::Error as _};
-
-/// Labels that an edge can have.
-const MAX_LABELS: usize = 16;
-/// Longest key and longest value, in characters.
-const MAX_LEN: usize = 63;
 
 /// Keys with values: `site = "eu"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-pub struct Labels(pub BTreeMap<String, String>);
+pub struct Labels(pub wire::Labels);
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let labels = BTreeMap::<String, String>::deserialize(deserializer)?;
-        if labels.len() > MAX_LABELS {
-            return Err(D::Error::custom(format!(
-                "{} labels, {MAX_LABELS} at most",
-                labels.len()
-            )));
-        }
-        let wrong = labels
-            .iter()
-            .flat_map(|(key, value)| [key, value])
-            .find(|text| !is_word(text));
-        match wrong {
-            None => Ok(Self(labels)),
-            Some(wrong) => Err(D::Error::custom(format!(
-                "invalid label `{wrong}`: use 1 to {MAX_LEN} letters, digits, `-`, `_` or `.` for keys and values"
-            ))),
-        }
+        let labels = wire::Labels::deserialize(deserializer)?;
+        wire::check_labels(&labels).map_err(D::Error::custom)?;
+        Ok(Self(labels))
     }
-}
-
-fn is_word(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    (1..=MAX_LEN).contains(&text.len()) && text.chars().all(is_plain)
 }
 
 #[cfg(test)]

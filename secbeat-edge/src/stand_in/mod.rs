@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use secbeat_common::{
     sign::{Trust, Untrusted},
-    wire::{BlockCommand, Detection},
+    wire::{BlockCommand, Detection, Labels},
 };
 use secbeat_daemon::time::now_ms;
 use secbeat_edge_core::Fact;
@@ -121,13 +121,17 @@ impl Tap {
     }
 
     /// The tap of a detector that decides as `local` says, and what it wants to be done.
-    pub(crate) fn new(local: Local, edge_id: &str) -> (Self, mpsc::UnboundedReceiver<Effect>) {
+    pub(crate) fn new(
+        local: Local,
+        edge_id: &str,
+        labels: &Labels,
+    ) -> (Self, mpsc::UnboundedReceiver<Effect>) {
         // Unbounded, but a ban takes a threshold of requests.
         let (effects, wanted) = mpsc::unbounded_channel();
         let shared = local.when().map(|when| {
             let seed = Uuid::new_v4().into_bytes();
             Arc::new(Shared {
-                core: Mutex::new(StandIn::new(when, edge_id.to_owned(), seed)),
+                core: Mutex::new(StandIn::new(when, edge_id.to_owned(), seed).labelled(labels.clone())),
                 effects,
                 hold: Arc::default(),
             })

@@ -38,9 +38,9 @@ fn what_was_heard_is_kept_and_believed_only_if_somebody_trusted_signed_it() {
 
 #[test]
 fn where_the_detector_is_off_nothing_is_shown_to_it() {
-    let (tap, _) = Tap::new(Local::Off, "web-1");
+    let (tap, _) = Tap::new(Local::Off, "web-1", &Labels::new());
     tap.see(|| panic!("nobody looks"));
     assert!(tap.status().is_none());
-    let (tap, _wanted) = Tap::new(Local::Fallback, "web-1");
+    let (tap, _wanted) = Tap::new(Local::Fallback, "web-1", &Labels::new());
     assert_eq!(tap.status(), Some(Status::default()));
 }

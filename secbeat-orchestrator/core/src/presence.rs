@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use secbeat_common::{
     digest::{Digest, Extract},
     subjects::PRESENCE_TTL,
-    wire::Presence,
+    wire::{Kind, LABELS, Presence, Scope},
 };
 
 use crate::{Moment, millis};
@@ -229,11 +229,35 @@ impl Fleet {
         self.edges.values()
     }
 
-    /// The names of those that are there.
-    pub fn up(&self) -> impl Iterator<Item = &str> {
+    /// What those say that are there.
+    pub fn up(&self) -> impl Iterator<Item = &Presence> {
         let up = self.edges().filter(|edge| edge.state == State::Up);
-        up.map(|edge| edge.record.edge_id.as_str())
+        up.map(|edge| &edge.record)
     }
+
+    /// The ids of the edges that enforce a ban of this scope: those it names, and those that are there and have its labels.
+    /// `None` are all.
+    #[must_use]
+    pub fn meant(&self, scope: &Scope) -> Option<Vec<String>> {
+        let ids = scope.edges()?;
+        let mut meant = ids.to_vec();
+        if !scope.labels().is_empty() {
+            let up = self
+                .up()
+                .filter(|edge| scope.holds_on(&edge.edge_id, &edge.labels));
+            meant.extend(up.map(|edge| edge.edge_id.clone()));
+            meant.sort_unstable();
+            meant.dedup();
+        }
+        Some(meant)
+    }
+}
+
+/// Whether the edge knows that bans can be meant for labels; one that does not enforces them nowhere.
+#[must_use]
+pub fn knows_labels(record: &Presence) -> bool {
+    let parts = record.speaks.kinds.get(Kind::Ban.name());
+    parts.is_some_and(|parts| parts.contains(&LABELS))
 }
 
 impl Edge {

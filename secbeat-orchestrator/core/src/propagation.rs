@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, hash::RandomState, sync::Arc};
 use hashlink::LinkedHashMap;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Ack, AckBatch, BlockCommand, Enforcement, cut},
+    wire::{Ack, AckBatch, BlockCommand, Enforcement, Labels, cut},
 };
 use uuid::Uuid;
 
@@ -49,13 +49,12 @@ pub enum Answer {
 }
 
 impl Propagation {
-    /// A command that the edges `up` are to answer.
-    pub fn issued<'a>(&mut self, command: &BlockCommand, up: impl Iterator<Item = &'a str>) {
-        let meant = |edge: &&str| command.scope.holds_on(edge);
+    /// A command that those of the edges `up`, with their labels, are to answer for which it is meant.
+    pub fn issued<'a>(&mut self, command: &BlockCommand, up: impl Iterator<Item = (&'a str, &'a Labels)>) {
         self.over(|target| *target == command.target);
         let answers = up
-            .filter(meant)
-            .map(|edge| (self.name(edge), Answer::Pending))
+            .filter(|(edge, labels)| command.scope.holds_on(edge, labels))
+            .map(|(edge, _)| (self.name(edge), Answer::Pending))
             .collect();
         self.remember(
             command.id,
@@ -65,6 +64,19 @@ impl Propagation {
                 answers,
             },
         );
+    }
+
+    /// `edge` cannot carry out the command `id`, and will not answer.
+    pub fn unable(&mut self, id: Uuid, edge: &str, why: &str) {
+        let edge = self.name(edge);
+        if let Some(answer) = self
+            .commands
+            .get_mut(&id)
+            .and_then(|issued| issued.answers.get_mut(&edge))
+        {
+            let why = why.to_owned();
+            *answer = Answer::Refused { why };
+        }
     }
 
     /// The command `id` is void, by an unban or because it never reached the bus: who has not answered need not.

@@ -269,6 +269,7 @@ mod tests {
                 layer: Layer::Kernel,
                 list: None,
                 edges: None,
+                labels: Vec::new(),
                 events: vec![event],
             },
         }

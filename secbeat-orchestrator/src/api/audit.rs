@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
 };
 use secbeat_bus::{AuditQuery, broker::broker};
-use secbeat_common::{prefix::Prefix, subjects, wire::Audited};
+use secbeat_common::{prefix::Prefix, wire::Audited};
 use secbeat_daemon::{
     api::bad_request,
     config::HumanDuration,
@@ -34,7 +34,7 @@ struct Question {
     target: Option<String>,
     /// Only decisions of this user, token or daemon.
     actor: Option<String>,
-    /// Only decisions of this kind, as `ban`.
+    /// Only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
     kind: Option<String>,
     /// How far back: a duration as `24h`, or a time as `2026-11-20T10:00:00Z`.
     since: Option<String>,
@@ -89,10 +89,15 @@ async fn audit(
 impl Question {
     fn parse(self) -> Result<AuditQuery, Failure> {
         let targets = self.target.map(|target| target_and_around(&target)).transpose()?;
-        if let Some(kind) = self.kind.as_ref().filter(|kind| !subjects::is_token(kind)) {
+        if let Some(kind) = self
+            .kind
+            .as_ref()
+            .filter(|kind| !Audited::KINDS.contains(&kind.as_str()))
+        {
+            let kinds = Audited::KINDS.join(", ");
             return Err(bad_request(
                 "kind",
-                format!("invalid kind `{kind}`: expected the kind of a decision, such as ban"),
+                format!("invalid kind `{kind}`: expected one of {kinds}"),
             ));
         }
         let since_ms = self.since.map(|since| since_ms(&since)).transpose()?;

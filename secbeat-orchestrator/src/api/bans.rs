@@ -1,7 +1,7 @@
 //! `/api/v1/bans`: who is banned, and orders to ban and to unban.
 #![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use axum::{
 };
 use secbeat_common::{
     prefix::Prefix,
-    wire::{BlockCommand, Layer},
+    wire::{BlockCommand, Layer, Scope, check_labels},
 };
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
@@ -58,7 +58,7 @@ pub(crate) struct ListRequest {
     pub text: Option<String>,
     /// Bans that this edge enforces.
     pub edge: Option<String>,
-    /// Bans that an edge with this label enforces, as `site=berlin`.
+    /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
     /// Bans that were issued within this time, as `1h`.
     pub newer_than: Option<String>,
@@ -125,6 +125,9 @@ pub(crate) struct BanRequest {
     /// Whether it may end a ban in force earlier; else a shorter one is refused.
     #[serde(default)]
     pub shorten: bool,
+    /// Only edges with all of these labels enforce it, also those that get them later.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 impl BanRequest {
@@ -188,7 +191,7 @@ async fn list(State(api): State<Api>, Query(request): Query<ListRequest>) -> Res
     Ok(Json(BanPage::new(&bans, &api.geo, now_ms())))
 }
 
-/// Ban a client or a network on every edge.
+/// Ban a client or a network on every edge, or on those with some labels.
 #[utoipa::path(
     post, path = "/api/v1/bans", request_body = BanRequest,
     responses((status = CREATED, description = "The ban is stored", body = BanView))
@@ -206,8 +209,10 @@ async fn ban(
     if request.note.len() > MAX_NOTE {
         return Err(bad_request("note", exchange::note_too_long(&request.note)));
     }
+    check_labels(&request.labels).map_err(|error| bad_request("labels", error))?;
     let ban = ManualBan {
         shortens: request.shorten,
+        scope: Scope::of_labels(request.labels),
         ..ManualBan::new(target, expires_at_ms, request.note, actor)
     };
     let ban = api
@@ -293,11 +298,16 @@ async fn ending_early(api: &Api, target: Prefix, issuer: String) -> Result<Optio
     let found = found.into_iter().find(|ban| ban.command.target == target);
     Ok(found.map(|ban| {
         let BlockCommand {
-            reason, layer, note, ..
+            reason,
+            layer,
+            note,
+            scope,
+            ..
         } = ban.command;
         ManualBan {
             reason,
             layer,
+            scope,
             shortens: true,
             ..ManualBan::new(target, now_ms() + EARLY_END_MS, note, issuer)
         }
@@ -395,7 +405,9 @@ pub(super) fn failure(error: OrderFailure) -> Failure {
 
 fn refusal(refused: &Refused) -> Failure {
     let status = match refused.refusal {
-        Refusal::Protected(_) | Refusal::TooManyNets | Refusal::Outlasted(_) => StatusCode::CONFLICT,
+        Refusal::Protected(_) | Refusal::TooManyNets | Refusal::Outlasted(_) | Refusal::Outreached(_) => {
+            StatusCode::CONFLICT
+        }
         Refusal::Unbannable(_) | Refusal::Ended => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Failure::new(status, view::refusal(refused)).with_code(view::refusal_code(&refused.refusal))

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use secbeat_common::wire::Layer;
+use secbeat_common::wire::{Labels, Layer, have_all, parse_labels};
 use secbeat_daemon::{api::bad_request, config::HumanDuration, time::now_ms};
 use secbeat_orchestrator_core::ledger::BanQuery;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub(super) struct BanFilter {
     pub text: Option<String>,
     /// Bans that this edge enforces.
     pub edge: Option<String>,
-    /// Bans that an edge with this label enforces, as `site=berlin`.
+    /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
     /// Bans that were issued within this time, as `1h`.
     pub newer_than: Option<String>,
@@ -62,14 +62,11 @@ impl BanFilter {
                 format!("{bytes} bytes, {LONGEST_TEXT} at most"),
             ));
         }
-        let mut edges = self.edge.map(|edge| vec![edge]);
-        if let Some(label) = self.label {
-            let labelled = api.labelled(&label).await?;
-            edges = Some(match edges {
-                None => labelled,
-                Some(named) => named.into_iter().filter(|edge| labelled.contains(edge)).collect(),
-            });
-        }
+        let labels = self.label.as_deref().map(labels).transpose()?;
+        let edges = match self.edge.is_some() || labels.is_some() {
+            true => Some(api.named_edges(self.edge, &labels.unwrap_or_default()).await?),
+            false => None,
+        };
         Ok(BanQuery {
             reason: parsed("reason", self.reason)?,
             layer: self.layer,
@@ -85,17 +82,28 @@ impl BanFilter {
     }
 }
 
+/// Labels of a query.
+pub(super) fn labels(text: &str) -> Result<Labels, Failure> {
+    parse_labels(text).map_err(|error| bad_request("label", error))
+}
+
 impl Api {
-    /// The edges that have a label.
-    async fn labelled(&self, label: &str) -> Result<Vec<String>, Failure> {
-        let Some((key, value)) = label.split_once('=') else {
-            return Err(bad_request(
-                "label",
-                format!("invalid label `{label}`: expected one such as site=berlin"),
-            ));
-        };
-        let edges = self.ask(|reply| Input::Edges { reply }).await?.into_iter();
-        let labelled = edges.filter(|(edge, _)| edge.record.labels.get(key).is_some_and(|of| of == value));
-        Ok(labelled.map(|(edge, _)| edge.record.edge_id).collect())
+    /// The edges that have `labels`, or only `edge`; one that nobody has heard of has none.
+    async fn named_edges(
+        &self,
+        edge: Option<String>,
+        labels: &Labels,
+    ) -> Result<Vec<(String, Labels)>, Failure> {
+        let heard = self.ask(|reply| Input::Edges { reply }).await?.into_iter();
+        let heard = heard.map(|(heard, _)| (heard.record.edge_id, heard.record.labels));
+        let mut edges: Vec<_> = heard
+            .filter(|(id, _)| edge.as_ref().is_none_or(|edge| edge == id))
+            .collect();
+        edges.extend(
+            edge.filter(|_| edges.is_empty())
+                .map(|edge| (edge, Labels::new())),
+        );
+        edges.retain(|(_, of)| have_all(of, labels));
+        Ok(edges)
     }
 }

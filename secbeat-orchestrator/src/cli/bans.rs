@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use secbeat_common::{prefix::Prefix, wire::Reason};
+use secbeat_common::{
+    prefix::Prefix,
+    subjects,
+    wire::{Labels, Reason, parse_label, tell_labels},
+};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
     cli::{Cell, Column, Near, Output, Records, Target, print_json},
@@ -12,12 +16,14 @@ use secbeat_daemon::{
     time::ends_in,
 };
 
+use secbeat_orchestrator_core::presence::knows_labels;
+
 use crate::{
     api::{
         bans::{BanRequest, MAX_PAGE},
         sort::BanSort,
     },
-    view::{BanPage, BanView},
+    view::{BanPage, BanView, FleetEdge},
 };
 
 /// Lists the active bans.
@@ -35,8 +41,23 @@ pub struct List {
     /// Only bans with this reason: `manual`, or the name of a rule.
     #[arg(long, visible_alias = "rule")]
     reason: Option<Reason>,
+    /// Only bans that edges with this label enforce, such as role=web; several must all be there.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
+    /// Only bans that this edge enforces.
+    #[arg(long, value_name = "NAME", value_parser = edge_name)]
+    edge: Option<String>,
     #[command(flatten)]
     records: Records,
+}
+
+fn edge_name(text: &str) -> Result<String, String> {
+    match subjects::is_token(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "invalid name `{text}`: use up to 64 letters, digits, `-` and `_`"
+        )),
+    }
 }
 
 /// Columns of the usual table; a wide one has all.
@@ -77,6 +98,12 @@ impl List {
         if let Some(reason) = self.reason {
             filters += &format!("&reason={reason}");
         }
+        if !self.label.is_empty() {
+            filters += &format!("&label={}", tell_labels(&self.label.iter().cloned().collect()));
+        }
+        if let Some(edge) = &self.edge {
+            filters += &format!("&edge={edge}");
+        }
         let empty = match (around, filters.is_empty()) {
             (Some(address), _) => {
                 format!(
@@ -116,8 +143,7 @@ impl List {
 
 /// The edges that enforce a ban, as people read them.
 pub(super) fn edges(ban: &BanView) -> String {
-    let edges = ban.edges.as_ref();
-    edges.map_or_else(|| "all".to_owned(), |edges| edges.join(" "))
+    ban.edges().unwrap_or_else(|| "all".to_owned())
 }
 
 /// All bans, a page at a time.
@@ -178,7 +204,7 @@ impl Iterator for Pages<'_> {
     }
 }
 
-/// Bans a client or a network.
+/// Bans a client or a network, on every edge unless labels say on which.
 #[derive(Debug, Args)]
 pub struct Ban {
     #[command(flatten)]
@@ -202,6 +228,9 @@ pub struct Ban {
     /// Replace a ban that lasts longer.
     #[arg(long)]
     shorten: bool,
+    /// Only on edges with this label, such as role=web; with several, an edge must have all.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -220,6 +249,7 @@ impl Ban {
             permanent: false,
             note: self.note.clone(),
             shorten: self.shorten,
+            labels: self.labels()?,
         };
         let ban: BanView = api.post("/api/v1/bans", &request)?;
         if self.output == Output::Json {
@@ -233,7 +263,41 @@ impl Ban {
             Some(_) => format!("for {}", ends_in(ban.expires_in_ms)),
             None => "permanently".to_owned(),
         };
-        secbeat_daemon::say!("banned {} {term} on every edge{except}", ban.target);
+        let Some(edges) = ban.edges() else {
+            secbeat_daemon::say!("banned {} {term} on every edge{except}", ban.target);
+            return Ok(());
+        };
+        let have = self.edges_with(api, &request.labels)?;
+        secbeat_daemon::say!(
+            "banned {} {term} on edges with {edges}{except}: {}",
+            ban.target,
+            match have.as_slice() {
+                [] => "no edge has that label now".to_owned(),
+                have => have.join(" "),
+            }
+        );
         Ok(())
+    }
+
+    fn labels(&self) -> anyhow::Result<Labels> {
+        let labels: Labels = self.label.iter().cloned().collect();
+        anyhow::ensure!(
+            labels.len() == self.label.len(),
+            "--label: an edge has one value of each key; ban once for each value instead"
+        );
+        Ok(labels)
+    }
+
+    /// The edges that are up and have `labels`, each with what keeps it from such a ban.
+    fn edges_with(&self, api: &ApiClient, labels: &Labels) -> anyhow::Result<Vec<String>> {
+        let edges: Vec<FleetEdge> = api.get(&format!("/api/v1/edges?label={}", tell_labels(labels)))?;
+        let named = edges.iter().map(|edge| match knows_labels(&edge.record) {
+            true => edge.standing.edge_id.clone(),
+            false => format!(
+                "{} (NOT: its release knows no bans for labels)",
+                edge.standing.edge_id
+            ),
+        });
+        Ok(named.collect())
     }
 }

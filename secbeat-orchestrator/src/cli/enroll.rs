@@ -1,20 +1,22 @@
 //! `init`, `enroll`, `expel` and `members`: who is in the fleet.
 
 use std::{
-    fs,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use secbeat_daemon::{
     cli::{Output, print_json, table},
     credentials::Role,
 };
 
-use crate::enroll::{DEFAULT_DIR, FIRST_ORCHESTRATOR, Fleet, Founding};
+use crate::enroll::{DEFAULT_DIR, FIRST_ORCHESTRATOR, Fleet, Founding, check_name};
 
+/// New members that are named at the end.
+const NAMED: usize = 10;
 /// Port of NATS.
 const PORT: u16 = 4222;
 /// Port at which the servers of a cluster reach each other.
@@ -71,8 +73,8 @@ pub struct Enroll {
     /// Ids of edges, or names of orchestrators: letters, digits, `-` and `_`.
     #[arg(value_name = "NAME", required_unless_present = "file")]
     names: Vec<String>,
-    /// File with further names, one per line; `#` begins a comment. Members stay as they are.
-    #[arg(long, value_name = "FILE")]
+    /// File with further names, one per line, or `-` for standard input; `#` begins a comment. Members stay as they are.
+    #[arg(long, visible_alias = "from", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Add orchestrators, which may ban.
     #[arg(long)]
@@ -258,7 +260,11 @@ impl Enroll {
             secbeat_daemon::say!("wrote {}: {install}", fleet.credentials(name).display());
         }
         if !names.is_empty() {
-            secbeat_daemon::say!("{} to let {} connect", reload(&fleet), names.join(" "));
+            let whom = match names.as_slice() {
+                few if few.len() <= NAMED => few.join(" "),
+                many => format!("these {}", many.len()),
+            };
+            secbeat_daemon::say!("{} to let {whom} connect", reload(&fleet));
         }
         Ok(())
     }
@@ -268,11 +274,22 @@ impl Enroll {
         let Some(file) = &self.file else {
             return Ok(Vec::new());
         };
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        let names = text
-            .lines()
-            .map(|line| line.split('#').next().unwrap_or_default().trim());
-        Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        let text = match file.as_os_str() == "-" {
+            true => io::read_to_string(io::stdin()).context("reading standard input")?,
+            false => fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
+        };
+        let lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
+        let names = lines.map(|(line, text)| (line, text.split('#').next().unwrap_or_default().trim()));
+        let mut listed: Vec<String> = Vec::new();
+        for (line, name) in names.filter(|(_, name)| !name.is_empty()) {
+            let place = || format!("{}:{line}: nobody was enrolled", file.display());
+            check_name(name).with_context(place)?;
+            let is_new = !listed.iter().any(|known| known == name);
+            ensure!(is_new, "{}: {name} is named twice", place());
+            listed.push(name.to_owned());
+        }
+        ensure!(!listed.is_empty(), "{} names nobody", file.display());
+        Ok(listed)
     }
 
     fn renew(fleet: &mut Fleet, name: &str) -> anyhow::Result<()> {
@@ -325,8 +342,20 @@ mod tests {
         assert_eq!(members(), 5);
         fs::write(&hosts, "web-5\nweb.6\n").unwrap();
         let error = run(&["enroll", "--file", &hosts]).unwrap_err();
-        assert!(error.starts_with("invalid name `web.6`"), "{error}");
+        let at = format!("{hosts}:2: nobody was enrolled: invalid name `web.6`");
+        assert!(error.starts_with(&at), "{error}");
+        for (names, said) in [
+            ("# none\n", "names nobody"),
+            ("web-6\nweb-6\n", "web-6 is named twice"),
+        ] {
+            fs::write(&hosts, names).unwrap();
+            let error = run(&["enroll", "--from", &hosts]).unwrap_err();
+            assert!(error.ends_with(said), "{error}");
+        }
         assert_eq!(members(), 5);
+        fs::write(&hosts, "\u{feff}web-5\r\n").unwrap();
+        run(&["enroll", "--from", &hosts]).unwrap();
+        assert_eq!(members(), 6);
         run(&["enroll", "--renew", "web-1", "web-2"]).unwrap();
         run(&["enroll", "--retire", "web-1", "web-2"]).unwrap();
     }

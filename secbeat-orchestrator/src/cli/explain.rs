@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Audited, Decision, Reason},
+    wire::{Audited, Decision, Reason, tell_labels},
 };
 use secbeat_daemon::{
     api::ApiClient,
@@ -187,8 +187,20 @@ fn what(decision: &Decision) -> String {
             note,
             strikes,
             layer,
+            edges,
+            labels,
             ..
-        } => format!("{reason}: {note} (strikes {strikes}, {})", layer.name()),
+        } => {
+            let only = edges.as_ref().map_or_else(String::new, |edges| {
+                let all: Vec<_> = edges
+                    .iter()
+                    .cloned()
+                    .chain(labels.iter().map(tell_labels))
+                    .collect();
+                format!(", only on {}", all.join(" and "))
+            });
+            format!("{reason}: {note} (strikes {strikes}, {}{only})", layer.name())
+        }
         Decision::Unban { command_id, .. } => format!("removed ban {command_id}"),
         Decision::Allow {
             comment, until_ms, ..

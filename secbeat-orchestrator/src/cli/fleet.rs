@@ -1,7 +1,7 @@
 //! `edges` and `propagation`.
 
 use clap::Args;
-use secbeat_common::wire::Presence;
+use secbeat_common::wire::{Presence, parse_label};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Cell, Column, ListOutput, Records, print_json},
@@ -21,17 +21,10 @@ const NO_EDGES: &str = "no edge was heard of yet: `secbeat-orchestrator enroll N
 #[derive(Debug, Args)]
 pub struct Edges {
     /// Only edges with this label, such as site=eu; several must all be there.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
     label: Vec<(String, String)>,
     #[command(flatten)]
     records: Records,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("invalid label `{text}`: expected one such as site=eu"))?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 const EDGES: [Column<FleetEdge>; 14] = [

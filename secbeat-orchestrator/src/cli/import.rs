@@ -241,7 +241,10 @@ fn progress(imported: &Imported, dry_run: bool) -> String {
 }
 
 fn counts(imported: &Imported, others: &[(usize, &str)]) -> String {
-    let mut text = format!("{} bans", imported.banned);
+    let mut text = match imported.banned {
+        1 => "1 ban".to_owned(),
+        banned => format!("{banned} bans"),
+    };
     let known = [
         (imported.kept, "banned already for as long"),
         (imported.ended, "expired already"),

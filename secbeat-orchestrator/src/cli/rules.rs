@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use secbeat_common::wire::tell_labels;
 use secbeat_daemon::{
     api::{ApiClient, SocketPath},
     cli::{Cell, Column, Output, Records, print_json},
@@ -77,7 +78,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     Ok(())
 }
 
-const RULES: [Column<RuleView>; 6] = [
+const RULES: [Column<RuleView>; 7] = [
     Column("NAME", "name", |rule| Cell::Text(rule.name.clone())),
     Column("COUNTS", "counts", |rule| Cell::Text(rule.counts.clone())),
     Column("THRESHOLD", "threshold", |rule| Cell::number(rule.threshold)),
@@ -85,6 +86,12 @@ const RULES: [Column<RuleView>; 6] = [
     Column("BAN", "ban", |rule| Cell::Text(rule.ban.clone())),
     Column("ACTION", "action", |rule| {
         Cell::Text(rule.action.name().to_owned())
+    }),
+    Column("EDGES", "edges", |rule| {
+        Cell::Text(match rule.labels.is_empty() {
+            true => "all".to_owned(),
+            false => tell_labels(&rule.labels),
+        })
     }),
 ];
 

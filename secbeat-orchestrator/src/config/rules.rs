@@ -8,7 +8,7 @@ use std::{num::NonZeroU32, time::Duration};
 use schemars::JsonSchema;
 use secbeat_common::{
     rules::{AgentPattern, Exclusion, HostPattern, Match, Method, PathPattern, Statuses},
-    wire::{RuleName, ServiceClass, Severity},
+    wire::{Labels, RuleName, ServiceClass, Severity, check_labels},
 };
 use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_orchestrator_core::analyzers::{
@@ -218,6 +218,10 @@ struct Table {
     window: Option<HumanDuration>,
     /// Duration of a first ban by this rule, at most `[ban] max_duration`. Default: `[ban] duration`.
     ban: Option<HumanDuration>,
+    /// Only edges with all of these labels enforce the rule's bans, as `{ role = "web" }`; what all edges report counts.
+    /// Default: all edges.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    labels: Option<Labels>,
     /// What follows a finding. Default: `ban`.
     action: Option<RuleAction>,
 }
@@ -651,6 +655,8 @@ impl TryFrom<Table> for Stated {
         };
         let threshold = Threshold { count, window };
         check_threshold(threshold, distinct).map_err(|(key, what)| contradiction(key, &what))?;
+        let labels = table.labels.unwrap_or_default();
+        check_labels(&labels).map_err(|what| contradiction("labels", &what))?;
         let usual = || known.map_or(Action::Ban, |preset| preset.action);
         let action = table.action.map_or_else(usual, Into::into);
         Ok(Self {
@@ -663,6 +669,7 @@ impl TryFrom<Table> for Stated {
                 distinct,
                 threshold,
                 ban: table.ban.map(|ban| ban.0),
+                labels,
                 action,
             },
             enabled: table.enabled,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use secbeat_common::wire::BlockCommand;
+use secbeat_common::wire::{BlockCommand, tell_labels};
 use secbeat_daemon::{
     time::{from_ms, now},
     traces::{KeyValue, Span, SpanKind, Traces},
@@ -128,6 +128,8 @@ fn attributes(command: &BlockCommand) -> Vec<KeyValue> {
     ];
     if let Some(edges) = command.scope.edges() {
         attributes.push(KeyValue::new("secbeat.edges", edges.join(" ")));
+        let labels: Vec<_> = command.scope.labels().iter().map(tell_labels).collect();
+        attributes.push(KeyValue::new("secbeat.labels", labels.join(" ")));
     }
     attributes
 }

@@ -76,6 +76,19 @@ pub(crate) struct Fleet {
     roster: Roster,
 }
 
+/// Checks that a member can have this name.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+    ensure!(
+        subjects::is_token(name),
+        "invalid name `{name}`: use up to 64 letters, digits, `-` and `_`"
+    );
+    Ok(())
+}
+
 impl Fleet {
     /// Makes a fleet with one orchestrator in `dir`, which must not exist or be empty.
     ///
@@ -165,10 +178,7 @@ impl Fleet {
     pub(crate) fn enroll_all(&mut self, names: &[&str], role: Role) -> anyhow::Result<()> {
         let mut seen = HashSet::new();
         for name in names {
-            ensure!(
-                subjects::is_token(name),
-                "invalid name `{name}`: use up to 64 letters, digits, `-` and `_`"
-            );
+            check_name(name)?;
             if let Some(member) = self.roster.member(name) {
                 bail!(
                     "{name} is a member already, as an {}; `expel` it first",

@@ -1,6 +1,8 @@
 //! Bans.
 
-use secbeat_common::wire::{List, ListUse, PERMANENT};
+use std::collections::BTreeMap;
+
+use secbeat_common::wire::{List, ListUse, PERMANENT, tell_labels};
 use secbeat_daemon::{
     geo::{Geo, Origin},
     time::{end, ms_to_end, rfc3339},
@@ -40,8 +42,11 @@ pub struct BanView {
     /// Where the target belongs, by the files of `[geo]`.
     #[serde(flatten)]
     pub origin: Origin,
-    /// The edges that enforce it; `null` if all do.
+    /// The edges that enforce it; `null` if all do. Others may enforce it for their labels.
     pub edges: Option<Vec<String>>,
+    /// Edges with all labels of one of these enforce it, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<BTreeMap<String, String>>,
     /// The list that it is of, as the audit names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Uuid>,
@@ -74,9 +79,19 @@ impl BanView {
             count: command.evidence.map(|evidence| evidence.count),
             origin: geo.of(&command.target),
             edges: command.scope.edges().map(<[String]>::to_vec),
+            labels: command.scope.labels().to_vec(),
             list: command.list,
             exempt: Vec::new(),
         }
+    }
+
+    /// The edges that enforce it, as people read them: ids, and labels in place of the ids of the edges that have them.
+    /// `None` are all.
+    #[must_use]
+    pub fn edges(&self) -> Option<String> {
+        let ids = self.edges.as_ref()?.iter().cloned();
+        let all: Vec<_> = ids.chain(self.labels.iter().map(tell_labels)).collect();
+        Some(all.join(" "))
     }
 }
 
@@ -218,6 +233,7 @@ pub const fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::Protected(_) => "allowlisted",
         Refusal::TooManyNets => ROOM,
         Refusal::Outlasted(_) => "banned_for_longer",
+        Refusal::Outreached(_) => "banned_on_more_edges",
         Refusal::Unbannable(_) => "unbannable",
         Refusal::Ended => "expired",
     }
@@ -236,15 +252,21 @@ pub fn refusal(refused: &decider::Refused) -> String {
             format!("{target} is protected, because of {}", because(protected))
         }
         (Refusal::Protected(net), None) => format!("{target} is protected ({net} is)"),
-        (Refusal::Outlasted(until_ms), _) => {
-            let until = match until_ms {
-                PERMANENT => "for ever".to_owned(),
-                until_ms => format!("until {}", rfc3339(until_ms)),
-            };
-            format!(
-                "{target} is banned {until}, which is longer; --shorten (`shorten` in the API) replaces that ban"
-            )
-        }
+        (Refusal::Outlasted(until_ms), _) => format!(
+            "{target} is banned {}, which is longer; --shorten (`shorten` in the API) replaces that ban",
+            until(until_ms)
+        ),
+        (Refusal::Outreached(until_ms), _) => format!(
+            "{target} is banned {} on edges without these labels, too: unban it first",
+            until(until_ms)
+        ),
         (refusal @ (Refusal::TooManyNets | Refusal::Ended), _) => format!("{target}: {refusal}"),
+    }
+}
+
+fn until(end_ms: i64) -> String {
+    match end_ms {
+        PERMANENT => "for ever".to_owned(),
+        end_ms => format!("until {}", rfc3339(end_ms)),
     }
 }

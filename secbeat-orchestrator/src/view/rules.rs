@@ -1,7 +1,8 @@
 //! Rules.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
+use secbeat_common::wire::tell_labels;
 use secbeat_daemon::config::HumanDuration;
 use secbeat_orchestrator_core::{analyzers::RuleConfig, stand_in::Orders};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct RuleView {
     pub window: String,
     /// How long a first ban lasts.
     pub ban: String,
+    /// Labels that an edge must have to enforce its bans; none for all edges.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Whether it bans, or only says that it would.
     pub action: RuleAction,
 }
@@ -54,6 +58,7 @@ impl RuleView {
             threshold: rule.threshold.count.get(),
             window: HumanDuration(rule.threshold.window).to_string(),
             ban: rule.ban.map_or(ban, HumanDuration).to_string(),
+            labels: rule.labels.clone(),
             action: rule.action.into(),
         }
     }
@@ -71,8 +76,13 @@ impl fmt::Display for RuleView {
             threshold,
             window,
             ban,
+            labels,
             ..
         } = self;
-        write!(f, "{name}: {threshold} {counts} in {window} {what} {ban}")
+        write!(f, "{name}: {threshold} {counts} in {window} {what} {ban}")?;
+        match labels.is_empty() {
+            true => Ok(()),
+            false => write!(f, " on edges with {}", tell_labels(labels)),
+        }
     }
 }

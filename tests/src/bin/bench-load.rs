@@ -19,7 +19,7 @@ use aya::maps::MapData;
 use secbeat_common::{
     maps,
     prefix::Prefix,
-    wire::{Action, BlockCommand, Layer, Reason, Scope},
+    wire::{Action, BlockCommand, Labels, Layer, Reason, Scope},
 };
 use secbeat_edge::kernel::{BanMaps, JiffyClock, boot_now};
 use secbeat_edge_core::{
@@ -166,6 +166,7 @@ impl Edge {
     /// An edge that has read an empty bucket, and looked into a kernel that holds nothing.
     fn new() -> Self {
         let config = EnforcerConfig {
+            labels: Labels::new(),
             edge_id: "bench".to_owned(),
             max_ban: Duration::from_secs(24 * 3600),
             has_kernel: true,

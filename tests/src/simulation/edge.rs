@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use secbeat_common::wire::Labels;
 use secbeat_edge_core::{
     BootTime, BucketId, BucketUpdate, Effect, Enforcer, EnforcerConfig, Event, FleetBan, MemoryKernel, Moment,
 };
@@ -68,6 +69,7 @@ impl Edge {
 
     pub(super) fn start(&mut self, now_ms: i64) {
         self.enforcer = Some(Enforcer::new(EnforcerConfig {
+            labels: Labels::new(),
             edge_id: self.name.clone(),
             max_ban: Duration::from_secs(24 * 3_600),
             has_kernel: true,

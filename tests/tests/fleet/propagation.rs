@@ -222,6 +222,35 @@ fn a_kernel_map_that_was_emptied_by_hand_is_full_again_and_no_drift_lasts() {
     );
 }
 
+#[test]
+fn a_ban_for_labels_is_enforced_and_awaited_where_edges_have_them() {
+    let fleet = start("");
+    let web = FurtherEdge::start(&fleet, "edge-2", 4096, "[labels]\nrole = \"web\"");
+    web.await_synced();
+    for id in ["edge-1", "edge-2"] {
+        await_state(&fleet, id, "up");
+    }
+    let order = ["ban", "192.0.2.77", "--label", "role=web"];
+    assert_eq!(
+        done(&fleet.cli("orchestrator", &order)),
+        "banned 192.0.2.77/32 for 4h on edges with role=web: edge-2\n"
+    );
+    let view = await_commands(&fleet, "the edge with the label enforces it", |commands| {
+        commands[0]["enforced"][0]["edge_id"] == "edge-2"
+    });
+    assert_eq!(view["commands"][0]["pending"], json!([]));
+    let target: IpAddr = "192.0.2.77".parse().unwrap();
+    assert!(fleet.ban_of(target).is_none() && web.ban_of(target).is_some());
+    assert_eq!(ask(&fleet, "bans")[0]["labels"], json!([{ "role": "web" }]));
+    for (edge, expected) in [("edge-1", 0), ("edge-2", 1)] {
+        let listed = done(&fleet.cli("orchestrator", &["bans", "--edge", edge, "-o", "json"]));
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed.as_array().unwrap().len(), expected, "{edge}");
+    }
+    let why = done(&fleet.cli("orchestrator", &["why", "192.0.2.77"]));
+    assert!(why.contains(" left, only on edges role=web; "), "{why}");
+}
+
 /// Writes a ban to the bucket as another orchestrator would, issued a minute ago.
 fn ban_elsewhere(fleet: &Fleet, target: &str) {
     let command = BlockCommand {

@@ -93,7 +93,7 @@ fn signatures_cover_parts_that_the_reader_skips() {
     let trust: Trust = [samples::key().public()].into_iter().collect();
     let newer = Newer {
         message: samples::ban(),
-        more: vec![(5, b"more".to_vec()), (7, Vec::new())],
+        more: vec![(5, b"more".to_vec()), (9, Vec::new())],
     };
     let sealed = signer.seal(&newer, 9).unwrap();
     let opened = Opened {

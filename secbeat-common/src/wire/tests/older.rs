@@ -134,3 +134,20 @@ fn it_reads_what_this_release_writes_and_counts_what_it_skips() {
     };
     assert_eq!(decode_counted(&ban), Ok(read));
 }
+
+/// A ban for edges with the label `role=web`.
+const LABELLED: &str = "02 06 10 01920000000070008000000000000001 00 00000000000000000000ffffc6336407 80 0b 6572726f722d666c6f6f64 10 3530206572726f727320696e20363073 01 00 01 fbd007 fc902f0900 0c 6f7263686573747261746f72 00 03 01 0700 0b000000 01 01 04 726f6c65 03 776562";
+
+#[test]
+fn it_enforces_a_ban_for_labels_nowhere() {
+    let ban = BlockCommand {
+        evidence: None,
+        scope: Scope::of_labels(parse_labels("role=web").unwrap()),
+        ..samples::ban()
+    };
+    assert_eq!(hex(&encode(&ban).unwrap()), hex(&bytes(LABELLED)));
+    assert_eq!(decode(&bytes(LABELLED)), Ok(ban));
+    let Decoded { message, skipped } = decode_counted::<OlderBan>(&bytes(LABELLED)).unwrap();
+    assert_eq!(skipped, 1);
+    assert_eq!(message.scope.edges(), Some(&[][..]));
+}

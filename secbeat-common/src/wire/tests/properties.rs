@@ -1,6 +1,11 @@
 use std::net::IpAddr;
 
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+    sample::select,
+};
 use uuid::Uuid;
 
 use super::{super::*, samples};
@@ -66,7 +71,7 @@ prop_compose! {
         reason in select(vec!["manual", "error-flood", "path-scan", "one-of-ones-own"]),
         [note, issuer] in any::<[String; 2]>(),
         evidence in option::of(any::<(u32, u64, i64)>()),
-        edges in option::of(vec(any::<String>(), 0..4)),
+        edges in option::of((vec(any::<String>(), 0..4), vec(btree_map(any::<String>(), any::<String>(), 1..3), 0..3))),
         (strikes, issued_at_ms, expires_at_ms, epoch) in any::<(u32, i64, i64, u64)>(),
     ) -> BlockCommand {
         BlockCommand {
@@ -76,7 +81,7 @@ prop_compose! {
             target: Prefix::single(client),
             reason: reason.parse().unwrap(),
             evidence: evidence.map(|(count, window_ms, at_ms)| Evidence { count, window_ms, at_ms }),
-            scope: edges.map_or(Scope::Fleet, Scope::Edges),
+            scope: edges.map_or(Scope::Fleet, |(ids, labels)| Scope::Edges { ids, labels }),
             layer: if kernel { Layer::Kernel } else { Layer::L7 },
             note, issuer, strikes, issued_at_ms, expires_at_ms, epoch,
         }
@@ -108,8 +113,8 @@ prop_compose! {
 
 /// Parts that may be skipped: odd tags beyond those of this release, in ascending order.
 fn any_later_parts() -> impl Strategy<Value = samples::Parts> {
-    let tags = (3..=u16::MAX / 2).prop_map(|half| half * 2 + 1);
-    let parts = proptest::collection::btree_map(tags, vec(any::<u8>(), 0..32), 0..6);
+    let tags = (4..=u16::MAX / 2).prop_map(|half| half * 2 + 1);
+    let parts = btree_map(tags, vec(any::<u8>(), 0..32), 0..6);
     parts.prop_map(|parts| parts.into_iter().collect())
 }
 

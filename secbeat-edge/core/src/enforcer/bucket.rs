@@ -181,7 +181,14 @@ impl Enforcer {
                     self.withdraw(command.target, turn);
                 }
             }
-            Err(Refusal::OtherScope) => {}
+            // The one that it enforced before was for more edges, or it had other labels then.
+            Err(Refusal::OtherScope) => {
+                let target = arrival.command.target;
+                if let Some(change) = self.reconciler.leave_to_others(&target) {
+                    turn.report(Fact::Lifted(target));
+                    self.apply(&change, turn);
+                }
+            }
             Err(refusal) => self.refuse(arrival, refusal, turn),
         }
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::SystemTime};
 
 use secbeat_common::{
     maps::allow,
-    wire::{Ack, Action, AllowEntry, Enforcement, Layer, NO_LEASE, Reason, Scope},
+    wire::{Ack, Action, AllowEntry, Enforcement, Layer, NO_LEASE, Reason, Scope, parse_labels},
 };
 
 use uuid::Uuid;
@@ -171,6 +171,7 @@ const TICKET: Ticket = Ticket(7);
 fn config(kernel: &MemoryKernel) -> EnforcerConfig {
     EnforcerConfig {
         edge_id: "edge-1".to_owned(),
+        labels: parse_labels("role=web,site=eu").unwrap(),
         max_ban: Duration::from_secs(3600),
         has_kernel: true,
         mode: kernel.mode,

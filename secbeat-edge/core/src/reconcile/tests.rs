@@ -1,4 +1,4 @@
-use secbeat_common::wire::{Action, Scope};
+use secbeat_common::wire::{Action, Labels, Scope};
 
 use super::*;
 use crate::{Entry, KernelBan, ObservedBan, Stamp};
@@ -17,7 +17,7 @@ const SECOND: u64 = 1_000_000_000;
 const MAX_BAN: Duration = Duration::from_secs(3600);
 
 fn reconciler() -> Reconciler {
-    Reconciler::new(Admission::new("edge-1".to_owned(), MAX_BAN))
+    Reconciler::new(Admission::new("edge-1".to_owned(), Labels::new(), MAX_BAN))
 }
 
 fn prefix(text: &str) -> Prefix {
@@ -172,7 +172,7 @@ fn what_must_not_be_banned_is_refused_with_the_reason() {
     ));
     assert_eq!(refused(&command("198.51.100.7", 0), false), Refusal::Expired);
     let elsewhere = BlockCommand {
-        scope: Scope::Edges(vec!["edge-2".to_owned()]),
+        scope: Scope::of_edges(vec!["edge-2".to_owned()]),
         ..command("198.51.100.7", 300)
     };
     assert_eq!(refused(&elsewhere, false), Refusal::OtherScope);

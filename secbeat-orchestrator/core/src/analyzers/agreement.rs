@@ -116,7 +116,7 @@ impl<A: Analyzer> Agreement<A> {
     /// Where a ban that follows from `finding`, which the report of `reporter` completed, is to be enforced.
     fn scope(&self, finding: &Finding, reporter: &str) -> Scope {
         let Some(share) = self.shares.get(&finding.rule) else {
-            return Scope::Edges(vec![reporter.to_owned()]);
+            return Scope::of_edges(vec![reporter.to_owned()]);
         };
         let words = self.words.get(&finding.source).map_or(&[][..], Vec::as_slice);
         let holds =
@@ -152,7 +152,7 @@ impl<A: Analyzer> Agreement<A> {
             agreeing.push(reporter.to_owned());
         }
         agreeing.sort();
-        Scope::Edges(agreeing)
+        Scope::of_edges(agreeing)
     }
 }
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     fn only(edges: &[&str]) -> Option<Scope> {
-        Some(Scope::Edges(edges.iter().map(ToString::to_string).collect()))
+        Some(Scope::of_edges(edges.iter().map(ToString::to_string).collect()))
     }
 
     #[test]

@@ -16,8 +16,12 @@ use super::{
 };
 use crate::{
     ledger::{ActiveBan, WriteState},
+    presence::knows_labels,
     writer::{Fate, Urgency, Write, WriteRequest},
 };
+
+/// Why an edge of an earlier release enforces no ban that goes by labels.
+const TOO_OLD: &str = "its release knows no bans for labels: upgrade it";
 
 /// What is on its way to the bus.
 #[derive(Debug)]
@@ -119,7 +123,19 @@ impl Decider {
         report: Option<Report>,
         turn: &mut Turn<'_>,
     ) {
-        self.propagation.issued(&command, self.fleet.up());
+        let up = self.fleet.up().map(|edge| (edge.edge_id.as_str(), &edge.labels));
+        self.propagation.issued(&command, up);
+        if !command.scope.labels().is_empty() {
+            for edge in self.fleet.up().filter(|edge| !knows_labels(edge)) {
+                let is_named = command
+                    .scope
+                    .edges()
+                    .is_some_and(|ids| ids.contains(&edge.edge_id));
+                if !is_named {
+                    self.propagation.unable(command.id, &edge.edge_id, TOO_OLD);
+                }
+            }
+        }
         let open = Open {
             target: command.target,
             actor,
@@ -346,6 +362,7 @@ pub(super) fn decision(command: &BlockCommand, events: Vec<SeenEvent>) -> Audite
         layer: command.layer,
         list: command.list,
         edges: command.scope.edges().map(<[String]>::to_vec),
+        labels: command.scope.labels().to_vec(),
         events,
     }
 }

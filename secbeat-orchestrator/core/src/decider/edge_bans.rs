@@ -43,7 +43,7 @@ impl Decider {
             action: rule.action,
             ban: rule.ban,
             scope: match is_alone {
-                true => Scope::Edges(vec![edge.to_owned()]),
+                true => Scope::of_edges(vec![edge.to_owned()]),
                 false => Scope::Fleet,
             },
         })

@@ -1,9 +1,6 @@
 //! What operators order: bans, one or many at once, and their end.
 
-use secbeat_common::{
-    prefix::Prefix,
-    wire::{Decision as Audited, Scope},
-};
+use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
 
 use super::{
     Decider, Turn,
@@ -74,7 +71,7 @@ impl Decider {
             && command.note == ban.note
             && command.issuer == ban.issuer
             && ban.strikes.is_none()
-            && command.scope == Scope::Fleet
+            && command.scope == ban.scope
             && command.expires_at_ms.abs_diff(ban.expires_at_ms) <= SAME_END_MS.unsigned_abs()
             && command.expires_at_ms > turn.now.wall_ms;
         if !is_same {
@@ -280,7 +277,11 @@ fn refused(protected: &Protections, target: Prefix, refusal: Refusal) -> Refused
             .all()
             .find(|protected| protected.network == net)
             .cloned(),
-        Refusal::Unbannable(_) | Refusal::TooManyNets | Refusal::Ended | Refusal::Outlasted(_) => None,
+        Refusal::Unbannable(_)
+        | Refusal::TooManyNets
+        | Refusal::Ended
+        | Refusal::Outlasted(_)
+        | Refusal::Outreached(_) => None,
     };
     Refused {
         target,

@@ -3,7 +3,7 @@
 use secbeat_common::{
     prefix::Prefix,
     subjects::PARTITIONS,
-    wire::{BlockCommand, Layer},
+    wire::{BlockCommand, Layer, Scope},
 };
 use tracing::{info, warn};
 
@@ -116,11 +116,11 @@ impl Decider {
             self.analyzer.reset(target, reset);
         }
         for ActiveBan { command, .. } in self.ledger.active() {
-            if let Some(edges) = command.scope.edges()
-                && command.target.partition(PARTITIONS) == partition
+            if command.target.partition(PARTITIONS) == partition
+                && let Some(edges) = self.fleet.meant(&command.scope)
             {
                 self.analyzer
-                    .banned_on(command.target, edges, command.expires_at_ms);
+                    .banned_on(command.target, &edges, command.expires_at_ms);
             }
         }
     }
@@ -133,6 +133,9 @@ impl Decider {
     /// Judges a finding if this orchestrator owns its source's partition for certain. If that has become uncertain, the
     /// finding waits until it is certain again, or somebody else's.
     pub(super) fn found(&mut self, finding: Finding, edge: &str, received_ms: i64, turn: &mut Turn<'_>) {
+        let Some(finding) = self.for_labels(finding) else {
+            return;
+        };
         let found = Found {
             finding,
             edge: edge.to_owned(),
@@ -140,6 +143,24 @@ impl Decider {
             again: false,
         };
         self.judge_if_owned(found, turn);
+    }
+
+    /// `finding` with the edges that the labels of its rule leave; `None` where none of those has them that have seen enough.
+    fn for_labels(&self, mut finding: Finding) -> Option<Finding> {
+        let rule = self.rules.iter().find(|rule| rule.rule == finding.rule);
+        let Some(labels) = rule.map(|rule| &rule.labels).filter(|labels| !labels.is_empty()) else {
+            return Some(finding);
+        };
+        let meant = Scope::of_labels(labels.clone());
+        finding.scope = match finding.scope.edges() {
+            None => meant,
+            Some(seen) => {
+                let labelled = self.fleet.meant(&meant).unwrap_or_default();
+                let ids = labelled.into_iter().filter(|id| seen.contains(id));
+                Scope::of_edges(ids.collect())
+            }
+        };
+        (finding.scope != Scope::of_edges(Vec::new())).then_some(finding)
     }
 
     fn judge_if_owned(&mut self, found: Found, turn: &mut Turn<'_>) {
@@ -195,8 +216,13 @@ impl Decider {
 
     /// As [`pay`](Self::pay).
     pub(super) fn pay_for(&mut self, command: &BlockCommand) {
-        let edges = command.scope.edges();
-        self.pay(command.target, command.expires_at_ms, command.layer, edges);
+        let edges = self.fleet.meant(&command.scope);
+        self.pay(
+            command.target,
+            command.expires_at_ms,
+            command.layer,
+            edges.as_deref(),
+        );
     }
 
     /// `target` was unbanned at `at_ms`; what it did before, and does within the grace, does not count.

@@ -48,6 +48,9 @@ pub enum Refusal {
     /// A ban in force lasts longer, until then in milliseconds since the Unix epoch or [`PERMANENT`](secbeat_common::wire::PERMANENT).
     #[error("it is banned for longer")]
     Outlasted(i64),
+    /// A ban in force is for edges for which this one is not; until then, as above.
+    #[error("it is banned on more edges")]
+    Outreached(i64),
 }
 
 /// A ban in force.

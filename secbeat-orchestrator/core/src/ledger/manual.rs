@@ -23,6 +23,8 @@ pub struct ManualBan {
     /// take nothing else for so long.
     pub reason: Reason,
     pub layer: Layer,
+    /// The edges for which it is meant.
+    pub scope: Scope,
     /// Earlier bans that count; those that the ledger remembers unless set.
     pub strikes: Option<u32>,
     pub note: String,
@@ -45,6 +47,7 @@ impl ManualBan {
             expires_at_ms,
             reason: Reason::Manual,
             layer: Layer::Kernel,
+            scope: Scope::Fleet,
             strikes: None,
             note,
             issuer,
@@ -94,8 +97,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When the target must not be banned, or is one network too many, or the ban has ended already; also when it would end a ban of
-    /// the whole fleet earlier, and is not said to.
+    /// When the target must not be banned, or is one network too many, or the ban has ended already; also when it would end a ban in
+    /// force earlier, and is not said to, or is not for all edges that enforce one.
     pub fn ban(&mut self, ban: ManualBan, now_ms: i64, new_id: Uuid) -> Result<BlockCommand, Refusal> {
         let target = ban.target;
         if let Some(refusal) = self.refusal_by_hand(&target) {
@@ -108,12 +111,17 @@ impl Ledger {
         if self.lacks_room(&target) {
             return Err(Refusal::TooManyNets);
         }
-        if let Some(ActiveBan { command, .. }) = self.active.get(&target)
-            && command.scope == Scope::Fleet
-            && command.expires_at_ms > ban.expires_at_ms.saturating_add(SAME_END_MS)
-            && !ban.shortens
-        {
-            return Err(Refusal::Outlasted(command.expires_at_ms));
+        if let Some(ActiveBan { command, .. }) = self.active.get(&target) {
+            // Never in one step: an edge that knows no labels would go on with the ban that this one takes the place of.
+            if !ban.scope.covers(&command.scope) {
+                return Err(Refusal::Outreached(command.expires_at_ms));
+            }
+            // One that some edges' reports led to may give way to one of the whole fleet.
+            let is_of_edges = command.scope != Scope::Fleet && command.scope.labels().is_empty();
+            let ends_later = command.expires_at_ms > ban.expires_at_ms.saturating_add(SAME_END_MS);
+            if ends_later && !is_of_edges && !ban.shortens {
+                return Err(Refusal::Outlasted(command.expires_at_ms));
+            }
         }
         let known = match self.active.get(&target) {
             Some(active) => active.command.strikes,
@@ -131,7 +139,7 @@ impl Ledger {
             },
             note: ban.note,
             evidence: None,
-            scope: Scope::Fleet,
+            scope: ban.scope,
             strikes: ban.strikes.map_or(known, |strikes| strikes.max(known)),
             issued_at_ms: now_ms,
             expires_at_ms: ban.expires_at_ms,

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, fmt, net::IpAddr, ops::Bound, str::FromStr};
 
 use secbeat_common::{
     prefix::{Prefix, PrefixError},
-    wire::{Layer, Reason},
+    wire::{Labels, Layer, Reason},
 };
 
 use super::{ActiveBan, Ledger};
@@ -21,8 +21,8 @@ pub struct BanQuery {
     pub contains: Option<IpAddr>,
     /// Bans that say this in their target, reason, issuer or note, in letters of either case.
     pub text: Option<String>,
-    /// Bans that one of these edges enforces.
-    pub edges: Option<Vec<String>>,
+    /// Bans that one of these edges, each with its labels, is to enforce.
+    pub edges: Option<Vec<(String, Labels)>>,
     /// Bans that were issued at this time or later, and before that one; milliseconds since the Unix epoch.
     pub issued_from_ms: Option<i64>,
     pub issued_before_ms: Option<i64>,
@@ -136,10 +136,11 @@ impl BanQuery {
             && self
                 .issued_before_ms
                 .is_none_or(|before| command.issued_at_ms < before)
-            && self
-                .edges
-                .as_ref()
-                .is_none_or(|edges| edges.iter().any(|edge| command.scope.holds_on(edge)))
+            && self.edges.as_ref().is_none_or(|edges| {
+                edges
+                    .iter()
+                    .any(|(edge, labels)| command.scope.holds_on(edge, labels))
+            })
             && self.text.as_ref().is_none_or(|text| {
                 says(&command.note, text)
                     || says(command.reason.name(), text)
@@ -353,7 +354,7 @@ mod tests {
         }
         // All of them hold on all edges, and were issued at 0.
         let count = |query: BanQuery| ledger.page(&query).total;
-        let edges = Some(vec!["web-1".to_owned()]);
+        let edges = Some(vec![("web-1".to_owned(), Labels::new())]);
         assert_eq!(
             count(BanQuery {
                 edges,

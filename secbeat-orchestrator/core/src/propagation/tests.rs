@@ -1,4 +1,4 @@
-use secbeat_common::wire::{Action, Layer, Reason, Scope};
+use secbeat_common::wire::{Action, Layer, Reason, Scope, parse_labels};
 
 use super::{latency::Measured, *};
 
@@ -21,6 +21,12 @@ fn command(n: u128, scope: Scope) -> BlockCommand {
         layer: Layer::Kernel,
         epoch: 0,
     }
+}
+
+/// Edges without labels.
+fn up(edges: &'static [&str]) -> impl Iterator<Item = (&'static str, &'static Labels)> {
+    static NONE: Labels = Labels::new();
+    edges.iter().map(|edge| (*edge, &NONE))
 }
 
 fn answer(propagation: &mut Propagation, n: u128, edge: &str, after_ms: i64, outcome: Enforcement) {
@@ -58,7 +64,7 @@ fn named(edge: &str, answer: Answer) -> (String, Answer) {
 #[test]
 fn edges_that_were_there_are_awaited_and_their_answers_measured() {
     let mut propagation = Propagation::default();
-    propagation.issued(&command(1, Scope::Fleet), ["a", "b", "c"].into_iter());
+    propagation.issued(&command(1, Scope::Fleet), up(&["a", "b", "c"]));
     answer(&mut propagation, 1, "a", 3, Enforcement::Enforced);
     answer(
         &mut propagation,
@@ -99,10 +105,28 @@ fn edges_that_were_there_are_awaited_and_their_answers_measured() {
 fn a_ban_for_one_edge_awaits_that_one() {
     let mut propagation = Propagation::default();
     propagation.issued(
-        &command(1, Scope::Edges(vec!["b".to_owned()])),
-        ["a", "b"].into_iter(),
+        &command(1, Scope::of_edges(vec!["b".to_owned()])),
+        up(&["a", "b"]),
     );
     assert_eq!(answers(&propagation, 1), [named("b", Answer::Pending)]);
+}
+
+#[test]
+fn a_ban_for_labels_awaits_the_edges_that_have_them_and_can_go_by_them() {
+    let mut propagation = Propagation::default();
+    let (web, mail) = (
+        parse_labels("role=web").unwrap(),
+        parse_labels("role=mail").unwrap(),
+    );
+    let issued = command(1, Scope::of_labels(web.clone()));
+    propagation.issued(&issued, [("a", &web), ("b", &mail), ("c", &web)].into_iter());
+    propagation.unable(issued.id, "c", "too old");
+    propagation.unable(issued.id, "b", "not meant");
+    let why = "too old".to_owned();
+    assert_eq!(
+        answers(&propagation, 1),
+        [named("a", Answer::Pending), named("c", Answer::Refused { why })]
+    );
 }
 
 #[test]
@@ -173,7 +197,7 @@ fn an_edge_with_a_wrong_clock_is_measured_by_the_receipt() {
 fn only_the_latest_commands_are_remembered_and_a_flood_of_names_is_bounded() {
     let mut propagation = Propagation::default();
     for n in 0..=MAX_COMMANDS as u128 {
-        propagation.issued(&command(n, Scope::Fleet), ["a"].into_iter());
+        propagation.issued(&command(n, Scope::Fleet), up(&["a"]));
     }
     assert_eq!(propagation.commands().count(), MAX_COMMANDS);
     assert_eq!(

@@ -18,7 +18,7 @@ use std::{
 
 use secbeat_common::{
     subjects::PARTITIONS,
-    wire::{self, AllowEntry, BlockCommand, Evidence, LocalBan, Reason},
+    wire::{self, AllowEntry, BlockCommand, Evidence, Labels, LocalBan, Reason},
 };
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ const EPOCH: u64 = 1;
 pub struct StandIn {
     when: When,
     edge_id: String,
+    /// Of the edge.
+    labels: Labels,
     seed: [u8; 16],
     orders: Option<Box<Orders>>,
     protected: Vec<ProtectedNet>,
@@ -86,6 +88,7 @@ impl StandIn {
         Self {
             when,
             edge_id,
+            labels: Labels::new(),
             seed,
             orders: None,
             protected: Vec::new(),
@@ -111,6 +114,12 @@ impl StandIn {
     #[must_use]
     pub fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
         (self.ring.iter().cloned().collect(), self.ring.bytes())
+    }
+
+    /// The same of an edge with `labels`: rules for others do not ban here.
+    #[must_use]
+    pub fn labelled(self, labels: Labels) -> Self {
+        Self { labels, ..self }
     }
 
     #[must_use]
@@ -141,7 +150,8 @@ impl StandIn {
     /// Takes in what has happened, and adds what is to be done to `effects`.
     pub fn handle(&mut self, event: Event, now: Moment, effects: &mut Vec<Effect>) {
         match event {
-            Event::Orders(orders) => {
+            Event::Orders(mut orders) => {
+                orders.keep_rules_for(&self.labels);
                 if self.orders.as_ref() == Some(&orders) {
                     return;
                 }

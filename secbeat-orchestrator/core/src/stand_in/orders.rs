@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use secbeat_common::wire::{Detection, MAX_MESSAGE};
+use secbeat_common::wire::{Detection, Labels, MAX_MESSAGE, have_all};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -65,6 +65,15 @@ impl Orders {
         let mut orders: Self = serde_json::from_str(&message.json)?;
         orders.detect.max_sources = orders.detect.max_sources.min(MAX_SOURCES);
         Ok(orders)
+    }
+
+    /// Without the rules whose bans an edge with `labels` does not enforce; those of the others are for it.
+    pub(super) fn keep_rules_for(&mut self, labels: &Labels) {
+        let rules = &mut self.detect.rules;
+        rules.retain(|rule| have_all(labels, &rule.labels));
+        for rule in rules {
+            rule.labels.clear();
+        }
     }
 
     /// The longest window of any rule.

@@ -1,7 +1,11 @@
 mod restart;
 
-use secbeat_common::prefix::Prefix;
-use secbeat_common::wire::{Detection, Layer, LearnedFrom, Reason, TelemetryBatch, TelemetryEvent, encode};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{
+        Detection, Layer, LearnedFrom, Reason, Scope, TelemetryBatch, TelemetryEvent, encode, parse_labels,
+    },
+};
 
 use super::*;
 use crate::analyzers::{DetectConfig, Rule, RuleConfig};
@@ -348,4 +352,24 @@ fn every_rule_is_told_and_heard() {
     // A later release's field is ignored.
     let later = message.json.replacen('{', "{\"later\":[1],", 1);
     assert_eq!(Orders::hear(&Detection { json: later }).unwrap(), said);
+}
+
+#[test]
+fn a_rule_for_edges_with_other_labels_bans_nobody_here() {
+    for (labels, bans) in [("role=web", 1), ("role=mail", 0)] {
+        let mut rig = Rig::new(When::Fallback);
+        rig.core = StandIn::new(When::Fallback, "web-1".to_owned(), [7; 16])
+            .labelled(parse_labels("role=web").unwrap());
+        let mut said = orders();
+        for rule in &mut said.detect.rules {
+            rule.labels = parse_labels(labels).unwrap();
+        }
+        rig.handle(Event::Orders(Box::new(said)));
+        rig.handle(Event::Fleet(None));
+        rig.lose_the_fleet();
+        let errors = rig.errors(50);
+        let banned = rig.bans(errors);
+        assert_eq!(banned.len(), bans);
+        assert!(banned.iter().all(|ban| ban.scope == Scope::Fleet));
+    }
 }

@@ -140,3 +140,13 @@ export function visible(text: string): string {
     (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`,
   );
 }
+
+/** The edges that enforce a ban which not all do: ids, and labels in place of the ids of the edges that have them. */
+export function whereOf(ban: { edges?: string[] | null; labels?: Record<string, string>[] }): string {
+  const labels = (ban.labels ?? []).map((all) =>
+    Object.entries(all)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(','),
+  );
+  return [...(ban.edges ?? []), ...labels].join(', ');
+}

@@ -2,7 +2,7 @@
 import { useState } from 'react';
 import { call } from '../api/client';
 import type { Ban } from '../api/types';
-import { exact, plural, visible } from '../lib/format';
+import { exact, plural, visible, whereOf } from '../lib/format';
 import { NO_BAN_FILTERS, bansQuery, isFiltered, type BanFilters } from '../lib/ban-filters';
 import { useLoad } from '../lib/load';
 import { shown } from '../lib/net';
@@ -176,7 +176,7 @@ function columns(
       ),
     },
     { name: 'By', cell: (ban) => visible(ban.issuer), minor: true },
-    { name: 'Where', cell: (ban) => (ban.layer === 'kernel' ? 'kernel' : 'HTTP') + (ban.edges ? `: ${ban.edges.join(', ')}` : ''), minor: true },
+    { name: 'Where', cell: (ban) => (ban.layer === 'kernel' ? 'kernel' : 'HTTP') + (ban.edges ? `: ${whereOf(ban)}` : ''), minor: true },
     { name: 'Offences', cell: (ban) => exact(ban.strikes), right: true, sort: 'strikes', minor: true },
     { name: 'Issued', cell: (ban) => <Ago at={ban.issued_at} />, sort: 'issued' },
     { name: 'Expires', cell: (ban) => <Until at={ban.expires_at} />, sort: 'expires' },

@@ -2,7 +2,7 @@
 import { useState } from 'react';
 import { call } from '../api/client';
 import type { Ban, PastBan, Propagation, Source, Window } from '../api/types';
-import { duration, exact, plural, visible } from '../lib/format';
+import { duration, exact, plural, visible, whereOf } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { isAddress, neighbourhood, shown } from '../lib/net';
 import { useMay } from '../lib/session';
@@ -191,7 +191,7 @@ function InForce({ bans, propagation }: { bans: readonly Ban[]; propagation: Pro
       <dt>Where</dt>
       <dd>
         {ban.layer === 'kernel' ? 'kernel: packets are dropped' : 'HTTP: answered with 403'}
-        {ban.edges !== undefined && ban.edges !== null && `, on ${ban.edges.join(', ')}`}
+        {ban.edges !== undefined && ban.edges !== null && `, on ${whereOf(ban)}`}
       </dd>
       <dt>In the kernels</dt>
       <dd>

@@ -28,6 +28,7 @@ fn ban(n: u8, note: &str) -> AuditRecord {
             }),
             layer: Layer::Kernel,
             edges: None,
+            labels: Vec::new(),
             events: Vec::new(),
             list: None,
         },

@@ -17,6 +17,7 @@ use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
 };
+use secbeat_common::wire::{parse_label, tell_labels};
 use secbeat_daemon::{
     api::{ApiClient, CallError},
     config::HumanDuration,
@@ -38,6 +39,9 @@ pub struct Top {
     /// Time between two updates.
     #[arg(long, short, value_name = "TIME", default_value = "1s")]
     interval: HumanDuration,
+    /// Only edges with this label, such as role=web, and the bans that they enforce; several must all be there.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
 }
 
 /// What changes the screen.
@@ -55,7 +59,8 @@ impl Top {
             "top needs a terminal; programs can use `status -o json`, `edges -o json` and `watch -o json`"
         );
         // An address that nobody answers at first is a mistake; later it is a daemon that starts again.
-        let first = facts(&api)?;
+        let labels = tell_labels(&self.label.iter().cloned().collect());
+        let first = facts(&api, &labels)?;
         let (inputs, coming) = mpsc::channel();
         let ending = inputs.clone();
         thread::spawn(move || await_signal(&ending));
@@ -63,7 +68,7 @@ impl Top {
         let keys = inputs.clone();
         thread::spawn(move || read_keys(&keys));
         let interval = self.interval.0;
-        thread::spawn(move || ask(&api, interval, &inputs));
+        thread::spawn(move || ask(&api, &labels, interval, &inputs));
         let shown = show(&mut terminal, Screen::new(first), &coming);
         ratatui::try_restore().context("giving the terminal back")?;
         shown
@@ -98,21 +103,28 @@ fn show(
 }
 
 /// All that is shown, at one time.
-fn facts(api: &ApiClient) -> Result<Facts, CallError> {
-    let BanPage { bans, .. } = api.get(&format!("/api/v1/bans?limit={BANS}"))?;
+fn facts(api: &ApiClient, labels: &str) -> Result<Facts, CallError> {
+    let (bans, edges) = match labels {
+        "" => (format!("/api/v1/bans?limit={BANS}"), "/api/v1/edges".to_owned()),
+        labels => (
+            format!("/api/v1/bans?limit={BANS}&label={labels}"),
+            format!("/api/v1/edges?label={labels}"),
+        ),
+    };
+    let BanPage { bans, .. } = api.get(&bans)?;
     Ok(Facts {
         at_ms: now_ms(),
         stats: api.get("/api/v1/stats")?,
-        edges: api.get("/api/v1/edges")?,
+        edges: api.get(&edges)?,
         findings: api.get(&format!("/api/v1/findings?limit={FINDINGS}"))?,
         bans,
     })
 }
 
-fn ask(api: &ApiClient, interval: Duration, inputs: &Sender<Input>) {
+fn ask(api: &ApiClient, labels: &str, interval: Duration, inputs: &Sender<Input>) {
     loop {
         let start = Instant::now();
-        if inputs.send(Input::Facts(Box::new(facts(api)))).is_err() {
+        if inputs.send(Input::Facts(Box::new(facts(api, labels)))).is_err() {
             return;
         }
         thread::sleep(interval.saturating_sub(start.elapsed()));

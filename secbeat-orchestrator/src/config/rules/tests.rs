@@ -134,6 +134,7 @@ fn a_rule_of_ones_own_is_read_whole() {
             window: Duration::from_secs(10),
         },
         ban: Some(Duration::from_secs(3600)),
+        labels: Labels::new(),
         action: Action::Observe,
     };
     assert_eq!(rules[5..], [expected]);

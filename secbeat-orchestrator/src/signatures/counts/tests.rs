@@ -72,6 +72,7 @@ fn ban(n: u128, ids: &[&str]) -> (ActiveBan, AuditRecord) {
             layer: Layer::Kernel,
             list: None,
             edges: None,
+            labels: Vec::new(),
             events: ids.iter().map(event).collect(),
         },
     };

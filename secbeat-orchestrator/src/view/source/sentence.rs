@@ -66,8 +66,11 @@ pub(super) fn sentences(
                 (Some(end), Some(ms)) => format!("until {end}, {} left", left(ms)),
                 _ => "for ever".to_owned(),
             };
+            let edges = ban
+                .edges()
+                .map_or_else(String::new, |edges| format!(", only on edges {edges}"));
             format!(
-                "{address} is banned: {} {until}; {}{note}, by {}.",
+                "{address} is banned: {} {until}{edges}; {}{note}, by {}.",
                 ban.target, ban.reason, ban.issuer
             )
         })

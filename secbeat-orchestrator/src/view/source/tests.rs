@@ -101,6 +101,7 @@ fn ban(target: &str, at_ms: i64, strikes: u32, events: Vec<SeenEvent>) -> AuditR
         }),
         layer: Layer::Kernel,
         edges: None,
+        labels: Vec::new(),
         events,
     };
     record(target, at_ms + 4, "secbeat-orchestrator", decision)
@@ -271,6 +272,7 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
             evidence: None,
             layer: Layer::Kernel,
             edges: None,
+            labels: Vec::new(),
             events: Vec::new(),
         };
         record("198.51.100.0/24", at_ms, "alice", decision)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use secbeat_bus::broker::broker;
-use secbeat_common::wire::{AuditRecord, Decision, MatchedSignature, SeenEvent, SeenWhat};
+use secbeat_common::wire::{AuditRecord, Decision, MatchedSignature, SeenEvent, SeenWhat, tell_labels};
 use secbeat_daemon::time::{end, rfc3339};
 
 use super::{
@@ -121,6 +121,7 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
             evidence,
             layer,
             edges,
+            labels,
             ..
         } => {
             if let Some(evidence) = evidence {
@@ -140,9 +141,14 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                 "{actor} banned {target} {} ({}, {}strikes {strikes}): {reason}{note}",
                 end(*expires_at_ms).map_or_else(|| "for ever".to_owned(), |end| format!("until {end}")),
                 layer.name(),
-                edges
-                    .as_ref()
-                    .map_or_else(String::new, |edges| format!("only on {}, ", edges.join(" and ")))
+                edges.as_ref().map_or_else(String::new, |edges| {
+                    let all: Vec<_> = edges
+                        .iter()
+                        .cloned()
+                        .chain(labels.iter().map(tell_labels))
+                        .collect();
+                    format!("only on {}, ", all.join(" and "))
+                })
             );
             place(decided, 3, "ban", text);
             place(*at_ms, 4, "written", format!("{} had the ban", broker()));

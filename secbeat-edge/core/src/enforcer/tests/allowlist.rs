@@ -36,7 +36,7 @@ fn a_refused_ban_that_was_lifted_replaced_or_has_expired_is_not_enforced_later()
     edge.lift("198.51.100.1");
     edge.send(&command(2, "198.51.100.2", 300));
     let elsewhere = BlockCommand {
-        scope: Scope::Edges(vec!["edge-2".to_owned()]),
+        scope: Scope::of_edges(vec!["edge-2".to_owned()]),
         ..command(3, "198.51.100.2", 300)
     };
     edge.send(&elsewhere);

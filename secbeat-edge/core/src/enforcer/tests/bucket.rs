@@ -107,7 +107,7 @@ fn the_digest_is_that_of_what_the_fleet_said_whatever_is_enforced() {
     let (everywhere, elsewhere) = (
         command(1, "198.51.100.1", 600),
         BlockCommand {
-            scope: Scope::Edges(vec!["edge-2".to_owned()]),
+            scope: Scope::of_edges(vec!["edge-2".to_owned()]),
             ..command(2, "198.51.100.2", 600)
         },
     );

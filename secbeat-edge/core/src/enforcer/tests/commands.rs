@@ -175,13 +175,42 @@ fn what_must_never_be_banned_is_refused() {
 fn a_ban_for_another_edge_is_neither_enforced_nor_acknowledged() {
     let mut edge = Edge::new();
     let scoped = |id, edges: &[&str]| BlockCommand {
-        scope: Scope::Edges(edges.iter().map(|edge| (*edge).to_owned()).collect()),
+        scope: Scope::of_edges(edges.iter().map(|edge| (*edge).to_owned()).collect()),
         ..command(id, CLIENT, 300)
     };
     assert_eq!(edge.send(&scoped(1, &["edge-2"])), []);
     assert_eq!((edge.status().active, edge.status().set_aside), (0, 1));
     let effects = edge.send(&scoped(2, &["edge-2", "edge-1"]));
     assert_eq!(acks(&effects), [(2, Enforcement::Enforced)]);
+}
+
+#[test]
+fn a_ban_for_labels_is_enforced_where_an_edge_has_all_of_them() {
+    let mut edge = Edge::new();
+    let labelled = |id, target, labels| BlockCommand {
+        scope: Scope::of_labels(parse_labels(labels).unwrap()),
+        ..command(id, target, 300)
+    };
+    assert_eq!(edge.send(&labelled(1, CLIENT, "role=mail")), []);
+    assert_eq!(edge.send(&labelled(2, CLIENT, "role=web,site=us")), []);
+    assert_eq!((edge.status().active, edge.status().set_aside), (0, 1));
+    let effects = edge.send(&labelled(3, CLIENT, "role=web"));
+    assert_eq!(acks(&effects), [(3, Enforcement::Enforced)]);
+    // One in its place for others ends it, and counts as received.
+    let effects = edge.send(&labelled(4, CLIENT, "role=mail"));
+    assert_eq!(facts(&effects), [Fact::Lifted(prefix(CLIENT))]);
+    assert!(!edge.drops(CLIENT) && edge.enforced().is_empty());
+    assert_eq!(edge.status().set_aside, 1);
+    // So does one that the kernel has from before the edge had other labels.
+    edge.send(&labelled(5, CLIENT, "role=web"));
+    edge.enforcer = Enforcer::new(EnforcerConfig {
+        labels: parse_labels("role=mail").unwrap(),
+        ..config(&edge.kernel)
+    });
+    edge.reconcile();
+    assert!(edge.drops(CLIENT));
+    edge.snapshot(&[&labelled(5, CLIENT, "role=web")]);
+    assert!(!edge.drops(CLIENT));
 }
 
 #[test]

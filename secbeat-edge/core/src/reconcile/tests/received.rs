@@ -69,7 +69,7 @@ fn a_ban_for_another_edge_counts_here_too() {
     let before = numbered(1, "198.51.100.7", 600);
     reconciler.accept(&before, NOW, nothing).unwrap();
     let elsewhere = BlockCommand {
-        scope: Scope::Edges(vec!["edge-2".to_owned()]),
+        scope: Scope::of_edges(vec!["edge-2".to_owned()]),
         ..numbered(2, "198.51.100.7", 600)
     };
     assert_eq!(

@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use secbeat_common::{
     rules::{Exclusion, Match},
-    wire::ServiceClass,
+    wire::{Labels, ServiceClass},
 };
 
 use super::{
@@ -208,6 +208,7 @@ fn preset(rule: Rule) -> Option<RuleConfig> {
             window: Duration::from_secs(60),
         },
         ban: None,
+        labels: Labels::new(),
         action: match rule {
             // One request is little to ban for, until somebody has seen whom it would have been.
             Rule::Attack => Action::Observe,
@@ -249,6 +250,7 @@ fn service_preset(rule: Rule, name: &str) -> Option<RuleConfig> {
             window: SERVICE_WINDOW,
         },
         ban: None,
+        labels: Labels::new(),
         action: Action::Ban,
     })
 }

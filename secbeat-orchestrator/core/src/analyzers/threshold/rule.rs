@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use secbeat_common::{
     rules::{Exclusion, Match, Target, is_aborted, is_error},
-    wire::{Asked, MatchedSignature, Reason, RuleName, ServiceClass},
+    wire::{Asked, Labels, MatchedSignature, Reason, RuleName, ServiceClass},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::Display;
@@ -114,6 +114,9 @@ pub struct RuleConfig {
     pub threshold: Threshold,
     /// Length of a first ban, if not the [ledger](crate::ledger)'s.
     pub ban: Option<Duration>,
+    /// Its bans are for edges with all of these labels; for all edges if there are none.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     pub action: Action,
 }
 

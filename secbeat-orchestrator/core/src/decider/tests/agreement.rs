@@ -7,7 +7,7 @@ fn two_agree() -> Rig {
 }
 
 fn edges(edges: &[&str]) -> Scope {
-    Scope::Edges(edges.iter().map(ToString::to_string).collect())
+    Scope::of_edges(edges.iter().map(ToString::to_string).collect())
 }
 
 /// What follows from `n` errors that `edge` reports.

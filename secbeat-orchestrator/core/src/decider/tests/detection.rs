@@ -71,6 +71,7 @@ fn a_ban_is_audited_with_its_evidence_once_the_bus_has_it() {
             }),
             layer: Layer::Kernel,
             edges: None,
+            labels: Vec::new(),
             events: Vec::new(),
         },
     };

@@ -131,7 +131,7 @@ fn an_unban_again_waits_for_the_one_on_its_way() {
 fn an_order_like_a_ban_on_some_edges_bans_on_all() {
     let mut rig = Rig::ready();
     let partial = BlockCommand {
-        scope: Scope::Edges(vec!["edge-1".to_owned()]),
+        scope: Scope::of_edges(vec!["edge-1".to_owned()]),
         ..theirs(CLIENT, 9)
     };
     rig.hear(&partial, 7);

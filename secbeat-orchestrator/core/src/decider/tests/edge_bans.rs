@@ -86,7 +86,7 @@ fn where_edges_have_to_agree_one_bans_for_itself_alone() {
     let [command] = &commands[..] else {
         panic!("{commands:?}")
     };
-    assert_eq!(command.scope, Scope::Edges(vec!["edge-1".to_owned()]));
+    assert_eq!(command.scope, Scope::of_edges(vec!["edge-1".to_owned()]));
     assert_eq!(command.strikes, 0);
 }
 

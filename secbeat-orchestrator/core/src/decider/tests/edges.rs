@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The record of an edge that holds `bans`.
-fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
+pub(super) fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
     let mut digest = Digest::default();
     for command in bans {
         digest.add(&Item::from(command));

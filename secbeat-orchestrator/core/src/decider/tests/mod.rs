@@ -11,6 +11,7 @@ mod edge_bans;
 mod edges;
 mod fates;
 mod imports;
+mod labels;
 mod observing;
 mod orders;
 mod others;

@@ -159,7 +159,7 @@ fn a_restored_ban_on_some_edges_keeps_what_those_report_from_counting() {
     rig.handle(Event::Allowlist(Vec::new()));
     rig.own_all(1);
     let command = BlockCommand {
-        scope: Scope::Edges(vec!["edge-1".to_owned()]),
+        scope: Scope::of_edges(vec!["edge-1".to_owned()]),
         ..theirs(CLIENT, 9)
     };
     rig.restore(vec![bucket(&command, 7)], vec![ban_record(&command)]);

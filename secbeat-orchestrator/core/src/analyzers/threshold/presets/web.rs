@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use secbeat_common::rules::{Exclusion, Match};
+use secbeat_common::{
+    rules::{Exclusion, Match},
+    wire::Labels,
+};
 
 use super::{
     super::{Action, Counts, Distinct, Rule, RuleConfig, SignatureFilter, Threshold},
@@ -55,6 +58,7 @@ pub(super) fn preset(rule: Rule, name: &str) -> Option<RuleConfig> {
             window: Duration::from_secs(if is_crawl { 20 } else { 60 }),
         },
         ban: None,
+        labels: Labels::new(),
         action: Action::Ban,
     })
 }

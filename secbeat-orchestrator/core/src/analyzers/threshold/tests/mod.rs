@@ -11,7 +11,7 @@ use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
 use secbeat_common::{
     rules::{Exclusion, Match},
-    wire::{Layer, LearnedFrom, Scope, Severity, WafEvent, WafOutcome, WafRule},
+    wire::{Labels, Layer, LearnedFrom, Scope, Severity, WafEvent, WafOutcome, WafRule},
 };
 
 use super::*;

@@ -305,6 +305,7 @@ fn any_rules() -> impl Strategy<Value = Vec<RuleConfig>> {
             distinct,
             threshold: threshold(count, window_ms),
             ban: None,
+            labels: Labels::new(),
             action,
         },
     );

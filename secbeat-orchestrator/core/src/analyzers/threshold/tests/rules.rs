@@ -20,6 +20,7 @@ fn own(counts: Counts, filter: Match, count: u32) -> RuleConfig {
         distinct: None,
         threshold: threshold(count, 1000),
         ban: None,
+        labels: Labels::new(),
         action: Action::Ban,
     }
 }

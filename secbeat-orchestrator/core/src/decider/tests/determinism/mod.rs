@@ -119,7 +119,7 @@ impl World {
                 let command = BlockCommand {
                     epoch,
                     layer,
-                    scope: edges.map_or(Scope::Fleet, |edge| Scope::Edges(vec![EDGES[edge].to_owned()])),
+                    scope: edges.map_or(Scope::Fleet, |edge| Scope::of_edges(vec![EDGES[edge].to_owned()])),
                     issued_at_ms: now_ms,
                     expires_at_ms: now_ms + 300_000,
                     ..theirs(TARGETS[target], u128::from(revision))

@@ -1,0 +1,90 @@
+//! Rules of ufw: what `ufw status` and `ufw show added` print, and commands of scripts.
+
+use super::{
+    list::{About, Found, Purpose, Source},
+    target,
+    words::after,
+};
+
+/// What ufw prints above its rules.
+const HEADS: [&str; 8] = [
+    "Status:", "Logging:", "Default:", "New", "Added", "To", "--", "(None)",
+];
+
+pub(super) fn read(source: &Source<'_>, found: &mut Found) {
+    for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
+        let (text, note) = text.split_once(" # ").unwrap_or((text, ""));
+        let words: Vec<_> = text.split_whitespace().collect();
+        match words[..] {
+            ["Status:", "active" | "inactive"] | ["To", "Action", "From"] => found.is_certain = true,
+            ["ufw", ref rest @ ..] | ["sudo", "ufw", ref rest @ ..] => {
+                command(line, rest, text, source.purpose, found);
+            }
+            [first, ..] if HEADS.contains(&first) => {}
+            _ => row(line, &words, note, source.purpose, found),
+        }
+    }
+}
+
+/// Whether a rule with this action is read.
+fn is_meant(action: &str, purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Bans => matches!(action, "DENY" | "REJECT"),
+        Purpose::Allowlist => action == "ALLOW",
+    }
+}
+
+/// `[ 1] 22/tcp  DENY IN  198.51.100.7`.
+fn row(line: u64, words: &[&str], note: &str, purpose: Purpose, found: &mut Found) {
+    let is_action = |word: &&str| matches!(*word, "ALLOW" | "DENY" | "REJECT" | "LIMIT");
+    let Some(at) = words.iter().position(is_action) else {
+        return found.bad(line, "no rule such as `Anywhere  DENY IN  198.51.100.7`");
+    };
+    let (action, rest) = (words[at], &words[at + 1..]);
+    let (direction, rest) = match rest {
+        ["IN", rest @ ..] => ("IN", rest),
+        ["OUT" | "FWD", rest @ ..] => (words[at + 1], rest),
+        rest => ("IN", rest),
+    };
+    if !is_meant(action, purpose) || direction != "IN" {
+        let name = if direction == "IN" {
+            action.to_owned()
+        } else {
+            format!("{action} {direction}")
+        };
+        return found.pass_over(format!("rules with `{name}`"));
+    }
+    match rest {
+        ["Anywhere", ..] => found.pass_over("rules for everybody"),
+        [network, ..] => found.take(line, network, About::noting(note.trim())),
+        [] => found.bad(line, "the rule does not say from where"),
+    }
+}
+
+/// `deny from 198.51.100.7 to any port 22 comment 'scanner'`.
+fn command(line: u64, words: &[&str], text: &str, purpose: Purpose, found: &mut Found) {
+    let verb = words
+        .iter()
+        .find(|word| matches!(**word, "allow" | "deny" | "reject" | "limit" | "delete" | "route"));
+    let Some(verb) = verb.map(|verb| verb.to_ascii_uppercase()) else {
+        return found.pass_over("commands that add no rule");
+    };
+    found.is_certain = true;
+    if !is_meant(&verb, purpose) || words.contains(&"out") {
+        return found.pass_over(format!("rules with `{}`", verb.to_lowercase()));
+    }
+    match after(words, "from") {
+        None | Some("any") => found.pass_over("rules for everybody"),
+        Some(network) => {
+            let comment = text.split_once(" comment ").map_or("", |(_, comment)| comment);
+            let note = comment.trim().trim_matches(['\'', '"']);
+            match target::is_network(network) {
+                true => found.take(line, network, About::noting(note)),
+                false => found.bad(
+                    line,
+                    format!("`{network}` is neither an IP address nor a CIDR prefix"),
+                ),
+            }
+        }
+    }
+}
