@@ -237,23 +237,40 @@ impl Check {
     /// Whether it holds for the literal in `text` from `begin` to `end`.
     pub(crate) fn holds(&self, text: &[u8], begin: usize, end: usize) -> bool {
         let starts = begin == 0;
-        let ends = end == text.len();
+        let ends = || end == text.len() || end_of_name(text, end, end + 1) == Some(end);
         match self {
             Self::Contains => true,
             Self::Starts => starts,
-            Self::Ends => ends,
-            Self::Equals => starts && ends,
+            Self::Ends => ends(),
+            Self::Equals => starts && ends(),
             Self::Segment => {
                 let is_border = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == b'/');
                 is_border(begin.checked_sub(1).and_then(|before| text.get(before)))
                     && is_border(text.get(end))
             }
             Self::Expression(regex) => {
-                let window = begin.saturating_sub(WINDOW)..text.len().min(end + WINDOW);
-                regex.is_match(Input::new(text).range(window))
+                let (first, last) = (begin.saturating_sub(WINDOW), text.len().min(end + WINDOW));
+                let is_match = |text: &[u8], last| regex.is_match(Input::new(text).range(first..last));
+                is_match(text, last)
+                    || end_of_name(text, begin, last).is_some_and(|name| is_match(&text[..name], name))
             }
         }
     }
+}
+
+/// Where between `from` and `to` a name ends that more follows: a script's before what servers hand it as path info (RFC 3875, section
+/// 4.1.5), or any before a slash at the end.
+fn end_of_name(text: &[u8], from: usize, to: usize) -> Option<usize> {
+    const SCRIPTS: [&[u8]; 12] = [
+        b".php", b".php3", b".php4", b".php5", b".php7", b".phtml", b".cgi", b".pl", b".asp", b".aspx",
+        b".ashx", b".cfm",
+    ];
+    let range = text.get(from..to.min(text.len()))?;
+    let mut slashes = memchr::memchr_iter(b'/', range).map(|place| from + place);
+    let is_end = |slash: &usize| {
+        slash + 1 == text.len() || SCRIPTS.iter().any(|script| text[..*slash].ends_with(script))
+    };
+    slashes.find(is_end)
 }
 
 impl Condition {

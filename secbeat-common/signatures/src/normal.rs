@@ -17,8 +17,11 @@ pub(crate) fn is_marked(text: &[u8], field: Field) -> bool {
                     | (byte == b'#')
                     | (byte == 0)
                     | (byte == b'/') & ((next == b'/') | (next == b'.'))
+                    | is_dropped(byte) & (next == b'/')
             };
-            text.first() != Some(&b'/') || has(text, is_mark)
+            text.first() != Some(&b'/')
+                || text.last().is_some_and(|last| is_dropped(*last))
+                || has(text, is_mark)
         }
         Field::Query => has(text, |byte, next| {
             is_encoded(byte)
@@ -38,6 +41,12 @@ pub(crate) fn is_marked(text: &[u8], field: Field) -> bool {
 #[inline]
 fn is_encoded(byte: u8) -> bool {
     (byte == b'%') | (byte == b'\\') | (byte >= 0xc0)
+}
+
+/// Whether Windows drops such a byte from the end of a name, and programs that trim names do.
+#[inline]
+fn is_dropped(byte: u8) -> bool {
+    (byte == b'.') | (byte == b' ') | matches!(byte, b'\t'..=b'\r')
 }
 
 /// Whether `is_mark` holds for a byte of `text` and the one after it, which is a letter behind the end. It has no branches, so that a
@@ -194,11 +203,11 @@ fn folded(text: &[u8]) -> Option<(u8, usize)> {
     Some((byte.to_ascii_lowercase(), length))
 }
 
-/// A path as it is looked up: cut at a NUL or a fragment, with slashes for backslashes, without the parameters of its segments (RFC 3986,
-/// section 3.3), without empty segments, and with `.` and `..` resolved. A target in absolute form (RFC 9112, section 3.2.2) loses its
-/// scheme and authority.
+/// A path as it is looked up: cut at a NUL, a fragment or a question mark that was encoded, with slashes for backslashes, without the
+/// parameters of its segments (RFC 3986, section 3.3), without dots and white space behind a name, without empty segments, and with `.`
+/// and `..` resolved. A target in absolute form (RFC 9112, section 3.2.2) loses its scheme and authority.
 pub(crate) fn resolve_path(text: &[u8], form: &mut Vec<u8>) {
-    let end = memchr::memchr2(0, b'#', text).unwrap_or(text.len());
+    let end = memchr::memchr3(0, b'#', b'?', text).unwrap_or(text.len());
     let text = without_authority(&text[..end]);
     // An empty path has a slash.
     let mut writer = Writer::new(form, text.len() + 1);
@@ -240,6 +249,7 @@ fn of_name<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
             (byte == b'\\')
                 | (byte == b';')
                 | (byte == b'/') & ((next == b'/') | (next == b'.') | (next == b'\\') | (next == b';'))
+                | is_dropped(byte) & ((next == b'/') | (next == b'\\') | (next == b';'))
         };
         while let Some(block) = rest.first_chunk::<{ PLACES + 1 }>() {
             let found = (0..PLACES).fold(false, |found, at| found | is_special(block[at], block[at + 1]));
@@ -249,14 +259,27 @@ fn of_name<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
             writer.push_block(block.first_chunk()?);
             rest = &rest[PLACES..];
         }
-        for _ in 0..PLACES {
-            let (&byte, after) = rest.split_first()?;
-            match byte {
-                b'/' | b'\\' => return Some(after),
-                b';' => return after_slash(after),
-                _ => writer.push(byte),
+        for read in 0.. {
+            // Not before it is known whether the last one is dropped.
+            if read >= PLACES && !writer.last().is_some_and(is_dropped) {
+                break;
             }
-            rest = after;
+            let next = match rest.split_first() {
+                Some((b'/' | b'\\', after)) => Some(after),
+                Some((b';', after)) => after_slash(after),
+                Some((&byte, after)) => {
+                    writer.push(byte);
+                    rest = after;
+                    continue;
+                }
+                None => None,
+            };
+            writer.drop_last(is_dropped);
+            // Of a name that is nothing else, the slash stays at the end alone.
+            if next.is_some() {
+                writer.drop_last(|byte| byte == b'/');
+            }
+            return next;
         }
     }
 }

@@ -1,3 +1,4 @@
+mod around;
 mod attacks;
 mod corpus;
 mod evasion;

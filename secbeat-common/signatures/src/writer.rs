@@ -36,6 +36,13 @@ impl<'a> Writer<'a> {
         self.len = memchr::memrchr(byte, &self.form[..self.len]).unwrap_or(0);
     }
 
+    /// Forgets the last bytes that are such ones.
+    pub(crate) fn drop_last(&mut self, is_such: impl Fn(u8) -> bool) {
+        while self.last().is_some_and(&is_such) {
+            self.len -= 1;
+        }
+    }
+
     pub(crate) fn last(&self) -> Option<u8> {
         self.form[..self.len].last().copied()
     }

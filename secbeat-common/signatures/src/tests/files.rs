@@ -140,8 +140,22 @@ fn each_kind_of_condition_holds_where_it_should() {
             &["/ab", "/a/bc"][..],
         ),
         ("starts = \"/abc\"", &["/abc", "/abcd"], &["/x/abc"]),
-        ("ends = \"/abc\"", &["/abc", "/x/abc", "/abc?x"], &["/abcd"]),
-        ("equals = \"/abc\"", &["/abc", "/x/../abc"], &["/abc/", "/x/abc"]),
+        (
+            "ends = \"/abc\"",
+            &["/abc", "/x/abc", "/abc?x", "/abc/", "/abc%20.", "/abc.;x/"],
+            &["/abcd", "/abc/x", "/abc.x"],
+        ),
+        (
+            "ends = \"/abc.php\"",
+            &["/abc.php", "/abc.php/", "/abc.php/x", "/abc.php./x"],
+            &["/abc.phpx", "/abc.php.x/"],
+        ),
+        (
+            "equals = \"/abc\"",
+            &["/abc", "/x/../abc", "/abc.", "/abc/"],
+            &["/abc/x", "/x/abc"],
+        ),
+        ("equals = \"/abc.cgi\"", &["/abc.cgi/x"], &["/x/abc.cgi/x"]),
         (
             "segment = \"abc\"",
             &["/abc", "/x/abc/y", "/abc/"],
@@ -155,8 +169,13 @@ fn each_kind_of_condition_holds_where_it_should() {
         ),
         (
             "regex = \"abc[0-9]+$\"",
-            &["/abc1", "/x/abc22"],
-            &["/abc", "/abc1x"],
+            &["/abc1", "/x/abc22", "/abc1%20", "/abc1/"],
+            &["/abc", "/abc1x", "/abc1/x"],
+        ),
+        (
+            "regex = 'abc\\.php$'",
+            &["/abc.php/x.js", "/x.php/abc.php/x"],
+            &["/abc.phpx", "/abc.php.x/y"],
         ),
         ("contains = [\"abc\", \"def\"]", &["/abc", "/def"], &["/ab"]),
     ] {

@@ -27,6 +27,10 @@ fn texts(parts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
         b"//",
         b".",
         b"..",
+        b"...",
+        b"%3f",
+        b"x.",
+        b"x /",
         b"/../",
         b"/./",
         b";",
@@ -54,6 +58,7 @@ fn texts(parts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
         b"union",
         b"abcdefghijklmnopqrstuvwxyz",
         b"0123456789",
+        b"0123456789abcdef",
     ];
     proptest::collection::vec(proptest::sample::select(PARTS), parts).prop_map(|parts| parts.concat())
 }
@@ -186,27 +191,28 @@ fn folded(text: &[u8]) -> Option<(u8, usize)> {
     Some((byte.to_ascii_lowercase(), length))
 }
 
-/// A path as it is looked up: cut at a NUL or a fragment, with slashes for backslashes, without the parameters of its segments (RFC 3986,
-/// section 3.3), without empty segments, and with `.` and `..` resolved. A target in absolute form (RFC 9112, section 3.2.2) loses its
-/// scheme and authority.
+/// A path as it is looked up: cut at a NUL, a fragment or a question mark that was encoded, with slashes for backslashes, without the
+/// parameters of its segments (RFC 3986, section 3.3), without dots and white space behind a name, without empty segments, and with `.`
+/// and `..` resolved. A target in absolute form (RFC 9112, section 3.2.2) loses its scheme and authority.
 fn resolve_path(text: &[u8], form: &mut Vec<u8>) {
-    let end = memchr::memchr2(0, b'#', text).unwrap_or(text.len());
+    let end = memchr::memchr3(0, b'#', b'?', text).unwrap_or(text.len());
     let text = without_authority(&text[..end]);
     let mut segments = text.split(|byte| matches!(byte, b'/' | b'\\')).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        match name {
-            b"" | b"." if !is_last => {}
-            b"." => form.push(b'/'),
-            b".." => {
+        let is_kept = |byte: &u8| !matches!(byte, b'.' | b' ' | b'\t'..=b'\r');
+        let kept = name.iter().rposition(is_kept).map_or(0, |last| last + 1);
+        match (name, kept) {
+            (b"..", _) => {
                 let parent = memchr::memrchr(b'/', form).unwrap_or(0);
                 form.truncate(parent);
                 form.extend(is_last.then_some(b'/'));
             }
+            (_, 0) => form.extend(is_last.then_some(b'/')),
             _ => {
                 form.push(b'/');
-                form.extend_from_slice(name);
+                form.extend_from_slice(&name[..kept]);
             }
         }
     }
