@@ -26,8 +26,13 @@ pub(super) fn to_client(head: &mut Parts) -> Result<(), &'static str> {
     }
     strip_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
-    let reason = head.extensions.remove::<ReasonPhrase>();
+    let said = head.extensions.remove::<ReasonPhrase>();
     head.extensions.clear();
+    // Otherwise hyper says what is usual, and `<none>` where nothing is.
+    let reason = match said.filter(|reason| !reason.as_bytes().is_empty()) {
+        None if head.status.canonical_reason().is_none() => Some(ReasonPhrase::from_static(b"")),
+        said => said,
+    };
     if let Some(reason) = reason {
         head.extensions.insert(reason);
     }

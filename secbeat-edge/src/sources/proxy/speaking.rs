@@ -12,7 +12,7 @@ const STREAMS: u32 = 128;
 /// Bytes that an HTTP/2 client may send ahead, on one stream and on all of them.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 /// Bytes of each answer that wait for an HTTP/2 client which takes them slowly.
-const AHEAD: usize = 64 * 1024;
+const AHEAD: usize = 128 * 1024;
 /// Largest list of headers in HTTP/2, in bytes (RFC 9113 §6.5.2).
 const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
