@@ -117,7 +117,7 @@ mod tests {
         modes.set("eth1".to_owned(), FilterMode::Enforce);
         modes.set("lo".to_owned(), FilterMode::Observe);
         assert!(!modes.observes("eth1") && modes.observes("lo"));
-        assert_eq!(modes.observing().unwrap().contains(&1), true);
+        assert!(modes.observing().unwrap().contains(&1));
         assert!(InterfaceModes::default().observing().unwrap().is_empty());
     }
 

@@ -1,6 +1,6 @@
 //! What an edge's own detector carries over a restart, on disk: the bans that the fleet has not taken over, and what was reported lately.
 
-use std::{io, path::PathBuf};
+use std::{io, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use secbeat_common::{
@@ -106,7 +106,7 @@ impl Kept {
     }
 }
 
-fn unreadable(file: &PathBuf, error: &impl std::fmt::Display) {
+fn unreadable(file: &Path, error: &impl std::fmt::Display) {
     warn!(file = %file.display(), "what was counted before the restart: {error}");
 }
 

@@ -136,7 +136,7 @@ fn an_edge_that_is_restarted_meanwhile_forgets_nothing() {
     let ban = await_ban_of(&fleet, ATTACKER.attacker(), origin::LOCAL);
     fleet.make_errors(Family::V6, 30);
     assert!(fleet.edge.terminate(PATIENCE).success());
-    fleet.restart_edge();
+    fleet.start_edge();
     await_deciding(&fleet, "NATS is unreachable");
     assert_eq!(detection(&fleet)["waiting"], 1, "{}", detection(&fleet));
     fleet.make_errors(Family::V6, 20);

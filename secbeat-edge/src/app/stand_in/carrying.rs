@@ -43,7 +43,7 @@ impl Carrying {
     /// Begins to write what has changed and is due.
     pub(super) async fn go_on(&mut self, tap: &Tap) {
         match self.writing.take_if(|writing| writing.is_finished()) {
-            Some(written) => self.written(written.await.map_err(Into::into).flatten()),
+            Some(written) => self.written(&written.await.map_err(Into::into).flatten()),
             None if self.writing.is_some() => return,
             None => {}
         }
@@ -68,8 +68,8 @@ impl Carrying {
     }
 
     /// A failure is logged when it begins.
-    fn written(&mut self, outcome: std::io::Result<()>) {
-        if let Err(error) = &outcome
+    fn written(&mut self, outcome: &std::io::Result<()>) {
+        if let Err(error) = outcome
             && !self.is_failing
         {
             warn!(%error, "a restart will forget what this edge has counted and banned by itself");
