@@ -50,7 +50,7 @@ pub enum LogError {
     Json { at: u64, what: &'static str },
     #[error("the message is not that of a request")]
     Message,
-    #[error("it has no {0}")]
+    #[error("no {0} under a key that the format knows: name yours in `[access_log.keys]`")]
     Missing(&'static str),
     #[error(
         "the list names no client: from the right, all are trusted proxies up to an entry that is not an address"

@@ -52,6 +52,13 @@ const JAILS: &[(&str, &str, &str)] = &[
     ("nextcloud", "nextcloud", "service-bruteforce"),
     ("vaultwarden", "vaultwarden", "service-bruteforce"),
     ("phpmyadmin-syslog", "phpmyadmin", "service-bruteforce"),
+    ("courier-auth", "courier", "service-bruteforce"),
+    ("courier-smtp", "courier", "service-bruteforce"),
+    ("cyrus-imap", "cyrus", "service-bruteforce"),
+    ("ejabberd-auth", "ejabberd", "service-bruteforce"),
+    ("murmur", "mumble", "service-bruteforce"),
+    ("roundcube-auth", "roundcube", "service-bruteforce"),
+    ("webmin-auth", "webmin", "service-bruteforce"),
 ];
 /// What others do whose names begin so.
 const COVERED: &[(&str, &str)] = &[

@@ -69,6 +69,7 @@ enum Named {
     PinoJson,
     CloudflareJson,
     EcsJson,
+    CloudJson,
     Envoy,
     Istio,
     NginxProxyManager,
@@ -79,6 +80,8 @@ enum Named {
     AwsAlb,
     Cloudfront,
     Iis,
+    Squid,
+    AwsS3,
 }
 
 impl Named {
@@ -93,6 +96,8 @@ impl Named {
             Self::AwsAlb => Row::AwsAlb,
             Self::Cloudfront => Row::Cloudfront,
             Self::Iis => Row::Iis,
+            Self::Squid => Row::Squid,
+            Self::AwsS3 => Row::AwsS3,
             _ => return None,
         })
     }
@@ -109,6 +114,7 @@ impl Named {
             Self::PinoJson => &tables::PINO,
             Self::CloudflareJson => &tables::CLOUDFLARE,
             Self::EcsJson => &tables::ECS,
+            Self::CloudJson => &tables::CLOUD,
             _ => return None,
         })
     }
@@ -335,6 +341,7 @@ mod tests {
             "pino-json",
             "cloudflare-json",
             "ecs-json",
+            "cloud-json",
             "envoy",
             "istio",
             "nginx-proxy-manager",
@@ -345,6 +352,8 @@ mod tests {
             "aws-alb",
             "cloudfront",
             "iis",
+            "squid",
+            "aws-s3",
         ];
         assert_eq!(
             Format::named()

@@ -30,6 +30,8 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("timestamp", Time),
         ("time", Time),
         ("ts", Time),
+        // Amazon's API Gateway.
+        ("requestTime", Time),
         ("request_method", Method),
         ("method", Method),
         ("http_method", Method),
@@ -42,6 +44,7 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("http_uri", Path),
         ("requestUri", Path),
         ("requested_uri", Path),
+        ("resourcePath", Path),
         ("request", Request),
         ("status", Status),
         ("response_code", Status),
@@ -167,6 +170,47 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
         ("ClientRequestHost", Host),
         ("ClientRequestUserAgent", UserAgent),
         ("ClientRequestReferer", Referer),
+    ])
+});
+
+/// Logs of load balancers and CDNs by their own names: Google's load balancers, Azure's Application Gateway and Front Door, Akamai's
+/// DataStream 2, Vercel. Front Door's `clientIp` is not read, since a client may choose it by a header.
+pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        ("httpRequest.remoteIp", Client),
+        ("properties.socketIp", Client),
+        ("properties.clientIP", Client),
+        ("cliIP", Client),
+        ("proxy.clientIp", Client),
+        ("timestamp", Time),
+        ("time", Time),
+        ("timeStamp", Time),
+        ("reqTimeSec", Time),
+        ("httpRequest.requestMethod", Method),
+        ("properties.httpMethod", Method),
+        ("reqMethod", Method),
+        ("proxy.method", Method),
+        ("httpRequest.requestUrl", Path),
+        ("properties.originalRequestUriWithArgs", Path),
+        ("properties.requestUri", Path),
+        ("reqPath", Path),
+        ("proxy.path", Path),
+        ("httpRequest.status", Status),
+        ("properties.httpStatus", Status),
+        ("properties.httpStatusCode", Status),
+        ("statusCode", Status),
+        ("proxy.statusCode", Status),
+        ("properties.originalHost", Host),
+        ("properties.host", Host),
+        ("properties.hostName", Host),
+        ("reqHost", Host),
+        ("proxy.host", Host),
+        ("httpRequest.userAgent", UserAgent),
+        ("properties.userAgent", UserAgent),
+        ("UA", UserAgent),
+        ("proxy.userAgent", UserAgent),
+        ("httpRequest.referer", Referer),
+        ("referer", Referer),
     ])
 });
 

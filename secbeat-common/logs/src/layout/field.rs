@@ -11,6 +11,8 @@ pub(super) enum Role {
     RequestUrl,
     Method,
     Path,
+    /// A path, or a whole URL.
+    Url,
     Host,
     UserAgent,
     Referer,
@@ -81,6 +83,7 @@ impl Field {
             "request_url" => (Role::RequestUrl, Kind::Free, 0),
             "request_method" => (Role::Method, Kind::ClientToken, 0),
             "request_uri" | "uri" => (Role::Path, Kind::Free, 0),
+            "url" => (Role::Url, Kind::Free, 0),
             "server_name" => (Role::Host, Kind::Token, 0),
             "host" => (Role::Host, Kind::ClientToken, 0),
             "http_host" => (Role::Host, Kind::Free, 0),

@@ -18,9 +18,13 @@ pub(in super::super) enum Row {
     Cloudfront,
     /// The default fields of IIS, unless a header names others.
     Iis,
+    /// Squid's own log, in which a time is padded to six places.
+    Squid,
+    /// Amazon S3's server access log.
+    AwsS3,
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     Row::NginxProxyManager,
     Row::Apisix,
     Row::Lighttpd,
@@ -29,6 +33,8 @@ const ROWS: [Row; 8] = [
     Row::AwsAlb,
     Row::Cloudfront,
     Row::Iis,
+    Row::Squid,
+    Row::AwsS3,
 ];
 
 static COMPILED: LazyLock<[Arc<[Layout]>; ROWS.len()]> = LazyLock::new(|| ROWS.map(compile_row));
@@ -71,6 +77,24 @@ fn compile_row(row: Row) -> Arc<[Layout]> {
                 r#"$time_iso8601 $token $remote_addr $token $token $token $token $status $token $token $token "$request_url" "$http_user_agent" $rest"#,
             ],
         ),
+        Row::Squid => (
+            Quotes::Encoded,
+            &[
+                "$msec      $token $remote_addr $token/$status $token $request_method $url $rest",
+                "$msec     $token $remote_addr $token/$status $token $request_method $url $rest",
+                "$msec    $token $remote_addr $token/$status $token $request_method $url $rest",
+                "$msec   $token $remote_addr $token/$status $token $request_method $url $rest",
+                "$msec  $token $remote_addr $token/$status $token $request_method $url $rest",
+                "$msec $token $remote_addr $token/$status $token $request_method $url $rest",
+            ],
+        ),
+        // It does not say how it writes a quote of a client.
+        Row::AwsS3 => (
+            Quotes::Bare,
+            &[
+                r#"$token $token [$time_local] $remote_addr $token $token $token $key "$request" $status $token $token $token $token $token "$http_referer" "$http_user_agent" $rest"#,
+            ],
+        ),
         Row::Cloudfront => return header(CLOUDFRONT),
         Row::Iis => return header(IIS),
     };
@@ -97,6 +121,9 @@ mod tests {
     fn every_row_compiles() {
         let layouts = ROWS.map(|row| (rows(row), compile_row(row)));
         assert!(layouts.iter().all(|(rows, compiled)| rows == compiled));
-        assert_eq!(layouts.map(|(rows, _)| rows.len()), [2, 1, 1, 2, 2, 2, 1, 1]);
+        assert_eq!(
+            layouts.map(|(rows, _)| rows.len()),
+            [2, 1, 1, 2, 2, 2, 1, 1, 6, 1]
+        );
     }
 }

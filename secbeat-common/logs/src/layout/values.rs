@@ -72,6 +72,7 @@ impl<'a, 'z> Values<'a, 'z> {
                 self.set_url(url);
             }
             Role::Method => self.method = some_text(value).unwrap_or_default(),
+            Role::Url => self.set_url(value),
             Role::Path => self.path = some_text(value).unwrap_or_default(),
             Role::Host => self.host = some_text(value).or(self.host),
             Role::UserAgent => self.user_agent = some_text(value),

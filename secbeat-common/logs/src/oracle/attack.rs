@@ -200,6 +200,16 @@ const LOGS: &[Log] = &[
         formats: &["aws-alb"],
     },
     Log {
+        server: Server::Haproxy,
+        template: "1696928816.000     12 $remote_addr TCP_MISS/$status 5 GET http://$http_host$request_uri $remote_user HIER_DIRECT/10.0.0.5 text/html",
+        formats: &["squid"],
+    },
+    Log {
+        server: Server::Envoy,
+        template: r#"79a5 shop [$time_local] $remote_addr - 3E57 REST.GET.OBJECT $request_uri "$request" $status NoSuchKey 243 - 7 - "$http_referer" "$http_user_agent" - id= SigV4 TLS"#,
+        formats: &["aws-s3"],
+    },
+    Log {
         server: Server::Iis,
         template: "2023-10-10 09:06:56 10.0.0.1 GET $request_uri - 443 $remote_user $remote_addr $http_user_agent $http_referer $status 0 2 15",
         formats: &["iis"],

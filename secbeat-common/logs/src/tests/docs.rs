@@ -38,3 +38,24 @@ fn the_page_shows_a_line_of_every_format() {
     // The first shows the same lines as `combined`; the second has tabs, which the page would not keep.
     assert_eq!(missing, ["cloudfront", "common"]);
 }
+
+#[test]
+fn every_pattern_that_the_page_shows_reads_the_line_below_it() {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/sources.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, patterns) = page.split_once("each with a line that it reads:\n").unwrap();
+    let (patterns, _) = patterns.split_once("\nWhat Uvicorn").unwrap();
+    let rows = patterns.lines().filter_map(|line| line.strip_prefix("    "));
+    let rows: Vec<_> = rows.filter(|row| !row.starts_with("# ")).collect();
+    assert_eq!((rows.len() / 2, rows.len() % 2), (6, 0));
+    for row in rows.chunks(2) {
+        let read = Format::pattern(row[0]).unwrap().parse(row[1].as_bytes());
+        let read = read.map(|read| (read.client.to_string(), read.status, read.path.into_owned()));
+        assert_eq!(
+            read,
+            Ok(("203.0.113.7".to_owned(), 404, b"/x".to_vec())),
+            "{}",
+            row[0]
+        );
+    }
+}

@@ -74,11 +74,23 @@ fn keys_that_people_have_are_known() {
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     for (from, to, expected) in [
-        ("\"remote_addr\"", "\"addr\"", "! it has no client address"),
+        (
+            "\"remote_addr\"",
+            "\"addr\"",
+            "! no client address under a key that the format knows: name yours in `[access_log.keys]`",
+        ),
         ("203.0.113.7", "unix:", "! the client is not an address"),
-        ("\"time_iso8601\"", "\"when\"", "! it has no time"),
+        (
+            "\"time_iso8601\"",
+            "\"when\"",
+            "! no time under a key that the format knows: name yours in `[access_log.keys]`",
+        ),
         ("2026-11-20T10", "2026-13-20T10", "! the time has no known shape"),
-        ("\"status\"", "\"state\"", "! it has no status"),
+        (
+            "\"status\"",
+            "\"state\"",
+            "! no status under a key that the format knows: name yours in `[access_log.keys]`",
+        ),
         (
             "\"404\"",
             "\"40\"",
@@ -180,6 +192,37 @@ fn json_logs_of_other_servers_are_understood() {
             "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=curl",
         ),
         (
+            "cloud-json",
+            r#"{"httpRequest":{"latency":"0.003s","remoteIp":"203.0.113.7","requestMethod":"GET","requestUrl":"https://a/x","status":404,"userAgent":"curl"},"jsonPayload":{"statusDetails":"x"},"receiveTimestamp":"2026-11-21T10:06:57Z","timestamp":"2026-11-21T10:06:56.1Z"}"#,
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET https://a/x host=– agent=curl",
+        ),
+        (
+            "cloud-json",
+            r#"{"time":"2026-11-21T10:06:56Z","category":"ApplicationGatewayAccessLog","properties":{"clientIP":"203.0.113.7","clientPort":46886,"httpMethod":"GET","requestUri":"/x","userAgent":"curl","httpStatus":404,"host":"a"}}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=a agent=curl",
+        ),
+        // The other end of the connection, not what a client wrote into a header.
+        (
+            "cloud-json",
+            r#"{"time":"2026-11-21T10:06:56Z","category":"FrontDoorAccessLog","properties":{"httpMethod":"GET","requestUri":"https://a:443/x","userAgent":"curl","clientIp":"198.51.100.66","socketIp":"203.0.113.7","httpStatusCode":"404"}}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET https://a:443/x host=– agent=curl",
+        ),
+        (
+            "cloud-json",
+            r#"{"version":1,"reqTimeSec":"1795255616.750","cliIP":"203.0.113.7","statusCode":"404","reqHost":"a","reqMethod":"GET","reqPath":"/x","UA":"curl"}"#,
+            "203.0.113.7 2026-11-21T10:06:56.75Z 404 GET /x host=a agent=curl",
+        ),
+        (
+            "cloud-json",
+            r#"{"timestamp":1795255616750,"source":"lambda","host":"b","path":"/y","proxy":{"method":"GET","host":"a","path":"/x","userAgent":["curl"],"statusCode":404,"clientIp":"203.0.113.7"}}"#,
+            "203.0.113.7 2026-11-21T10:06:56.75Z 404 GET /x host=a agent=curl",
+        ),
+        (
+            "nginx-json",
+            r#"{"ip":"203.0.113.7","requestTime":"21/Nov/2026:10:06:56 +0000","httpMethod":"GET","resourcePath":"/x","status":"404"}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–",
+        ),
+        (
             "ecs-json",
             r#"{"@timestamp":"2026-11-21T10:06:56.1Z","client.ip":"203.0.113.7","http.request.method":"GET","http.response.status_code":404,"url.path":"/x"}"#,
             "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=–",
@@ -264,7 +307,7 @@ fn a_key_map_names_the_keys_of_any_log() {
     }
     assert_eq!(
         understood(&format, br#"{"at":1,"ctx":{"ip":"203.0.113.7"}}"#),
-        "! it has no status"
+        "! no status under a key that the format knows: name yours in `[access_log.keys]`"
     );
     assert!(Format::json(JsonKeys::default()).is_err());
 }

@@ -91,6 +91,31 @@ fn amazons_load_balancers() {
 }
 
 #[test]
+fn squid_pads_the_time_that_an_answer_took() {
+    for took in [
+        "     0", "    12", "   123", "  1234", " 12345", "123456", "1234567",
+    ] {
+        let line = format!(
+            "1795255616.000 {took} 203.0.113.7 TCP_MISS/404 512 GET http://www.example.org/x frank HIER_DIRECT/10.0.0.5 text/html"
+        );
+        assert_eq!(
+            shown("squid", &line),
+            SHOWN.replace("agent=curl", "agent=–"),
+            "{took}"
+        );
+    }
+    let tunnel = "1795255616.000      0 203.0.113.7 TCP_DENIED/403 3953 CONNECT www.example.org:25 - HIER_NONE/- text/html";
+    let expected = "203.0.113.7 2026-11-21T10:06:56Z 403 CONNECT www.example.org:25 host=– agent=–";
+    assert_eq!(shown("squid", tunnel), expected);
+}
+
+#[test]
+fn amazons_store() {
+    let line = r#"79a5 shop [21/Nov/2026:10:06:56 +0000] 203.0.113.7 - 3E57 REST.GET.OBJECT x "GET /x HTTP/1.1" 404 NoSuchKey 243 - 7 - "-" "curl" - s9lz+5cj= SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader shop.s3.amazonaws.com TLSV1.2 - -"#;
+    assert_eq!(shown("aws-s3", line), SHOWN.replace("www.example.org", "–"));
+}
+
+#[test]
 fn w3cs_fields_are_those_of_the_header() {
     let iis = "2026-11-21 10:06:56 10.0.0.1 GET /x a=b 443 - 203.0.113.7 curl - 404 0 2 15";
     assert_eq!(shown("iis", iis), SHOWN.replace("host=www.example.org", "host=–"));

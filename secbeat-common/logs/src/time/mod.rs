@@ -283,7 +283,20 @@ fn split_date(text: &[u8]) -> Option<(i64, &[u8])> {
                 rest,
             )
         }
-        [d0, d1, b'/', n0, n1, n2, b'/', y0, y1, y2, y3, ref rest @ ..] => {
+        [
+            d0,
+            d1,
+            sep @ (b'/' | b'-'),
+            n0,
+            n1,
+            n2,
+            sep1,
+            y0,
+            y1,
+            y2,
+            y3,
+            ref rest @ ..,
+        ] if sep == sep1 => {
             let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
             (year, month([n0, n1, n2])?, all.pair(d0, d1), rest)
         }

@@ -46,7 +46,8 @@ fn without_priority(line: &[u8]) -> Option<&[u8]> {
 fn rfc_3164(text: &[u8]) -> Option<&[u8]> {
     let rest = after_bsd_time(text)
         .or_else(|| after_iso_time(text))
-        .or_else(|| after_full_time(text))?;
+        .or_else(|| after_full_time(text))
+        .or_else(|| after_journal_time(text))?;
     let (first, rest) = token(rest)?;
     if let Some(message) = after_tag(first, rest) {
         return Some(message);
@@ -79,6 +80,21 @@ fn after_full_time(text: &[u8]) -> Option<&[u8]> {
     let is_year = year.len() == 4 && year.iter().all(u8::is_ascii_digit);
     let (level, rest) = token(rest).filter(|_| is_year)?;
     is_level(level).then_some(rest)
+}
+
+/// What follows `Sat 2026-11-21 11:06:56 CET ` or `1795255616.123456 `, as `journalctl` has it with `--output=short-full` and
+/// `--output=short-unix`.
+fn after_journal_time(text: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = token(text)?;
+    let is_place_of =
+        |at: usize, byte: &u8| (at == 10 && *byte == b'.') || (at != 10 && byte.is_ascii_digit());
+    if first.len() == 17 && first.iter().enumerate().all(|(at, byte)| is_place_of(at, byte)) {
+        return Some(rest);
+    }
+    let is_day = first.len() == 3 && first.iter().all(u8::is_ascii_alphabetic);
+    let (zone, rest) = token(after_iso_time(rest).filter(|_| is_day)?)?;
+    let is_of_zone = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-:".contains(byte);
+    (zone.len() <= 6 && zone.iter().all(is_of_zone)).then_some(rest)
 }
 
 /// What follows `Nov 21 11:06:56 `, with or without parts of a second. A day may have one digit alone.
@@ -194,6 +210,8 @@ mod tests {
             "Nov 21 11:06:56.123456 web1 nginx[12]: ",
             "Nov 21 11:06:56 web1 local7.info nginx: ",
             "Sat Nov 21 11:06:56 2026 daemon.info nginx[12]: ",
+            "Sat 2026-11-21 11:06:56 CET web1 nginx[12]: ",
+            "1795255616.123456 web1 nginx[12]: ",
             "1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
             "Nov 21 11:06:56 web1 nginx: @cee: ",
             "<190>2026-11-21T11:06:56Z web1 nginx: ",
@@ -239,6 +257,7 @@ mod tests {
             "2026-11-21 11:06 web1 nginx: x",
             "Sat Nov 21 11:06:56 2026 web1 nginx: x",
             "Nov 21 11:06:56 web1 local7 nginx: x",
+            "1795255616 web1 nginx[12]: x",
         ] {
             assert_eq!(unwrap(line.as_bytes()), None, "{line}");
         }

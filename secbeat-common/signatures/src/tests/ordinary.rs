@@ -13,9 +13,14 @@ fn ordinary_requests_match_nothing() {
     let mut wrong = Vec::new();
     for line in requests.filter(|line| !line.starts_with('#')) {
         let (line, agent) = line.split_once('\t').unwrap_or((line, ""));
+        // In front of some is how they were answered.
+        let with_status = line
+            .split_once(' ')
+            .and_then(|(status, line)| Some((status.parse().ok()?, line)));
+        let (status, line) = with_status.unwrap_or((200, line));
         let sample = Sample {
             user_agent: agent.to_owned(),
-            status: 200,
+            status,
             ..Sample::of_line(line)
         };
         let hits = sample.with(|request| matcher.find(request, &mut scratch));

@@ -378,9 +378,9 @@ mod tests {
             explained(&[]),
             "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are vhost-combined\n       0 are nginx-json\n       \
              0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are kong-json\n       \
-             0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\n       0 are envoy\n       \
+             0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\n       0 are cloud-json\n       0 are envoy\n       \
              0 are istio\n       0 are nginx-proxy-manager\n       2 are ingress-nginx\n       0 are apisix\n       \
-             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n\
+             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n       0 are squid\n       0 are aws-s3\n\
              read as combined\n       \
              1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
              2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  -\n       \
