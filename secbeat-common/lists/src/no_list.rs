@@ -1,6 +1,9 @@
 //! Texts that are taken for lists, and name no clients.
 
-use super::{read::SAMPLE, target};
+use super::target;
+
+/// Lines that are looked at.
+const LINES: usize = 200;
 
 /// What a text is that names no clients.
 pub(super) fn what(text: &str) -> Option<&'static str> {
@@ -14,7 +17,7 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
         let lines = text.lines().map(str::trim);
         lines
             .filter(|line| !line.is_empty() && !line.starts_with(['#', ';', '!']))
-            .take(SAMPLE)
+            .take(LINES)
     };
     // A name behind an address that stands for nowhere.
     let is_name = |line: &str| {

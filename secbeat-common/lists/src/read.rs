@@ -204,7 +204,7 @@ pub(super) const SHAPES: [Shape; 20] = {
 };
 
 /// Lines from which the format is found out.
-pub(super) const SAMPLE: usize = 200;
+const SAMPLE: usize = 200;
 /// Most bytes of a list.
 pub const MAX_LIST_BYTES: u64 = 256 * 1024 * 1024;
 

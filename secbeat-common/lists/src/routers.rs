@@ -29,7 +29,7 @@ pub(super) fn read_mikrotik(source: &Source<'_>, found: &mut Found) {
             is_section = matches!(path, "/ip firewall address-list" | "/ipv6 firewall address-list");
             found.is_certain |= is_section;
             if !is_section {
-                found.pass_over("sections that are no address list");
+                found.pass_over("other sections than address lists");
             }
         }
         match command.strip_prefix("add ") {
@@ -326,7 +326,10 @@ fn rich(line: u64, rule: &str, purpose: Purpose, found: &mut Found) {
     let address = pairs(source).find(|(key, _)| *key == "address");
     match address {
         Some((_, network)) => found.take(line, network, About::default()),
-        None => found.bad(line, "the source of the rule is no address"),
+        None => found.bad(
+            line,
+            "the rule names its source in another way than by an address",
+        ),
     }
 }
 

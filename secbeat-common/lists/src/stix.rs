@@ -41,7 +41,7 @@ pub(super) fn named(pattern: &str) -> Result<Named, String> {
             .find_map(|operator| comparison.split_once(operator));
         let Some((object, value)) = divided else {
             return Err(format!(
-                "`{comparison}` is no comparison such as `ipv4-addr:value = '198.51.100.7'`"
+                "invalid comparison `{comparison}`: expected one such as `ipv4-addr:value = '198.51.100.7'`"
             ));
         };
         if matches!(object.trim(), "ipv4-addr:value" | "ipv6-addr:value") {
