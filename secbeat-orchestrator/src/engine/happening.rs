@@ -8,5 +8,5 @@ use secbeat_orchestrator_core::decider::Announcement;
 pub enum Happening {
     Announced(Announcement),
     /// A decision that the bus has, without the events that led to it.
-    Decided(AuditRecord),
+    Decided(Box<AuditRecord>),
 }

@@ -258,7 +258,7 @@ impl Hands {
             Effect::Conclude { record, urgency } => {
                 self.tally.decided(&record);
                 self.events
-                    .tell(Happening::Decided(record.clone().without_events()));
+                    .tell(Happening::Decided(Box::new(record.clone().without_events())));
                 self.auditor.record(record, urgency);
             }
             Effect::Announce(announcement) => self.events.tell(Happening::Announced(announcement)),

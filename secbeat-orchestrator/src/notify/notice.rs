@@ -7,15 +7,15 @@ use crate::engine::Happening;
 
 /// `None` for what nobody is told of: findings, and the allowlist. How edges do is seen by looking.
 pub(super) fn of(at_ms: i64, happening: &Happening) -> Option<Notice> {
-    let Happening::Decided(AuditRecord {
+    let Happening::Decided(record) = happening else {
+        return None;
+    };
+    let AuditRecord {
         target,
         actor,
         decision,
         ..
-    }) = happening
-    else {
-        return None;
-    };
+    } = &**record;
     let what = match decision {
         Decision::Ban {
             reason,

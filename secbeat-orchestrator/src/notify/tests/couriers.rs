@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn decided(n: u8) -> Happening {
-    Happening::Decided(AuditRecord {
+    Happening::Decided(Box::new(AuditRecord {
         at_ms: 1,
         target: format!("198.51.100.{n}").parse().unwrap(),
         actor: "alice".to_owned(),
@@ -28,7 +28,7 @@ fn decided(n: u8) -> Happening {
             strikes: 0,
             list: None,
         },
-    })
+    }))
 }
 
 fn webhook(address: std::net::SocketAddr, more: &str) -> Receiver {
