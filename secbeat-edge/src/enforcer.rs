@@ -9,6 +9,7 @@ mod kernel_side;
 mod listed;
 mod modes;
 mod report;
+mod switch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

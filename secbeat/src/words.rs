@@ -36,6 +36,10 @@ pub const WORDS: &[Word] = &[
         Runs("allowlist remove ADDRESS …"),
     ),
     word("", "allowlist ADDRESS …", Runs("allowlist add ADDRESS …")),
+    word("", "allowlist", Runs("allowlist list")),
+    word("", "feed", Runs("feed list")),
+    word("", "feeds", Runs("feed list")),
+    word("", "signatures", Runs("signatures list")),
     word(
         "",
         "reload …",

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use secbeat_edge_core::FilterMode;
-use tracing::{error, info};
+use tracing::error;
 
-use super::{EnforcerTask, NotSwitched};
 use crate::kernel::{InterfaceModes, SettingsMap};
 
 /// Which interfaces only observe, and how that came.
@@ -52,26 +51,5 @@ impl Modes {
         }
         self.failure = failure;
         applied.and_then(|()| settings.observing())
-    }
-}
-
-impl EnforcerTask {
-    /// Switches one of the protected interfaces. Until the next start: then the config holds again.
-    pub(super) fn set_interface_mode(
-        &mut self,
-        interface: String,
-        mode: FilterMode,
-    ) -> Result<(), NotSwitched> {
-        let kernel = self.surroundings.kernel.as_mut().ok_or(NotSwitched::NoKernel)?;
-        let mut protected = self.attachments.iter().map(|attachment| &attachment.interface);
-        if !protected.any(|protected| *protected == interface) {
-            return Err(NotSwitched::Unknown(interface));
-        }
-        kernel
-            .set_interface_mode(interface.clone(), mode)
-            .map_err(|error| NotSwitched::Kernel(format!("{error:#}")))?;
-        info!(target: "audit", %interface, %mode, "mode of an interface switched on this host");
-        self.look_at_interfaces();
-        Ok(())
     }
 }

@@ -33,7 +33,7 @@ pub const WORDS: &[Word] = &[
     word("", "allowlist ADDRESS …", Runs("allowlist add ADDRESS …")),
     word("", "allowlist", Runs("allowlist list")),
     word("", "feed", Runs("feed list")),
-    word("", "feeds …", Runs("feed list …")),
+    word("", "feeds", Runs("feed list")),
     word("", "signatures", Runs("signatures list")),
     word(
         "",

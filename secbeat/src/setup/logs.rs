@@ -59,7 +59,7 @@ pub(crate) struct Crowd {
 
 /// Finds the logs below `root`, and looks at their ends with the rights of `reader`, if that is another one.
 pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec<FoundLog>> {
-    let places = servers::places(root);
+    let places = servers::places(root, is_understood);
     let look_at = || places.into_iter().map(found).collect();
     let Some(user) = reader else {
         return Ok(look_at());

@@ -8,8 +8,6 @@ use std::{
 
 use glob::glob;
 
-use super::logs;
-
 /// A web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Server {
@@ -70,10 +68,13 @@ pub(super) struct Place {
 }
 
 /// Finds logs below `root`: those that running servers have open, where they usually are, and of Docker's containers.
-pub(super) fn places(root: &Path) -> Vec<Place> {
+pub(super) fn places(root: &Path, is_understood: fn(&Path) -> bool) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     let mut known = BTreeSet::new();
-    let found = open_logs(root).into_iter().chain(usual(root)).chain(docker(root));
+    let found = open_logs(root, is_understood)
+        .into_iter()
+        .chain(usual(root))
+        .chain(docker(root));
     for place in found {
         // One file by another name is one log.
         let file = fs::canonicalize(&place.path).unwrap_or_else(|_| place.path.clone());
@@ -91,7 +92,7 @@ fn below(root: &Path, path: &str) -> PathBuf {
 
 /// Files that a server of this host writes and that are named like an access log, or are read as one. In containers they have other
 /// names.
-fn open_logs(root: &Path) -> Vec<Place> {
+fn open_logs(root: &Path, is_understood: fn(&Path) -> bool) -> Vec<Place> {
     let process = below(root, "/proc");
     let ours = fs::read_link(process.join("self/ns/mnt")).ok();
     let Ok(processes) = fs::read_dir(&process) else {
@@ -113,7 +114,7 @@ fn open_logs(root: &Path) -> Vec<Place> {
         }
         let files = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         for path in files.filter_map(|file| fs::read_link(file.path()).ok()) {
-            if is_log(&path) && path.is_file() && (is_access_log(&path) || logs::is_understood(&path)) {
+            if is_log(&path) && path.is_file() && (is_access_log(&path) || is_understood(&path)) {
                 found.push(Place {
                     server: server.name,
                     path,
@@ -193,6 +194,7 @@ fn is_image(image: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::logs::is_understood;
 
     fn write(root: &Path, path: &str, text: &str) {
         let path = below(root, path);
@@ -202,7 +204,7 @@ mod tests {
 
     fn found(root: &Path) -> Vec<(&'static str, String)> {
         let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
-        places(root)
+        places(root, is_understood)
             .iter()
             .map(|place| (place.server, shown(&place.path)))
             .collect()

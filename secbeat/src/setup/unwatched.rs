@@ -50,7 +50,7 @@ impl Service {
 pub(crate) fn unwatched(root: &Path, text: &str, config: &Config) -> Vec<Service> {
     let is_known = |path: &Path| text.contains(&*path.to_string_lossy()) || config.edge.follows(path);
     let is_proxy = config.edge.proxy().is_some();
-    let places = servers::places(root).into_iter();
+    let places = servers::places(root, logs::is_understood).into_iter();
     let new = places.filter(|place| !is_proxy && !is_known(&place.path));
     let mut services: Vec<_> = new.map(|place| Service::Web(logs::found(place))).collect();
     let has_sshd = root.join(SSHD.trim_start_matches('/')).exists();

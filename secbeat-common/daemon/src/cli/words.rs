@@ -183,10 +183,14 @@ pub fn untrue<C: clap::CommandFactory + clap::FromArgMatches + std::fmt::Debug>(
             .chain(words.map(sample))
             .collect()
     };
-    // Nothing would reach the command.
+    // Nothing would reach the command, unless it is another name of it.
     let hides_command = |word: &Word| {
-        let parts: Vec<_> = word.typed.split(' ').collect();
-        matches!(parts[..], [first, REST] if command.find_subcommand(first).is_some())
+        let first = word.typed.strip_suffix(REST).map(str::trim_end);
+        let hidden = first.and_then(|first| command.find_subcommand(first));
+        hidden.is_some_and(|hidden| {
+            let same = format!("{} {REST}", hidden.get_name());
+            !matches!(word.here, Here::Runs(instead) if instead == same)
+        })
     };
     let is_true_with = |word: &Word, rest: &[&str]| {
         let typed = line(word.typed, rest);
