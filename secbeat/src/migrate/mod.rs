@@ -210,19 +210,20 @@ fn take(found: &mut Found, config: &Config, document: &mut DocumentMut) -> Taken
         let values = values
             .into_iter()
             .chain(ban.map(|ban| ("ban", value(format!("{ban}s")))));
-        if !rules.contains(rule) && config.orchestrator.rules.has(rule) {
-            if let Some(table) = bare_rule(document, rule) {
-                rules.push(rule);
-                let said: Vec<_> = values
-                    .map(|(key, value)| {
-                        let said = format!("{key} = {}", value.to_string().trim());
-                        table.insert(key, value);
-                        said
-                    })
-                    .collect();
-                let _ = writeln!(changes, "the rule {rule} gets {}", said.join(", "));
-                continue;
-            }
+        if !rules.contains(rule)
+            && config.orchestrator.rules.has(rule)
+            && let Some(table) = bare_rule(document, rule)
+        {
+            rules.push(rule);
+            let said: Vec<_> = values
+                .map(|(key, value)| {
+                    let said = format!("{key} = {}", value.to_string().trim());
+                    table.insert(key, value);
+                    said
+                })
+                .collect();
+            let _ = writeln!(changes, "the rule {rule} gets {}", said.join(", "));
+            continue;
         }
         if config.orchestrator.rules.has(rule) || rules.contains(rule) {
             let ban = ban.map_or(String::new(), |ban| format!(", bans of {ban} s"));

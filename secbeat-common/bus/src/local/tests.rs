@@ -312,7 +312,7 @@ async fn where_room_is_short_records_go_first_and_bans_last() {
         .unwrap();
     let audit = bus.log(AuditPart::Orders.stream());
     let telemetry = bus.log(subjects::TELEMETRY_STREAM);
-    let subject = |log: &str| log.replace('>', "x").replace('*', "x");
+    let subject = |log: &str| log.replace(['>', '*'], "x");
     let [record, report] =
         [AuditPart::Orders.all(), subjects::TELEMETRY_ALL.to_owned()].map(|all| subject(&all));
     let append = |log: Arc<dyn Log>, subject: &str| {
