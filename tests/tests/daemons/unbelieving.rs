@@ -328,7 +328,7 @@ fn a_second_daemon_on_the_same_pins_is_refused() {
     assert_refused(
         &host.edge(&["run"]),
         1,
-        &["another secbeat-edge works with the pins in"],
+        &["another daemon works with the pins in"],
     );
     assert!(runs(&host, "eth-a"));
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use secbeat_common::maps::origin;
 use secbeat_tests::lab::{
     fleet::{Family, Fleet, Options},
     nats::NatsServer,
@@ -90,6 +91,12 @@ fn each_server_of_a_cluster_may_fail_and_no_ban_is_lost() {
         ..Options::default()
     });
     await_whole(&mut fleet);
+    wait_until("the fleet decides", PATIENCE, || {
+        let stats = fleet.edge_stats();
+        stats.is_some_and(|stats| {
+            stats["detection"]["has_rules"] == true && stats["detection"]["away"].is_null()
+        })
+    });
     let mut banned = Vec::new();
     for n in 0..20 {
         let target = format!("192.0.2.{n}");
@@ -106,13 +113,20 @@ fn each_server_of_a_cluster_may_fail_and_no_ban_is_lost() {
     fleet.await_events(30);
     server(&mut fleet, dead).kill9();
     let killed = Instant::now();
+    fleet.make_errors(Family::V4, 20);
+    let automatic = fleet.await_ban(Family::V4.attacker());
+    eprintln!(
+        "an automatic ban {:?} after the leader's death, by {}",
+        killed.elapsed(),
+        match automatic.origin {
+            origin::LOCAL => "the edge itself",
+            _ => "the fleet",
+        }
+    );
     let target = "192.0.2.100".to_owned();
     ban(&fleet, &target);
     eprintln!("a ban by hand {:?} after the leader's death", killed.elapsed());
     banned.push(target);
-    fleet.make_errors(Family::V4, 20);
-    fleet.await_ban(Family::V4.attacker());
-    eprintln!("an automatic ban {:?} after the leader's death", killed.elapsed());
     await_in_kernel(&fleet, &banned);
     server(&mut fleet, dead).restart();
     await_whole(&mut fleet);

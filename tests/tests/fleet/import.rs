@@ -221,7 +221,7 @@ fn one_bad_line_keeps_all_out_and_is_named() {
     assert!(bans(&fleet, &[]).is_empty());
 
     let would = stdout(&import(&fleet, text, &["--skip-invalid", "--dry-run"]));
-    assert_eq!(would, "would import 1 bans, 2 skipped\n");
+    assert_eq!(would, "would import 1 ban, 2 skipped\n");
     assert!(bans(&fleet, &[]).is_empty());
     stdout(&import(&fleet, text, &["--skip-invalid"]));
     assert_eq!(bans(&fleet, &[])[0]["target"], "198.51.100.7/32");
