@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// What the new file outlives.
@@ -46,9 +46,7 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers, outlives: Outlives) 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let new = path.with_added_extension("new");
     // Of an earlier attempt: it would keep its mode.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -11,7 +11,7 @@ mod unwatched;
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -147,7 +147,7 @@ impl Setup {
             return Ok(());
         }
         if is_there {
-            let old = backup(path);
+            let old = path.with_added_extension("bak");
             fs::copy(path, &old)
                 .with_context(|| format!("keeping {} as {}", path.display(), old.display()))?;
             say!("\nThe config of before is {}.", old.display());
@@ -184,13 +184,6 @@ fn keep_old(path: &Path, proposal: &mut Proposal) -> anyhow::Result<String> {
         "of {}: {kept}; the rest of it is kept beside",
         path.display()
     ))
-}
-
-/// Where the config of before is kept.
-fn backup(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".bak");
-    PathBuf::from(name)
 }
 
 /// What `setup` would choose, for a daemon that runs without a config, with lines that say why.
