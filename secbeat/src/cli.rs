@@ -160,7 +160,8 @@ impl Cli {
                 None => {
                     order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
                     if order.tells_of_bans()
-                        && edge::status(&self.edge_file()).is_ok_and(|status| status.observes())
+                        && !self.remote.is_named()
+                        && edge::observes(&self.edge_file()).unwrap_or_default()
                     {
                         complain!(
                             "secbeat: observe: the packets of banned clients pass; `secbeat mode` says more"

@@ -64,6 +64,11 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Whether this host lets the packets of all banned clients pass.
+pub(super) fn observes(places: &Places) -> anyhow::Result<bool> {
+    Ok(current(places)?.mode == FilterMode::Observe)
+}
+
 fn current(places: &Places) -> anyhow::Result<Mode> {
     let (mode, observing): (_, Vec<_>) = match places.api().get::<StatsView>("/api/v1/stats") {
         Ok(stats) => {

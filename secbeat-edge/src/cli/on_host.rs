@@ -9,7 +9,7 @@ use secbeat_daemon::{
     term::with_an_end,
 };
 
-use super::{ConfigFile, Status, allowlist, bans, unban, verdict};
+use super::{ConfigFile, Status, allowlist, bans, mode, unban, verdict};
 
 /// Bans and exemptions on this host alone, also where it is an edge of a fleet that runs `secbeat`.
 #[derive(Debug, Subcommand)]
@@ -71,6 +71,15 @@ impl OnHost {
 /// When neither a daemon nor the kernel tells.
 pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
     Status::look(&file.places()?)
+}
+
+/// Whether this host lets the packets of all banned clients pass.
+///
+/// # Errors
+///
+/// When neither a daemon nor the kernel tells.
+pub fn observes(file: &ConfigFile<'_>) -> anyhow::Result<bool> {
+    mode::observes(&file.places()?)
 }
 
 /// Shows what the kernel does with a packet of `address`, and why.

@@ -114,12 +114,6 @@ impl Status {
         self.running
     }
 
-    /// Whether the kernel is known to let the packets of banned clients pass.
-    #[must_use]
-    pub fn observes(&self) -> bool {
-        self.mode == Some(FilterMode::Observe)
-    }
-
     /// Prints it for people.
     pub fn print(&self) {
         print_status(self);

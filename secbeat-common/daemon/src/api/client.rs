@@ -65,6 +65,12 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Whether a daemon is named, which may be another host's.
+    #[must_use]
+    pub const fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// A client of the daemon at the address given, or else of the one that has this `socket`, or listens on `listen`, in TLS
     /// if `tls`.
     ///
