@@ -36,14 +36,8 @@ impl Failure {
 pub(super) struct Shape(u64);
 
 /// Tells shapes apart.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Shapes(RandomState);
-
-impl Default for Shapes {
-    fn default() -> Self {
-        Self(RandomState::new())
-    }
-}
 
 impl Shapes {
     /// The shape of a request's path. Of a file with an extension, that and the first folder: `/assets/*.js`. Of another path,
