@@ -21,6 +21,9 @@ pub(crate) fn tools() -> PathBuf {
 /// The crates whose `fuzz` folder, a workspace of its own, holds fuzz targets.
 pub(crate) const FUZZED: [&str; 4] = ["secbeat-common", "secbeat-ebpf", "secbeat-edge", "tests"];
 
+/// Those of [`FUZZED`] whose targets do without the daemons, and so without the daemons' 400 dependencies.
+pub(crate) const FUZZED_ALONE: [&str; 3] = ["secbeat-common", "secbeat-ebpf", "secbeat-edge"];
+
 /// The fuzz targets of one of [`FUZZED`].
 pub(crate) fn fuzz(krate: &str) -> PathBuf {
     root().join(krate).join("fuzz")
