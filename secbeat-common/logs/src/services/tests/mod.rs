@@ -1,6 +1,7 @@
 //! The shipped filters over lines of the services, and over what clients could make of these.
 
 mod framing;
+mod translated;
 
 use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
 
