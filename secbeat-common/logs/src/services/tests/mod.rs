@@ -1,5 +1,6 @@
 //! The shipped filters over lines of the services, and over what clients could make of these.
 
+mod broken;
 mod framing;
 mod translated;
 
