@@ -237,6 +237,16 @@ match = ['no {user} from {client}']
             "programs: a filter needs `programs` or `heads`, so that a line of another service is known",
         ),
         (
+            "title = \"X\"",
+            "title = \"X\"\nlongest = 5",
+            "longest: it says how far a message reaches that is not `whole`, which is not stated",
+        ),
+        (
+            "title = \"X\"",
+            "title = \"X\"\nothers = ['x']",
+            "others[0]: {client} stands in it 0 times, and must stand once",
+        ),
+        (
             "threshold = 5",
             "threshold = 0",
             "rule: threshold and window are at least 1",
