@@ -6,7 +6,7 @@ use super::{
     Format, Formats, LogError, LogLine,
     format::strip_padding_before,
     rest::Rest,
-    services::Containers,
+    services::{Containers, Doubt, Judged, Verdict},
     wrap::{self, Part, Unwrapped},
 };
 
@@ -35,6 +35,8 @@ pub struct OpenLines {
     divided: [Option<Box<LongLine>>; 2],
     /// The same of a service's log.
     of_service: Containers,
+    /// What a service's lines say of those that follow.
+    doubt: Doubt,
     /// The last line that was read from more than one piece.
     last: Option<Box<LogLine<'static>>>,
     /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
@@ -59,6 +61,23 @@ impl OpenLines {
     pub fn service_line<'a>(&mut self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         self.divided = [None, None];
         self.of_service.take_off(line)
+    }
+
+    /// What `judged` says of `line`, one that [`service_line`](Self::service_line) gave, after all that came before it: it blames nobody if
+    /// a client may have written it, since a line before it may be the begin of a message which that client broke. To be asked of each line.
+    #[must_use]
+    pub fn after_broken_ones<'a>(&mut self, judged: Judged<'a>, line: &[u8]) -> Judged<'a> {
+        if judged.verdict == Verdict::Foreign {
+            return judged;
+        }
+        let is_doubted = self.doubt.take(judged.broken, line.len() + 1);
+        match judged.verdict {
+            Verdict::Blames(_) if is_doubted => Judged {
+                verdict: Verdict::Doubted,
+                ..judged
+            },
+            _ => judged,
+        }
     }
 
     /// Whether a line has shown that the log's lines are in wrappers which clients could write themselves.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::time::now_ms;
+use secbeat_logs::services::shipped;
 
 use super::{Ban, Found, Limits, python};
 
@@ -232,6 +233,15 @@ fn take_jail(name: &str, jail: &Jail, found: &mut Found) {
             .push(format!("jail {name}: its maxretry or findtime cannot be read"));
         return;
     };
+    if let Some(Ok(filter)) = shipped(service)
+        && filter.names_no_log()
+    {
+        let note = filter.note.unwrap_or_default();
+        found
+            .left
+            .push(format!("jail {name}: the filter {service} names no log. {note}"));
+        return;
+    }
     let ban = match jail.ban_time {
         Some(seconds) => u64::try_from(seconds).ok().filter(|seconds| *seconds > 0),
         None => None,
@@ -294,7 +304,8 @@ mod tests {
         ['add', 'mine', 'auto']\n['set', 'mine', 'maxretry', 3]\n['set', 'mine', 'findtime', '600']\n['start', 'mine']\n\
         ['add', 'nginx-http-auth', 'auto']\n['start', 'nginx-http-auth']\n\
         ['add', 'vsftpd', 'auto']\n['set', 'vsftpd', 'maxretry', 5]\n['set', 'vsftpd', 'findtime', 600]\n\
-        ['set', 'vsftpd', 'bantime', -1]\n['start', 'vsftpd']\n";
+        ['set', 'vsftpd', 'bantime', -1]\n['start', 'vsftpd']\n\
+        ['add', 'gitea', 'auto']\n['set', 'gitea', 'maxretry', 5]\n['set', 'gitea', 'findtime', 600]\n['start', 'gitea']\n";
 
     #[test]
     fn settings_become_limits_and_the_rest_is_named() {
@@ -318,15 +329,16 @@ mod tests {
                 limits("vsftpd", "ftp-bruteforce", 5, 600, None),
             ]
         );
-        for (left, word) in
-            found
-                .left
-                .iter()
-                .zip(["office.example", "jail mine", "nginx", "bantime of vsftpd"])
-        {
+        for (left, word) in found.left.iter().zip([
+            "office.example",
+            "jail gitea: the filter gitea names no log",
+            "jail mine",
+            "nginx",
+            "bantime of vsftpd",
+        ]) {
             assert!(left.contains(word), "{left}");
         }
-        assert_eq!(found.left.len(), 4, "{:?}", found.left);
+        assert_eq!(found.left.len(), 5, "{:?}", found.left);
     }
 
     #[test]

@@ -9,12 +9,17 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
 use super::{
+    doubt::Reach,
     head::Heads,
     pattern::{Pattern, compile, compile_part, expand},
 };
 
 /// Longest name of a filter and of a pattern's kind, in bytes.
 const MAX_NAME: usize = 32;
+/// Lines behind a broken one that are doubted if the filter does not say how long a message can be.
+const DOUBTED: u8 = 3;
+/// Longest message that a filter may state, in bytes.
+const MAX_LONGEST: usize = 64 * 1024;
 
 /// What an event means.
 #[derive(
@@ -63,8 +68,12 @@ pub struct Filter {
     pub(super) patterns: Vec<Meaning>,
     /// Messages that can be forged by what a client chose, and blame nobody.
     pub(super) open: Vec<Regex>,
-    /// What a whole message matches, if a client can break a line; see [`Judged::is_broken`](super::Judged::is_broken).
+    /// What a whole message matches, if a client can break a line; see [`Judged::broken`](super::Judged::broken).
     pub(super) whole: Vec<Regex>,
+    /// How far a message that is not whole can reach.
+    pub(super) reach: Reach,
+    /// Messages that blame nobody, with a client where those that do may seem to have theirs.
+    pub(super) others: Vec<Pattern>,
     /// Messages that are nobody's fault.
     pub(super) ignore: Vec<Regex>,
     pub(super) prefilter: Prefilter,
@@ -198,6 +207,9 @@ struct Table {
     open: Vec<String>,
     #[serde(default)]
     whole: Vec<String>,
+    longest: Option<usize>,
+    #[serde(default)]
+    others: Vec<String>,
     #[serde(default)]
     ignore: Vec<String>,
     must: Vec<SelfTest>,
@@ -237,6 +249,8 @@ impl Filter {
             heads: table.heads()?,
             open: table.compiled("open", &table.open)?,
             whole: table.compiled("whole", &table.whole)?,
+            reach: table.longest.map_or(Reach::Lines(DOUBTED), Reach::Bytes),
+            others: table.others()?,
             ignore: table.compiled("ignore", &table.ignore)?,
             patterns,
             prefilter,
@@ -252,6 +266,12 @@ impl Filter {
             must_not: table.must_not,
         };
         Ok(filter)
+    }
+
+    /// Whether it says nowhere that the service's lines are, so that whoever uses it has to.
+    #[must_use]
+    pub fn names_no_log(&self) -> bool {
+        self.paths.is_empty() && self.journald == Journald::default()
     }
 
     /// The kinds of its patterns with what they mean, each once.
@@ -297,6 +317,21 @@ impl Table {
         if self.patterns.is_empty() {
             return Err(FilterError::new("pattern", "there is none"));
         }
+        if self.longest.is_some() && self.whole.is_empty() {
+            return Err(FilterError::new(
+                "longest",
+                "it says how far a message reaches that is not `whole`, which is not stated",
+            ));
+        }
+        if self
+            .longest
+            .is_some_and(|longest| !(1..=MAX_LONGEST).contains(&longest))
+        {
+            return Err(FilterError::new(
+                "longest",
+                format!("expected 1 to {MAX_LONGEST} bytes"),
+            ));
+        }
         Ok(())
     }
 
@@ -315,6 +350,14 @@ impl Table {
             }
         }
         Ok(meanings)
+    }
+
+    fn others(&self) -> Result<Vec<Pattern>, FilterError> {
+        let others = self.others.iter().enumerate();
+        let compiled = others.map(|(at, text)| {
+            Pattern::new(text, &self.fields).map_err(|what| FilterError::new(format!("others[{at}]"), what))
+        });
+        compiled.collect()
     }
 
     fn heads(&self) -> Result<Heads, FilterError> {

@@ -5,9 +5,10 @@ use std::{borrow::Cow, net::IpAddr};
 use regex::bytes::Regex;
 
 use super::{
+    doubt::Reach,
     filter::{Attempt, Class, Filter, Meaning},
     head::{self, Clock, Headed, Input},
-    pattern::{Client, Found},
+    pattern::{Client, Found, Pattern},
 };
 
 /// What a line says.
@@ -16,13 +17,10 @@ pub struct Judged<'a> {
     /// When it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
     pub at_ms: Option<i64>,
     pub verdict: Verdict<'a>,
-    /// The message is only the begin of one: a client chose a text with a line break, and may have chosen the next
-    /// [`DOUBTED`] lines with a head, too.
-    pub is_broken: bool,
+    /// The message may be only the begin of one: a client may have chosen a text with a line break, and so what follows as far as this
+    /// says.
+    pub broken: Option<Reach>,
 }
-
-/// Lines that what a client chose can make at most, each with a head.
-pub const DOUBTED: u8 = 3;
 
 /// Whom a line blames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +34,9 @@ pub enum Verdict<'a> {
     NoAddress,
     /// It can be read with different clients, so it blames nobody.
     Ambiguous,
+    /// It blames a client, and another one may have written it; see
+    /// [`OpenLines::after_broken_ones`](crate::OpenLines::after_broken_ones).
+    Doubted,
 }
 
 /// A client that did something.
@@ -64,13 +65,13 @@ impl Filter {
             return Judged {
                 at_ms: None,
                 verdict: Verdict::Foreign,
-                is_broken: false,
+                broken: None,
             };
         };
         let (verdict, time) = self.verdict(&headed);
         let is_whole = |whole: &Regex| whole.is_match(headed.message);
         Judged {
-            is_broken: !self.whole.is_empty() && !self.whole.iter().any(is_whole),
+            broken: (!self.whole.is_empty() && !self.whole.iter().any(is_whole)).then_some(self.reach),
             at_ms: headed.at_ms(clock).or_else(|| head::time(time?, clock)),
             verdict,
         }
@@ -116,7 +117,12 @@ impl Filter {
         if self.ignore.iter().any(|ignored| ignored.is_match(message)) {
             return (Verdict::Nothing, None);
         }
-        if self.open.iter().any(|open| open.is_match(message)) {
+        let differs = |other: &Pattern| match other.find(message) {
+            Found::No | Found::NoAddress => false,
+            Found::One(other) => other.address != client.address,
+            Found::Several => true,
+        };
+        if self.open.iter().any(|open| open.is_match(message)) || self.others.iter().any(differs) {
             return (Verdict::Ambiguous, None);
         }
         let blame = Blame {
@@ -145,7 +151,7 @@ impl Filter {
             Verdict::Foreign => Err("is not taken for a line of the service"),
             Verdict::Nothing => Err("blames nobody"),
             Verdict::NoAddress => Err("names no address"),
-            Verdict::Ambiguous => Err("is ambiguous"),
+            Verdict::Ambiguous | Verdict::Doubted => Err("is ambiguous"),
         };
         let must = self.must.iter().filter_map(|test| match blamed(&test.line) {
             Ok(client) if client == test.client => None,

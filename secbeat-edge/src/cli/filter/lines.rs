@@ -154,10 +154,10 @@ fn judge_all(
         let Some(own) = open.service_line(line) else {
             continue;
         };
-        let judged = filter.judge(&Input::Line(&own), clock);
+        let judged = open.after_broken_ones(filter.judge(&Input::Line(&own), clock), &own);
         match judged.verdict {
             Verdict::Blames(_) => summary.blaming += 1,
-            Verdict::Ambiguous | Verdict::NoAddress => summary.ambiguous += 1,
+            Verdict::Ambiguous | Verdict::NoAddress | Verdict::Doubted => summary.ambiguous += 1,
             Verdict::Foreign => summary.foreign += 1,
             Verdict::Nothing => {}
         }
@@ -193,6 +193,10 @@ fn shown<'a>(line: u64, judged: &Judged<'a>) -> Shown<'a> {
         },
         Verdict::Ambiguous => Shown {
             nobody: Some("it can be read with different clients"),
+            ..none
+        },
+        Verdict::Doubted => Shown {
+            nobody: Some("it follows a line that a client may have broken, and may be the client's own"),
             ..none
         },
         Verdict::Foreign | Verdict::Nothing => none,

@@ -78,9 +78,12 @@ fn clock() -> Clock {
     }
 }
 
-/// The filter of a name, or of a file where the text is a path.
+/// The filter of a name, or of a file where the text is a path or ends as one's name does.
 fn find(filters: &Filters, text: &str) -> anyhow::Result<Filter> {
-    if text.contains('/') {
+    let is_file = Path::new(text)
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    if is_file || text.contains('/') {
         let read = fs::read_to_string(text).with_context(|| format!("reading {text}"))?;
         return Filter::parse(&read).with_context(|| text.to_owned());
     }

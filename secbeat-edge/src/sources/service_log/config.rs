@@ -112,7 +112,13 @@ fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result
         places.extend(file.or(journal));
     }
     match places.is_empty() {
-        true => Err("the filter names no log, so path or journald has to".to_owned()),
+        true => {
+            let note = filter.note.as_deref();
+            let why = note.map(|note| format!(": {note}")).unwrap_or_default();
+            Err(format!(
+                "the filter names no log, so path or journald has to{why}"
+            ))
+        }
         false => Ok(places),
     }
 }

@@ -13,7 +13,7 @@ use secbeat_common::{
 use secbeat_daemon::time::{from_wall_ms, wall_ms};
 use secbeat_logs::{
     OpenLines, Piece,
-    services::{Attempts, Blame, Class, Clock, DOUBTED, Filter, Input, Judged, Verdict},
+    services::{Attempts, Blame, Class, Clock, Filter, Input, Judged, Verdict},
 };
 use secbeat_orchestrator_core::stand_in::Seen;
 use tracing::error;
@@ -66,8 +66,6 @@ impl Reported for ServiceEvent {
 struct ServiceLines {
     filters: Vec<Filter>,
     attempts: Attempts,
-    /// Lines that a client may have written by a line break in what it chose.
-    doubted: u8,
     learned_from: LearnedFrom,
     users: bool,
     zone: TimeZone,
@@ -123,19 +121,15 @@ impl Reading for ServiceLines {
         let Some((service, judged)) = judge(&self.filters, &input, &clock) else {
             return Ok(Taken::Reported { at_ms: None });
         };
-        let is_doubted = self.doubted > 0;
-        self.doubted = match judged.is_broken {
-            true => DOUBTED,
-            false => self.doubted.saturating_sub(1),
-        };
+        let judged = open.after_broken_ones(judged, line);
         let at_ms = judged.at_ms.unwrap_or(clock.now_ms);
         let blame = match judged.verdict {
             Verdict::Foreign | Verdict::Nothing => return Ok(Taken::Reported { at_ms: None }),
             Verdict::NoAddress => return Ok(Taken::Ambiguous("a line names no address of the client")),
             Verdict::Ambiguous => return Ok(Taken::Ambiguous("a line can be read with different clients")),
-            Verdict::Blames(_) if is_doubted => {
+            Verdict::Doubted => {
                 return Ok(Taken::Ambiguous(
-                    "a line follows one that a client broke, and may be the client's own",
+                    "a line follows one that a client may have broken, and may be the client's own",
                 ));
             }
             Verdict::Blames(blame) => blame,
@@ -179,14 +173,22 @@ fn judge<'a>(filters: &'a [Filter], input: &Input<'a>, clock: &Clock) -> Option<
 /// `None` if the line is of none of their services.
 fn judge_by<'a>(filters: &[&'a Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a str, Judged<'a>)> {
     let mut found: Option<(&str, Judged<'_>)> = None;
+    let mut broken = None;
     for filter in filters {
         let judged = filter.judge(input, clock);
+        broken = broken.or(judged.broken);
         let known = found.as_ref().map(|(_, known)| &known.verdict);
         match (known, &judged.verdict) {
             (_, Verdict::Foreign) => {}
             (Some(Verdict::Blames(one)), Verdict::Blames(other)) if one.client != other.client => {
                 let verdict = Verdict::Ambiguous;
-                return Some((&filter.name, Judged { verdict, ..judged }));
+                let at_ms = judged.at_ms;
+                let judged = Judged {
+                    at_ms,
+                    verdict,
+                    broken,
+                };
+                return Some((&filter.name, judged));
             }
             (None | Some(Verdict::Nothing), _)
             | (Some(Verdict::NoAddress | Verdict::Ambiguous), Verdict::Blames(_)) => {
@@ -195,7 +197,7 @@ fn judge_by<'a>(filters: &[&'a Filter], input: &Input<'a>, clock: &Clock) -> Opt
             _ => {}
         }
     }
-    found
+    found.map(|(name, judged)| (name, Judged { broken, ..judged }))
 }
 
 impl ServiceLines {
@@ -247,7 +249,6 @@ pub(crate) fn sources(
             reading: Box::new(ServiceLines {
                 filters,
                 attempts: Attempts::default(),
-                doubted: 0,
                 learned_from: entry.client.into(),
                 users: entry.users,
                 zone: entry.zone(),

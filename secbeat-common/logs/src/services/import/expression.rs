@@ -87,17 +87,22 @@ fn flagged(expression: &str) -> (String, &str) {
     }
 }
 
-/// What `ignoreregex` says, for a whole message.
+/// What `ignoreregex` says, for a whole message: at least what it says there.
 ///
 /// # Errors
 ///
 /// Why it cannot be said.
 pub(super) fn ignored(expression: &str) -> Result<String, String> {
     let (flags, expression) = flagged(expression);
-    let text = anchored(&converted(expression)?)
+    let mut text = anchored(&converted(expression)?)
         .replace(PREFIX, "")
         .replace(HOST, r"\S*");
-    let text = format!("{flags}{text}");
+    // The date may stand in these, or have been taken out with them.
+    while let Some(at) = empty_brackets(&text) {
+        text.replace_range(at..at + r"\[\]".len(), r"(?:\[[^\]]*\])?");
+    }
+    // As a pattern's, a message may begin and end with spaces.
+    let text = format!(r"{flags}\s*(?:{text})\s*");
     super::super::pattern::compile(&text).map(|_| text)
 }
 

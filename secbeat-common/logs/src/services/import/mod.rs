@@ -59,6 +59,18 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
         return translation;
     }
     let mut forms = Forms::default();
+    let ignored = definition.expressions("ignoreregex");
+    for (number, expression) in (1..).zip(ignored) {
+        match expression.and_then(|text| expression::ignored(&text)) {
+            Ok(text) => forms.ignore.push(text),
+            Err(what) => translation.left_out.push(format!(
+                "ignoreregex {number}: {what}; without it, the filter would blame more clients than fail2ban does"
+            )),
+        }
+    }
+    if !translation.left_out.is_empty() {
+        return translation;
+    }
     let expressions = definition.expressions("failregex");
     for (number, expression) in (1..).zip(expressions) {
         let told = expression.and_then(|text| expression::patterns(prefix.as_deref(), &text));
@@ -77,13 +89,6 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
                     .push((number, found.into_iter().map(|pattern| pattern.text).collect()));
             }
             Err(what) => translation.left_out.push(format!("failregex {number}: {what}")),
-        }
-    }
-    let ignored = definition.expressions("ignoreregex");
-    for (number, expression) in (1..).zip(ignored) {
-        match expression.and_then(|text| expression::ignored(&text)) {
-            Ok(text) => forms.ignore.push(text),
-            Err(what) => translation.left_out.push(format!("ignoreregex {number}: {what}")),
         }
     }
     if !forms.patterns.is_empty() {

@@ -31,6 +31,7 @@ fn parse(text: &'static str) -> Line {
         "no_space" => no_space,
         "no_colon" => no_colon,
         "json" => json,
+        "quoted" => quoted,
         "twice_escaped" => twice_escaped,
         other => panic!("{other}: {text}"),
     };
@@ -48,6 +49,11 @@ fn no_space(text: &str) -> String {
 
 fn no_colon(text: &str) -> String {
     text.replace(':', "")
+}
+
+/// In quotes, with a backslash before those in it alone.
+fn quoted(text: &str) -> String {
+    text.replace('"', "\\\"")
 }
 
 /// A string of JSON within one.
@@ -89,13 +95,18 @@ fn each_of_the_lines_is_what_it_says() {
     }
 }
 
-/// A line's own rest, written by the client: what most likely deceives.
+/// A line's own rest, written by the client: what most likely deceives. Where a line names a host, the rest of others of its service.
 #[test]
 fn a_whole_line_within_a_line_blames_nobody_else() {
     for (name, line, writes, is_closed) in LINES.iter() {
         let filter = filter(name);
-        for (start, _) in line.char_indices() {
-            let inner = line[start..].replace(REAL, DECOY).replace("«»", "x");
+        let is_told = |other: &&Line| match line.contains(REAL) {
+            true => other.1 == *line,
+            false => other.0 == *name,
+        };
+        let told = LINES.iter().filter(is_told).map(|(_, told, ..)| told);
+        for (told, (start, _)) in told.flat_map(|told| told.char_indices().map(move |at| (told, at))) {
+            let inner = told[start..].replace(REAL, DECOY).replace("«»", "x");
             for chosen in [inner.clone(), format!("x{inner}"), format!("x{inner} y")] {
                 check(&filter, line, &writes(&chosen), *is_closed);
             }

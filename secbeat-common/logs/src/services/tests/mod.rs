@@ -1,6 +1,8 @@
 //! The shipped filters over lines of the services, and over what clients could make of these.
 
+mod broken;
 mod framing;
+mod translated;
 
 use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
 
@@ -233,6 +235,16 @@ match = ['no {user} from {client}']
             "programs = [\"x\"]",
             "",
             "programs: a filter needs `programs` or `heads`, so that a line of another service is known",
+        ),
+        (
+            "title = \"X\"",
+            "title = \"X\"\nlongest = 5",
+            "longest: it says how far a message reaches that is not `whole`, which is not stated",
+        ),
+        (
+            "title = \"X\"",
+            "title = \"X\"\nothers = ['x']",
+            "others[0]: {client} stands in it 0 times, and must stand once",
         ),
         (
             "threshold = 5",
