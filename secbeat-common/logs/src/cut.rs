@@ -9,6 +9,10 @@ use super::{
 /// Bytes of ` 404 `.
 const STATUS: usize = 5;
 
+/// Bytes of the shortest line that is taken for cut off. Every receiver of syslog takes messages of 480 bytes (RFC 5424, 6.1),
+/// its own header among them.
+pub(super) const SHORTEST_CUT: usize = 400;
+
 /// A line whose beginning says whose it is.
 #[derive(Debug)]
 pub(super) struct CutLine {

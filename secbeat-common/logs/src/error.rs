@@ -24,6 +24,15 @@ pub enum LogError {
     NoneOf(Vec<LogError>),
     #[error("formats {0} and {1} read another client each; name one of them only")]
     TwoFormats(usize, usize),
+    #[error(
+        "the line ends within its user name: its server writes line feeds of clients as they are, so that what follows it may be \
+         any client's; have it log JSON, or no user name"
+    )]
+    EndsInUser,
+    #[error("a line before it ends within what a client wrote, and so this one may be that client's, too")]
+    Behind,
+    #[error("a key of the client, the time or the status is there twice, with two values")]
+    TwoValues,
     #[error("no time like {0}")]
     Time(&'static str),
     #[error("the time has no known shape")]
@@ -38,6 +47,10 @@ pub enum LogError {
     HaproxyBegin,
     #[error("no status and quoted request after the date: not of the HTTP log")]
     HaproxyRest,
+    #[error("no `[pid: …] client (user) ` of uWSGI")]
+    UwsgiBegin,
+    #[error("no time like [Sat Nov 21 11:06:56 2026] behind uWSGI's number of variables")]
+    UwsgiTime,
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
     #[error("the line is a header of the log")]
@@ -66,8 +79,17 @@ impl LogError {
     /// See [`Format::calls_for_doubt`](super::Format::calls_for_doubt).
     pub(super) fn calls_for_doubt(&self) -> bool {
         match self {
-            Self::OtherLayout(_) | Self::TwoReadings(..) => true,
+            Self::OtherLayout(_) | Self::TwoReadings(..) | Self::EndsInUser => true,
             Self::NoneOf(errors) => errors.iter().any(Self::calls_for_doubt),
+            _ => false,
+        }
+    }
+
+    /// Whether the line ended within what a client wrote, so that the next ones may be what the same client wrote.
+    pub(super) fn ends_in_text_of_client(&self) -> bool {
+        match self {
+            Self::EndsInUser | Self::Request => true,
+            Self::NoneOf(errors) => errors.iter().any(Self::ends_in_text_of_client),
             _ => false,
         }
     }
@@ -83,6 +105,7 @@ impl LogError {
                 | Self::Status
                 | Self::HaproxyRest
                 | Self::BareQuotes
+                | Self::TwoValues
                 | Self::Message
         )
     }

@@ -5,6 +5,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
     LogError, LogLine, address,
+    cut::SHORTEST_CUT,
     quoted::{parse_status, split_request},
     time::{self, Zone},
 };
@@ -13,13 +14,17 @@ use super::{
 const BEFORE_STATUS: usize = 3;
 
 /// Parses one line without surrounding space. HAProxy encodes quotes in what clients send, so the first quote opens the
-/// request; a line that is cut off within the request is one, too.
+/// request; a line that is cut off within the request is one, too, as is a long one that is cut off within the headers that were
+/// captured before it.
 pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogError> {
     let (client, at_ms, rest) = memchr_iter(b'[', line)
         .find_map(|open| begin(line, open, zone))
         .ok_or(LogError::HaproxyBegin)?;
-    let quote = memchr(b'"', rest).ok_or(LogError::HaproxyRest)?;
-    let (fields, request) = (&rest[..quote], &rest[quote + 1..]);
+    let (fields, request) = match memchr(b'"', rest) {
+        Some(quote) => (&rest[..quote], &rest[quote + 1..]),
+        None if line.len() >= SHORTEST_CUT && memchr(b'{', rest).is_some() => (rest, &b""[..]),
+        None => return Err(LogError::HaproxyRest),
+    };
     let mut fields = fields
         .split(|byte| *byte == b' ')
         .filter(|field| !field.is_empty());

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod caution;
 mod combined;
 mod cut;
 mod detect;
@@ -27,6 +28,7 @@ pub mod services;
 #[cfg(test)]
 mod tests;
 mod time;
+mod uwsgi;
 pub mod waf;
 mod wrap;
 
@@ -35,6 +37,7 @@ use std::{borrow::Cow, net::IpAddr};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::oracle::{check, check_attack, check_json, check_pattern, check_wrapped};
 pub use self::{
+    caution::Caution,
     detect::{Conflict, DETECTED_FROM, Detection, FormatChoice, Whole},
     error::LogError,
     format::{Format, FormatError},
@@ -125,4 +128,16 @@ impl LogLine<'_> {
             referer: self.referer.as_deref().map(Cow::Borrowed),
         }
     }
+}
+
+/// Whether a line is a header, as IIS and CloudFront write it, in wrappers or without.
+#[must_use]
+pub fn is_header(line: &[u8]) -> bool {
+    format::header(line).is_some()
+}
+
+/// Whether a header says which fields the lines after it have.
+#[must_use]
+pub fn names_fields(line: &[u8]) -> bool {
+    format::fields_of_header(line).is_some()
 }

@@ -13,6 +13,10 @@ use super::{
 /// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
 const HEAD: usize = 128 * 1024;
 
+/// Bytes behind a line that ended within what a client wrote in which nothing is believed. A header has 8 KiB at most
+/// in most servers.
+const SUSPECT: usize = 8 * 1024;
+
 /// A line of a log, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -43,6 +47,8 @@ pub struct OpenLines {
     in_wrappers: bool,
     /// The formats of the lines after a header; `None` within if those cannot be read.
     of_header: Option<Option<Arc<Formats>>>,
+    /// Bytes that follow and that a client may have written as a whole.
+    suspect: usize,
 }
 
 impl OpenLines {
@@ -98,6 +104,7 @@ impl OpenLines {
         Self {
             in_wrappers: self.in_wrappers,
             of_header: self.of_header.clone(),
+            suspect: self.suspect,
             ..Self::default()
         }
     }
@@ -105,7 +112,35 @@ impl OpenLines {
     /// Whether what follows is read as after `other`, in which no line is open.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
-        !self.is_open() && self.in_wrappers == other.in_wrappers && self.of_header == other.of_header
+        !self.is_open()
+            && self.in_wrappers == other.in_wrappers
+            && self.of_header == other.of_header
+            && self.suspect == other.suspect
+    }
+
+    /// What is to be believed of a line of that many bytes.
+    #[cold]
+    fn judge<'a>(
+        &mut self,
+        len: usize,
+        parsed: Result<LogLine<'a>, LogError>,
+    ) -> Result<LogLine<'a>, LogError> {
+        let ends_in_text = matches!(&parsed, Err(error) if error.ends_in_text_of_client());
+        let is_suspect = self.suspect > 0;
+        self.suspect = match ends_in_text {
+            true => SUSPECT,
+            false => self.suspect.saturating_sub(len + 1),
+        };
+        match parsed {
+            Ok(_) if is_suspect => Err(LogError::Behind),
+            parsed => parsed,
+        }
+    }
+
+    /// Whether there is something to [judge](Self::judge).
+    #[inline]
+    const fn is_doubtful(&self, parsed: &Result<LogLine<'_>, LogError>) -> bool {
+        self.suspect > 0 || parsed.is_err()
     }
 
     /// For each of a container's streams, whether a line of it goes on in a later part.
@@ -188,7 +223,10 @@ impl Formats {
             let parsed = self.parse_after(line, &mut in_wrappers);
             if !matches!(parsed, Err(LogError::Divided | LogError::Header)) {
                 open.in_wrappers = in_wrappers;
-                return Some(parsed);
+                return Some(match open.is_doubtful(&parsed) {
+                    true => open.judge(line.len(), parsed),
+                    false => parsed,
+                });
             }
         }
         Some(self.read(piece, open)?.map(LogLine::into_owned))
@@ -207,6 +245,7 @@ impl Formats {
                     open.of_header = Some(self.after_header(line).ok().map(Arc::new));
                     Some(Err(LogError::Header))
                 }
+                parsed if open.is_doubtful(&parsed) => Some(open.judge(line.len(), parsed)),
                 parsed => Some(parsed),
             },
             Piece::Line(line) => self.read_part(line, open),
@@ -223,7 +262,8 @@ impl Formats {
             Piece::End(end) => {
                 let mut long = open.long.take()?;
                 long.feed(self, end);
-                Some(keep(&mut open.last, long.finish(self)))
+                let parsed = open.judge(SUSPECT, long.finish(self));
+                Some(keep(&mut open.last, parsed))
             }
         }
     }
@@ -273,7 +313,8 @@ impl Formats {
             return None;
         }
         let whole = mem::take(waiting)?;
-        Some(keep(&mut open.last, whole.finish(self)))
+        let parsed = open.judge(text.len(), whole.finish(self));
+        Some(keep(&mut open.last, parsed))
     }
 }
 

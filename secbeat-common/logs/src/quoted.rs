@@ -50,7 +50,10 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     }
     let (method, target) = request.split_at(method_len(request));
     let (false, [b' ', target @ ..]) = (method.is_empty(), target) else {
-        return (b"", request);
+        return match uncoloured(request) {
+            Some(request) => split_request(request),
+            None => (b"", request),
+        };
     };
     if let Some((path, [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])) =
         target.split_last_chunk()
@@ -62,6 +65,32 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
         Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),
         _ => (method, target),
     }
+}
+
+/// A request without the colour of a terminal that Werkzeug writes around it; `None` if it has none.
+#[cold]
+fn uncoloured(request: &[u8]) -> Option<&[u8]> {
+    let mut rest = without_colour(request)?;
+    while let Some(more) = without_colour(rest) {
+        rest = more;
+    }
+    Some(rest.strip_suffix(b"\x1b[0m").unwrap_or(rest))
+}
+
+/// What follows an escape sequence that sets a terminal's colour; `None` if the text begins with none.
+pub(super) fn without_colour(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"\x1b[")?;
+    let end = rest
+        .iter()
+        .position(|byte| !(byte.is_ascii_digit() || *byte == b';'))?;
+    rest[end..].strip_prefix(b"m")
+}
+
+/// Whether a request line ends with its protocol.
+pub(super) fn ends_with_protocol(request: &[u8]) -> bool {
+    let protocol = &request[memrchr(b' ', request).map_or(request.len(), |space| space + 1)..];
+    let version = protocol.strip_prefix(b"HTTP/").unwrap_or_default();
+    (1..=3).contains(&version.len()) && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// Letters, hyphens and underscores that a request begins with.

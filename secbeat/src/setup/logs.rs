@@ -10,7 +10,7 @@ use std::{
 };
 
 use secbeat_edge::unit_user::UnitUser;
-use secbeat_logs::{Detection, Formats, LogLine};
+use secbeat_logs::{Caution, Detection, Formats, LogLine};
 
 use super::servers;
 
@@ -42,6 +42,8 @@ pub(crate) enum State {
         lines: u64,
         /// A client that has most of the requests.
         crowd: Option<Crowd>,
+        /// What its server has to mend.
+        caution: Option<Caution>,
     },
     /// No line is, or lines have two readings; why.
     NotUnderstood(String),
@@ -133,10 +135,13 @@ fn read(end: &[u8]) -> State {
     let format = detection.likeliest();
     let (name, formats) = (format.to_string(), Formats::from(format));
     let (mut lines, mut understood, mut first_error) = (0, 0, None);
+    let mut caution = Caution::of_formats(&formats);
     let mut requests: HashMap<IpAddr, u64> = HashMap::new();
     for line in end.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         lines += 1;
-        match formats.parse(line) {
+        let parsed = formats.parse(line);
+        caution = caution.or_else(|| Caution::of_line(line, &parsed));
+        match parsed {
             Ok(LogLine { client, .. }) => {
                 understood += 1;
                 *requests.entry(client).or_default() += 1;
@@ -155,6 +160,7 @@ fn read(end: &[u8]) -> State {
         understood,
         lines,
         crowd: crowd(&requests, understood),
+        caution,
     }
 }
 
@@ -196,14 +202,20 @@ mod tests {
             understood,
             lines,
             crowd,
+            caution,
         } = state(&(log + "what is this\nhalf a li"))
         else {
             panic!("not understood");
         };
         assert_eq!(
-            (format.as_str(), understood, lines, crowd),
-            ("combined", 50, 51, None)
+            (format.as_str(), understood, lines, crowd, caution),
+            ("combined", 50, 51, None, None)
         );
+        let log = line("192.0.2.1", 1).replace("\"curl\"", "\"curl\" 1 \"a@docker\" \"http://b\" 1ms");
+        let State::Understood { caution, .. } = state(&log) else {
+            panic!("not understood");
+        };
+        assert_eq!(caution, Some(Caution::Traefik));
     }
 
     #[test]

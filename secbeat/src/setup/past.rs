@@ -302,6 +302,7 @@ mod tests {
                     understood: 1,
                     lines: 1,
                     crowd: None,
+                    caution: None,
                 },
                 path,
             }],

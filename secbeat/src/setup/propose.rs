@@ -68,8 +68,12 @@ fn log(log: &FoundLog) -> String {
             format,
             understood,
             lines,
+            caution,
             ..
-        } => format!("{format}, {understood} of the last {lines} lines understood"),
+        } => {
+            let caution = caution.map_or_else(String::new, |caution| format!("; note: {}", caution.text()));
+            format!("{format}, {understood} of the last {lines} lines understood{caution}")
+        }
         State::NotUnderstood(why) => {
             format!("LEFT OUT, its lines are not understood: {why} (see `secbeat explain {path}`)")
         }
@@ -205,6 +209,7 @@ mod tests {
             understood: 10,
             lines: 10,
             crowd,
+            caution: None,
         }
     }
 

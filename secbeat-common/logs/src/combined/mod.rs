@@ -4,9 +4,10 @@
 //! whatever follows is ignored. `vhost-combined` has a virtual host before the client.
 //!
 //! The client is where the layout has it. A user name is written by the client and may look like the fields of another
-//! layout; see [`Doubt`].
+//! layout; see [`Doubt`]. Some servers write what clients send as it is; see [`raw`].
 
 mod client;
+mod raw;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,11 @@ use std::{borrow::Cow, net::IpAddr};
 
 use memchr::{memmem, memrchr};
 
-use self::client::{Client, find_client, find_client_after_host};
+pub(super) use self::raw::is_traefiks;
+use self::{
+    client::{Client, find_client, find_client_after_host},
+    raw::{find_status, has_raw_quotes, no_time, without_decoration},
+};
 use super::{
     LogError, LogLine, address,
     cut::{CutLine, Place},
@@ -43,6 +48,9 @@ pub(super) enum Doubt {
 #[inline]
 pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
     let begin = begin(line, zone, doubt)?;
+    if has_raw_quotes(begin.rest) {
+        return Ok(unreadable(begin));
+    }
     match parse_usual(begin) {
         Some(line) => Ok(line),
         None => parse_request(begin, find_headers),
@@ -73,7 +81,11 @@ fn parse_usual(begin: Begin<'_>) -> Option<LogLine<'_>> {
 /// As [`parse`], without looking for a referer and a user agent.
 #[inline]
 pub(super) fn parse_common<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    parse_request(begin(line, zone, doubt)?, |_| (None, None))
+    let begin = begin(line, zone, doubt)?;
+    if has_raw_quotes(begin.rest) {
+        return Ok(unreadable(begin));
+    }
+    parse_request(begin, |_| (None, None))
 }
 
 /// As [`parse`], with a virtual host and a space before the client.
@@ -112,11 +124,16 @@ pub(super) fn parse_cut_vhost(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<
 /// As [`parse_cut`], of a server that escapes no quotes: nobody knows where the request ends.
 pub(super) fn parse_cut_unescaped(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
     let begin = split_begin(head, zone, |before| find_client(before, doubt))?;
-    let line = LogLine {
+    Ok(CutLine::new(unreadable(begin), Place::Anywhere))
+}
+
+/// The line, of which nothing after the opening quote of the request can be told apart.
+#[cold]
+fn unreadable(begin: Begin<'_>) -> LogLine<'_> {
+    LogLine {
         unreadable: true,
         ..new_line(begin.client, begin.at_ms, begin.rest, 0)
-    };
-    Ok(CutLine::new(line, Place::Anywhere))
+    }
 }
 
 #[inline]
@@ -142,8 +159,13 @@ fn parse_request<'a>(
     find_headers: impl FnOnce(&'a [u8]) -> Headers<'a>,
 ) -> Result<LogLine<'a>, LogError> {
     let Begin { client, at_ms, rest } = begin;
-    let (request, rest) = unquote(rest).ok_or(LogError::Request)?;
-    let (status, rest) = split_status(rest).ok_or(LogError::Status)?;
+    let (request, after) = unquote(rest).ok_or(LogError::Request)?;
+    let Some((status, rest)) = split_status(after) else {
+        // Where the server writes quotes as it got them, the client itself may have written the first.
+        return find_status(rest)
+            .map(|()| unreadable(begin))
+            .ok_or(LogError::Status);
+    };
     let (method, path) = split_request(request);
     let (referer, user_agent) = find_headers(rest);
     // Made where it is returned: it is too large to be moved at each step.
@@ -214,7 +236,8 @@ fn split_begin<'a>(
     find_client: impl FnOnce(&'a [u8]) -> Result<Client<'a>, LogError>,
 ) -> Result<Begin<'a>, LogError> {
     const TIME: LogError = LogError::Time("[10/Oct/2023:11:06:56 +0200] before the quoted request");
-    let close = memmem::find(line, b"] \"").ok_or(TIME)?;
+    let line = without_decoration(line);
+    let close = memmem::find(line, b"] \"").ok_or_else(|| no_time(line, TIME))?;
     let open = memrchr(b'[', &line[..close]).ok_or(TIME)?;
     let at_ms = time::parse_any(&line[open + 1..close], zone).ok_or(TIME)?;
     Ok(Begin {

@@ -20,7 +20,7 @@ pub const DETECTED_FROM: usize = 256 * 1024;
 /// A log whose beginning was read before.
 pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// How many lines each format understood, and where two read another client each. The formats are [in
+/// How many lines each format understood, and where two read another client or status each. The formats are [in
 /// doubt](Format::with_doubt), since nobody said which it is.
 #[derive(Clone, Debug)]
 pub struct Detection {
@@ -41,15 +41,19 @@ pub struct Detection {
 struct Pair {
     /// Lines that both understood.
     both: usize,
-    /// The first line of which they had another client each.
-    disputed: Option<(Vec<u8>, [IpAddr; 2])>,
+    /// The first line of which they had another client or status each.
+    disputed: Option<(Vec<u8>, [Seen; 2])>,
 }
 
-/// Two formats that read another client each of the same line.
+/// A client and a status.
+type Seen = (IpAddr, u16);
+
+/// Two formats that read another client or status each of the same line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict<'d> {
     pub formats: [&'d Format; 2],
     pub clients: [IpAddr; 2],
+    pub statuses: [u16; 2],
     /// The first line of which that is so.
     pub line: &'d [u8],
 }
@@ -59,8 +63,17 @@ impl fmt::Display for Conflict<'_> {
         let Self {
             formats: [first, second],
             clients: [of_first, of_second],
+            statuses,
             line: _,
         } = self;
+        if of_first == of_second {
+            let [of_first, of_second] = statuses;
+            return write!(
+                f,
+                "the log may be {first} or {second}: of one line, the first reads {of_first} as the status, the other \
+                 {of_second}; state the format"
+            );
+        }
         write!(
             f,
             "the log may be {first} or {second}: of one line, the first reads {of_first} as the client, the other {of_second}; \
@@ -180,14 +193,16 @@ impl Detection {
     /// Shows a line to every format; empty lines and headers say nothing.
     pub fn see(&mut self, line: &[u8]) {
         let mut says_nothing = false;
-        let mut clients: Vec<(usize, IpAddr)> = Vec::new();
+        let mut read: Vec<(usize, Seen)> = Vec::new();
         for (at, (format, understood)) in self.understood.iter_mut().enumerate() {
             match format.parse(line) {
                 // What is unreadable in one format may be none of its lines.
-                Ok(parsed) if parsed.unreadable => {}
+                Ok(parsed) if parsed.unreadable => self.nearly[at] += 1,
+                // Any columns with an address and a status in the right places would be its lines.
+                Ok(_) if format.lacks_header() => {}
                 Ok(parsed) => {
                     *understood += 1;
-                    clients.push((at, parsed.client));
+                    read.push((at, (parsed.client, parsed.status)));
                 }
                 Err(LogError::Empty) => says_nothing = true,
                 Err(LogError::Header) => {
@@ -196,6 +211,7 @@ impl Detection {
                         *format = learned;
                     }
                 }
+                Err(_) if format.lacks_header() => {}
                 Err(error) => self.nearly[at] += usize::from(error.is_of_a_request()),
             }
         }
@@ -204,8 +220,8 @@ impl Detection {
         }
         self.lines += 1;
         self.objects += usize::from(line.trim_ascii_start().starts_with(b"{"));
-        for (n, (first, of_first)) in clients.iter().enumerate() {
-            for (second, of_second) in &clients[n + 1..] {
+        for (n, (first, of_first)) in read.iter().enumerate() {
+            for (second, of_second) in &read[n + 1..] {
                 let pair = self.pairs.entry((*first, *second)).or_default();
                 pair.both += 1;
                 if of_first != of_second && pair.disputed.is_none() {
@@ -281,11 +297,12 @@ impl Detection {
                 best if best == *second => *first,
                 _ => return None,
             };
-            let (line, clients) = pair.disputed.as_ref()?;
+            let (line, seen) = pair.disputed.as_ref()?;
             let is_outdone = pair.both == counts(other) && counts(best) > counts(other);
             (!is_outdone).then(|| Conflict {
                 formats: [*first, *second].map(|at| &self.understood[at].0),
-                clients: *clients,
+                clients: seen.map(|(client, _)| client),
+                statuses: seen.map(|(_, status)| status),
                 line,
             })
         })

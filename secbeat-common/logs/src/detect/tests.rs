@@ -131,6 +131,39 @@ fn two_addresses_are_a_conflict_unless_other_lines_say_which_is_the_client() {
 }
 
 #[test]
+fn what_stands_around_a_line_is_no_virtual_host() {
+    for before in [
+        "2026-11-21T10:06:56.123456789Z ",
+        "web-1  | 2026-11-21T10:06:56.123456789Z ",
+        "[pod/web-abc/nginx] ",
+        "[12345.678901] web1 nginx[12]: ",
+    ] {
+        assert_eq!(
+            detected(&[&format!("{before}203.0.113.7 - -")]).1,
+            "combined",
+            "{before}"
+        );
+    }
+}
+
+#[test]
+fn two_statuses_of_a_line_are_a_conflict() {
+    let formats = [
+        "$remote_addr $msec $status $rest",
+        "$remote_addr $msec $token $status",
+    ];
+    let formats = formats.map(|text| Format::pattern(text).unwrap());
+    let mut detection = Detection::among(formats.to_vec(), Vec::new());
+    detection.see(b"203.0.113.7 1795255616 200 404");
+    assert_eq!(detection.chosen(), None);
+    assert_eq!(
+        detection.conflict().unwrap().to_string(),
+        "the log may be $remote_addr $msec $status $rest or $remote_addr $msec $token $status: of one line, the first reads 200 as \
+         the status, the other 404; state the format"
+    );
+}
+
+#[test]
 fn what_is_detected_is_in_doubt() {
     let (detection, _) = detected(&["203.0.113.7 - -"]);
     let format = detection.chosen().unwrap();

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-pub(crate) use self::parse::strip_padding_before;
+pub(crate) use self::parse::{fields_of_header, header, strip_padding_before};
 use super::{
     LogError, LogLine,
     combined::Doubt,
@@ -82,6 +82,7 @@ enum Named {
     Iis,
     Squid,
     AwsS3,
+    Uwsgi,
 }
 
 impl Named {
@@ -231,7 +232,8 @@ impl Format {
         }
     }
 
-    /// The format of the lines after a header line ([`LogError::Header`]) of IIS or CloudFront.
+    /// The format of the lines after a header line ([`LogError::Header`]) of IIS or CloudFront, which may be in wrappers as any
+    /// line may.
     ///
     /// # Errors
     ///
@@ -242,14 +244,36 @@ impl Format {
             Kind::Layouts(named @ Named::Iis, _) => (named, ' '),
             _ => return Ok(self.clone()),
         };
-        let Some(fields) = layout::fields_of_header(parse::strip_padding(line)) else {
+        let Some(fields) = fields_of_header(line) else {
             return Ok(self.clone());
         };
-        let layout = layout::of_header(fields, separator)?;
+        let layout = layout::of_header(&fields, separator)?;
         Ok(Self {
             kind: Kind::Layouts(named, Arc::new([layout])),
             ..self.clone()
         })
+    }
+
+    /// Whether it has the fields of a server's default only because no header said which they are. Such lines say too little of
+    /// themselves to be [detected](crate::Detection).
+    pub(super) fn lacks_header(&self) -> bool {
+        match &self.kind {
+            Kind::Layouts(named @ (Named::Cloudfront | Named::Iis), layouts) => named
+                .row()
+                .is_some_and(|row| Arc::ptr_eq(layouts, &layout::rows(row))),
+            _ => false,
+        }
+    }
+
+    /// Whether the client is what a header says: a server that passes on the header of its own client, as Envoy does unless
+    /// `use_remote_address` is set, lets a client choose it.
+    #[must_use]
+    pub fn reads_client_from_header(&self) -> bool {
+        match &self.kind {
+            Kind::Named(_) | Kind::Json(_) => false,
+            Kind::Layouts(_, layouts) => layouts.first().is_some_and(Layout::reads_client_from_header),
+            Kind::Pattern(layout) => layout.reads_client_from_header(),
+        }
     }
 
     /// For readers that have no use for user agents: they are not looked for where that costs time.
@@ -354,6 +378,7 @@ mod tests {
             "iis",
             "squid",
             "aws-s3",
+            "uwsgi",
         ];
         assert_eq!(
             Format::named()

@@ -6,18 +6,15 @@ use super::{Format, Kind, Named};
 use crate::{
     LogError, LogLine,
     combined::{self, Doubt},
-    cut::{CutLine, Place},
+    cut::{CutLine, Place, SHORTEST_CUT},
     haproxy,
     json::{self, LongObject},
-    layout::Layout,
+    layout::{self, Layout},
     rest::Rest,
     time::Zone,
+    uwsgi,
     wrap::{self, Unwrapped},
 };
-
-/// Bytes of the shortest line that is taken for cut off. Every receiver of syslog takes messages of 480 bytes (RFC 5424, 6.1),
-/// its own header among them.
-const SHORTEST_CUT: usize = 400;
 
 impl Format {
     /// Parses one line, without its line feed. What a container's runtime, syslog or the journal wrote around it is taken
@@ -220,6 +217,7 @@ impl Format {
             Kind::Named(Named::VhostCombined) => combined::parse_vhost(line, zone, doubt),
             Kind::Named(Named::PythonHttpServer) => combined::parse_unescaped(line, zone, doubt),
             Kind::Named(Named::Haproxy) => haproxy::parse(line, zone),
+            Kind::Named(Named::Uwsgi) => uwsgi::parse(line, zone),
             // Those of the ingress controller have more fields behind those of combined.
             _ => combined::parse(line, zone, doubt),
         }
@@ -273,7 +271,7 @@ impl Format {
             Kind::Pattern(layout) => layout.parse_cut(head, zone, doubt),
             Kind::Layouts(_, layouts) => first_of(layouts, |layout| layout.parse_cut(head, zone, doubt)),
             Kind::Named(Named::PythonHttpServer) => combined::parse_cut_unescaped(head, zone, doubt),
-            Kind::Named(Named::Haproxy) => whole(head),
+            Kind::Named(Named::Haproxy | Named::Uwsgi) => whole(head),
             Kind::Named(Named::VhostCombined) => {
                 whole(head).or_else(|_| combined::parse_cut_vhost(head, zone, doubt))
             }
@@ -305,6 +303,23 @@ fn first_of<T>(layouts: &[Layout], parse: impl Fn(&Layout) -> Result<T, LogError
         }
     }
     Err(first.unwrap_or(LogError::Empty))
+}
+
+/// A line that begins with `#`, without the wrappers that it is in.
+pub(crate) fn header(line: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut line: Cow<'_, [u8]> = strip_padding(line).into();
+    for _ in 0..=wrap::MAX_NESTED {
+        if line.starts_with(b"#") {
+            return Some(line);
+        }
+        line = strip_padding(&wrap::unwrap(&line)?.text).to_vec().into();
+    }
+    None
+}
+
+/// What a header of IIS or CloudFront says of the fields of the lines after it.
+pub(crate) fn fields_of_header(line: &[u8]) -> Option<String> {
+    layout::fields_of_header(&header(line)?).map(str::to_owned)
 }
 
 /// Without what no server writes: space and NUL bytes around a line, as in a hole of a file, and a byte order mark.

@@ -15,6 +15,10 @@ pub(crate) enum Role {
     Host,
     UserAgent,
     Referer,
+    /// A day in UTC, beside a clock.
+    Date,
+    /// The time of a day.
+    Clock,
     /// What the line is about.
     Message,
 }

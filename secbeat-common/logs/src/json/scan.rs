@@ -317,6 +317,8 @@ impl<'a> Scan<'a> {
                 for (role, rank) in &asked.keys.entry(key).roles {
                     if self.values.wants(*role, *rank) {
                         self.values.text(*role, *rank, text.clone(), asked.zone);
+                    } else if self.values.has(*role, *rank) {
+                        self.values.text_again(*role, text.clone(), asked.zone);
                     }
                 }
                 self.after_value();
@@ -372,6 +374,9 @@ impl<'a> Scan<'a> {
             if self.values.wants(*role, *rank) {
                 let text = if escaped { unescape(text) } else { text.into() };
                 self.values.text(*role, *rank, text, asked.zone);
+            } else if self.values.has(*role, *rank) {
+                let text = if escaped { unescape(text) } else { text.into() };
+                self.values.text_again(*role, text, asked.zone);
             }
         }
     }

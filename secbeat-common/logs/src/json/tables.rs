@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use super::{
     Table,
-    keys::Role::{Client, Host, Message, Method, Path, Referer, Request, Status, Time, UserAgent},
+    keys::Role::{
+        Client, Clock, Date, Host, Message, Method, Path, Referer, Request, Status, Time, UserAgent,
+    },
 };
 
 /// nginx with `log_format … escape=json`: keys named as the variables, and as is common otherwise.
@@ -21,6 +23,16 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("remote_host", Client),
         ("remote", Client),
         ("ip", Client),
+        // Bunyan.
+        ("remoteAddress", Client),
+        // Linkerd.
+        ("client.addr", Client),
+        // httplog of Go.
+        ("httpRequest.remoteIP", Client),
+        // MinIO.
+        ("remotehost", Client),
+        // GELF.
+        ("_remote_addr", Client),
         // A list that ends with the peer, where the log has no key for it, or one that is empty.
         ("x_forwarded_for", Client),
         ("msec", Time),
@@ -37,6 +49,8 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("http_method", Method),
         ("httpMethod", Method),
         ("verb", Method),
+        ("httpRequest.method", Method),
+        ("_request_method", Method),
         ("request_uri", Path),
         ("uri", Path),
         ("path", Path),
@@ -45,6 +59,8 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("requestUri", Path),
         ("requested_uri", Path),
         ("resourcePath", Path),
+        ("httpRequest.path", Path),
+        ("_request_uri", Path),
         ("request", Request),
         ("status", Status),
         ("response_code", Status),
@@ -54,6 +70,9 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         ("response_status", Status),
         ("response", Status),
         ("code", Status),
+        ("httpResponse.status", Status),
+        ("api.statusCode", Status),
+        ("_status", Status),
         ("http_host", Host),
         ("host", Host),
         ("server_name", Host),
@@ -174,7 +193,7 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
 });
 
 /// Logs of load balancers and CDNs by their own names: Google's load balancers, Azure's Application Gateway and Front Door, Akamai's
-/// DataStream 2, Vercel. Front Door's `clientIp` is not read, since a client may choose it by a header.
+/// DataStream 2, Vercel, Amazon's CloudFront. Front Door's `clientIp` is not read, since a client may choose it by a header.
 pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| {
     Table::new(&[
         ("httpRequest.remoteIp", Client),
@@ -182,33 +201,43 @@ pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| {
         ("properties.clientIP", Client),
         ("cliIP", Client),
         ("proxy.clientIp", Client),
+        ("c-ip", Client),
+        ("timestamp(ms)", Time),
         ("timestamp", Time),
         ("time", Time),
+        ("date", Date),
+        ("time", Clock),
         ("timeStamp", Time),
         ("reqTimeSec", Time),
         ("httpRequest.requestMethod", Method),
         ("properties.httpMethod", Method),
         ("reqMethod", Method),
         ("proxy.method", Method),
+        ("cs-method", Method),
         ("httpRequest.requestUrl", Path),
         ("properties.originalRequestUriWithArgs", Path),
         ("properties.requestUri", Path),
         ("reqPath", Path),
         ("proxy.path", Path),
+        ("cs-uri-stem", Path),
         ("httpRequest.status", Status),
         ("properties.httpStatus", Status),
         ("properties.httpStatusCode", Status),
         ("statusCode", Status),
         ("proxy.statusCode", Status),
+        ("sc-status", Status),
         ("properties.originalHost", Host),
         ("properties.host", Host),
         ("properties.hostName", Host),
         ("reqHost", Host),
         ("proxy.host", Host),
+        ("x-host-header", Host),
+        ("cs(Host)", Host),
         ("httpRequest.userAgent", UserAgent),
         ("properties.userAgent", UserAgent),
         ("UA", UserAgent),
         ("proxy.userAgent", UserAgent),
+        ("cs(User-Agent)", UserAgent),
         ("httpRequest.referer", Referer),
         ("referer", Referer),
     ])

@@ -235,8 +235,8 @@ proptest! {
 }
 
 #[test]
-fn of_equal_keys_the_first_counts() {
-    let line = r#"{"d":"203.0.113.7","t":1,"s":404,"d":"6.6.6.6","t":2,"s":200,"p":"/a","p":"/b"}"#;
+fn of_equal_keys_the_first_counts_and_two_values_are_nobodys() {
+    let line = r#"{"d":"203.0.113.7","t":1,"s":404,"d":"203.0.113.7","t":"1970-01-01T00:00:01Z","s":"404","p":"/a","p":"/b"}"#;
     let parsed = parse(line).unwrap();
     let shown = (
         parsed.client.to_string(),
@@ -245,6 +245,23 @@ fn of_equal_keys_the_first_counts() {
         &*parsed.path,
     );
     assert_eq!(shown, ("203.0.113.7".to_owned(), 1000, 404, &b"/a"[..]));
+    for (known, other) in [
+        (r#""d":"203.0.113.7""#, r#""d":"6.6.6.6""#),
+        (r#""d":"203.0.113.7""#, r#""d":"x""#),
+        (r#""t":1"#, r#""t":2"#),
+        (r#""t":1"#, r#""t":"1970-01-01T00:00:02Z""#),
+        (r#""s":404"#, r#""s":200"#),
+        (r#""s":404"#, r#""s":"200""#),
+    ] {
+        let rest = r#""d":"203.0.113.7","t":1,"s":404"#.replace(known, "\"x\":1");
+        for line in [
+            format!("{{{known},{other},{rest}}}"),
+            format!("{{{other},{rest},{known}}}"),
+        ] {
+            assert_eq!(parse(&line), Err(LogError::TwoValues), "{line}");
+            assert_eq!(scan(line.as_bytes(), 3), whole(line.as_bytes()), "{line}");
+        }
+    }
 }
 
 #[test]

@@ -18,8 +18,8 @@ pub(super) const MAX_VALUE: usize = 8 * 1024;
 /// A value and the rank of its key.
 type Found<T> = Option<(u8, T)>;
 
-/// What was found so far. Of several keys of a role the one of the lowest rank counts, and of equal ones the first: what
-/// comes later in a line may be what a client added to it.
+/// What was found so far. Of several keys of a role the one of the lowest rank counts, and of equal ones the first; a line with
+/// two values of an equal key for the client, the time or the status is nobody's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Values<'a> {
     /// Of the roles that are texts.
@@ -32,6 +32,9 @@ pub(super) struct Values<'a> {
     bad_status: bool,
     /// There is a status, and it is null.
     no_status: bool,
+    /// A key of the client, the time or the status is there twice, with two values: a client wrote one of them, into a text
+    /// that its server does not escape.
+    two_values: bool,
 }
 
 impl<'a> Values<'a> {
@@ -44,6 +47,7 @@ impl<'a> Values<'a> {
             bad_time: self.bad_time,
             bad_status: self.bad_status,
             no_status: self.no_status,
+            two_values: self.two_values,
         }
     }
 
@@ -57,13 +61,44 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Whether a value of that role and rank, which must not be there twice, is known.
+    #[inline]
+    pub(super) fn has(&self, role: Role, rank: u8) -> bool {
+        let found = match role {
+            Role::Client => self.texts[role as usize].as_ref().map(|(rank, _)| *rank),
+            Role::Time => self.at_ms.map(|(rank, _)| rank),
+            Role::Status => self.status.map(|(rank, _)| rank),
+            _ => None,
+        };
+        found == Some(rank)
+    }
+
+    /// Sees a string again whose role and rank it [has](Self::has).
+    #[cold]
+    pub(super) fn text_again(&mut self, role: Role, text: Cow<'a, [u8]>, zone: &Zone) {
+        match role {
+            Role::Time => {
+                let at_ms = parse_time(&text, zone);
+                self.two_values |= self.at_ms.map(|(_, before)| before) != at_ms;
+            }
+            Role::Status => {
+                let status = parse_status(&text);
+                self.two_values |= self.status.map(|(_, before)| before) != status;
+            }
+            _ => {
+                let text = bounded(role, text);
+                let before = self.texts[role as usize].as_ref();
+                self.two_values |= before.is_none_or(|(_, before)| *before != text);
+            }
+        }
+    }
+
     /// Takes a string that is [wanted](Self::wants).
     #[inline]
     pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
         match role {
             Role::Time => {
-                let bare = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
-                let at_ms = time::parse_any(bare.unwrap_or(&text), zone);
+                let at_ms = parse_time(&text, zone);
                 self.bad_time |= at_ms.is_none();
                 self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
             }
@@ -81,10 +116,14 @@ impl<'a> Values<'a> {
     pub(super) fn scalar(&mut self, role: Role, rank: u8, text: &[u8]) {
         match role {
             Role::Time if text == b"null" => {}
-            Role::Time if is_better(&self.at_ms, rank) => {
+            Role::Time => {
                 let at_ms = number(text).and_then(time::from_epoch);
-                self.bad_time |= at_ms.is_none();
-                self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
+                if is_better(&self.at_ms, rank) {
+                    self.bad_time |= at_ms.is_none();
+                    self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
+                } else if self.has(role, rank) {
+                    self.two_values |= self.at_ms.map(|(_, before)| before) != at_ms;
+                }
             }
             Role::Status if text == b"null" => self.no_status = true,
             Role::Status => {
@@ -103,6 +142,8 @@ impl<'a> Values<'a> {
         if is_better(&self.status, rank) {
             self.bad_status |= status.is_none();
             self.status = status.map(|status| (rank, status)).or(self.status);
+        } else if self.has(Role::Status, rank) {
+            self.two_values |= self.status.map(|(_, before)| before) != status;
         }
     }
 
@@ -121,13 +162,19 @@ impl<'a> Values<'a> {
     /// The request that the line is about.
     pub(super) fn finish(&mut self, table: &Table) -> Result<LogLine<'a>, LogError> {
         self.check_message(table)?;
+        if self.two_values {
+            return Err(LogError::TwoValues);
+        }
         let client = self
             .take(Role::Client)
             .ok_or(LogError::Missing("client address"))?;
-        let (_, at_ms) = self.at_ms.ok_or(match self.bad_time {
-            true => LogError::BadTime,
-            false => LogError::Missing("time"),
-        })?;
+        let at_ms = self.at_ms.map(|(_, at_ms)| at_ms);
+        let at_ms = at_ms
+            .or_else(|| self.date_and_clock())
+            .ok_or(match self.bad_time {
+                true => LogError::BadTime,
+                false => LogError::Missing("time"),
+            })?;
         let status = match self.status {
             Some((_, status)) => status,
             None if self.no_status => 0,
@@ -180,6 +227,13 @@ impl<'a> Values<'a> {
         })
     }
 
+    /// The time of two keys, in UTC, as CloudFront logs it.
+    #[cold]
+    fn date_and_clock(&mut self) -> Option<i64> {
+        let (date, clock) = (self.take(Role::Date)?, self.take(Role::Clock)?);
+        time::parse_any(&[&*date, b"T", &*clock, b"Z"].concat(), &Zone::UTC)
+    }
+
     fn check_message(&mut self, table: &Table) -> Result<(), LogError> {
         match (table.message, self.take(Role::Message)) {
             (Some(expected), Some(message)) if *message != *expected => Err(LogError::Message),
@@ -191,6 +245,12 @@ impl<'a> Values<'a> {
 #[inline]
 fn is_better<T>(found: &Found<T>, rank: u8) -> bool {
     found.as_ref().is_none_or(|(before, _)| rank < *before)
+}
+
+/// A time, also in brackets.
+fn parse_time(text: &[u8], zone: &Zone) -> Option<i64> {
+    let bare = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
+    time::parse_any(bare.unwrap_or(text), zone)
 }
 
 fn number(text: &[u8]) -> Option<f64> {

@@ -82,6 +82,7 @@ impl Parts {
             role,
             kind,
             rank,
+            quotes: None,
         }));
         Ok(())
     }
@@ -119,6 +120,7 @@ impl Parts {
             role: Role::Time,
             kind: Kind::Time,
             rank: 0,
+            quotes: None,
         }));
     }
 }

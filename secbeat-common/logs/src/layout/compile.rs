@@ -43,6 +43,15 @@ pub enum PatternError {
         "nothing follows `{0}`, so that a line that is cut off would name another client; put it between quotes"
     )]
     LastField(String),
+    #[error(
+        "`escape=none` writes what clients send as it is, so that a request could be any line: state `escape=json`"
+    )]
+    Unescaped,
+    #[error(
+        "HAProxy writes quotes that a client sends into `{before}` as they are, so that `{field}` behind it could be moved: write \
+         `%{{+Q,+E}}` before its name, end it with the converter `json()`, or put it behind `{field}`"
+    )]
+    BareQuotes { field: String, before: String },
 }
 
 /// A field's place: that of its segment, and that in the segment.
@@ -66,6 +75,7 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
     let status = choose(&segments, Role::Status, false)?
         .ok_or(PatternError::Missing("status: `$status`, `%>s` or `%ST`"))?;
     check_last(&segments, client)?;
+    check_quotes(&segments, &[client, time, status])?;
     for (at, segment) in segments.iter_mut().enumerate() {
         for (n, placed) in segment.fields.iter_mut().enumerate() {
             if placed.field.role.is_trusted() && ![client, time, status].contains(&(at, n)) {
@@ -83,6 +93,8 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
         } else {
             Plan::new(segment, Tokens::Words)
         };
+        let of_fields = segment.fields.iter().filter_map(|placed| placed.field.quotes);
+        segment.quotes = of_fields.into_iter().next();
         segment.left = plan.left;
         segment.right = plan.right;
         for (n, placed) in segment.fields.iter_mut().enumerate() {
@@ -101,6 +113,7 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
         has_tabs: segments.iter().any(|segment| segment.closes_with(b'\t')),
         segments,
         quotes,
+        needs_date: false,
     })
 }
 
@@ -300,4 +313,23 @@ fn check_last(segments: &[Segment], client: Place) -> Result<(), PatternError> {
         return Err(PatternError::LastField(segment.fields[n].field.name.clone()));
     }
     Ok(())
+}
+
+/// Nothing that is trusted may stand behind a field in which a client can write a bare quote, since lines are divided at
+/// these; nor be one.
+fn check_quotes(segments: &[Segment], trusted: &[Place]) -> Result<(), PatternError> {
+    let fields = segments
+        .iter()
+        .enumerate()
+        .flat_map(|(at, segment)| (0..segment.fields.len()).map(move |n| (at, n)));
+    let field = |(at, n): Place| &segments[at].fields[n].field;
+    let mut bare = fields.filter(|place| field(*place).quotes == Some(Quotes::Bare));
+    let (Some(bare), Some(last)) = (bare.next(), trusted.iter().max().copied()) else {
+        return Ok(());
+    };
+    let is_safe = bare > last;
+    is_safe.then_some(()).ok_or_else(|| PatternError::BareQuotes {
+        field: field(last).name.clone(),
+        before: field(bare).name.clone(),
+    })
 }

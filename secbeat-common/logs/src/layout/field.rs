@@ -1,5 +1,7 @@
 //! What fields of a layout say, and who writes them.
 
+use super::Quotes;
+
 /// What a field says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -41,6 +43,12 @@ pub(super) enum Kind {
     Token,
     /// Text without a space, which a client chooses.
     ClientToken,
+    /// Digits.
+    Number,
+    /// Letters, hyphens and underscores.
+    Method,
+    /// A path or an asterisk, without a space.
+    Stem,
     /// A text for each of the servers that were tried, as nginx writes it: `502, 404 : 200`.
     Upstreams,
     /// Whatever a client sends.
@@ -50,6 +58,19 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const fn is_written_by_clients(self) -> bool {
         matches!(self, Self::AddressList | Self::ClientToken | Self::Free)
+    }
+
+    /// Whether a text without a space may be one of its kind, if that has a shape of its own.
+    pub(super) fn may_be(self, value: &[u8]) -> bool {
+        match self {
+            Self::Number => !value.is_empty() && value.iter().all(u8::is_ascii_digit),
+            Self::Method => {
+                let is_of_token = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+                value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_of_token)
+            }
+            Self::Stem => value.starts_with(b"/") || matches!(value, b"*" | b"-"),
+            _ => true,
+        }
     }
 }
 
@@ -62,6 +83,8 @@ pub(super) struct Field {
     pub(super) kind: Kind,
     /// Of fields that say the same, the one with the highest rank counts; of equal ones the first.
     pub(super) rank: u8,
+    /// What the server does with a quote in it, if that is not what it does in the others.
+    pub(super) quotes: Option<Quotes>,
 }
 
 impl Field {
@@ -99,6 +122,7 @@ impl Field {
             role,
             kind,
             rank,
+            quotes: None,
         }
     }
 }
@@ -113,15 +137,15 @@ fn upstream(name: &str) -> Kind {
     }
 }
 
-/// What nginx writes itself, without a space; and `token`, for servers that have no name for it.
-const TOKENS: [&str; 34] = [
+/// What nginx writes itself, without a space; and `token`, for servers that have no name for it. `content_length` is none of
+/// them: it is the header as it was sent.
+const TOKENS: [&str; 32] = [
     "body_bytes_sent",
     "bytes_received",
     "bytes_sent",
     "connection",
     "connection_requests",
     "connection_time",
-    "content_length",
     "gzip_ratio",
     "hostname",
     "http2",
@@ -137,7 +161,6 @@ const TOKENS: [&str; 34] = [
     "realip_remote_addr",
     "realip_remote_port",
     "remote_port",
-    "req_id",
     "request_completion",
     "request_id",
     "request_length",

@@ -1,7 +1,7 @@
 //! The syntax of HAProxy's `log-format`.
 
 use super::{
-    Part, PatternError,
+    Part, PatternError, Quotes,
     field::{Field, Kind, Role},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
     // HAProxy writes no two spaces in a row: a field that may be empty takes those around it.
     let mut eat_space = false;
     let mut are_quoted = false;
+    let mut are_escaped = false;
     let mut rest = text.trim();
     loop {
         let percent = rest.find('%').unwrap_or(rest.len());
@@ -38,6 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
             continue;
         }
         let (flags, directive) = split_flags(directive);
+        let is_expression = directive.starts_with('[');
         let (name, after) = split_name(directive).ok_or(PatternError::NoName('%'))?;
         eat_space = matches!(name, "hr" | "hs" | "hrl" | "hsl");
         let literal = if eat_space {
@@ -55,15 +57,68 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
         if name == "o" {
             // Only sets flags, for all fields behind it.
             are_quoted = (are_quoted || flags.contains("+Q")) && !flags.contains("-Q");
+            are_escaped = (are_escaped || flags.contains("+E")) && !flags.contains("-E");
             eat_space = true;
             continue;
         }
-        let is_quoted = flags.contains("+Q") || (are_quoted && is_text(name) && !flags.contains("-Q"));
+        let is_text = is_expression || is_text(name);
+        let is_quoted = flags.contains("+Q") || (are_quoted && is_text && !flags.contains("-Q"));
         let quote = if is_quoted { "\"" } else { "" };
         super::nginx::push_text(&mut parts, quote);
-        parts.push(Part::Field(field(name)));
+        let is_escaped = flags.contains("+E") || (are_escaped && !flags.contains("-E"));
+        parts.push(Part::Field(Field {
+            quotes: quotes(name, is_expression, is_escaped),
+            ..field(name, is_expression)
+        }));
         super::nginx::push_text(&mut parts, quote);
     }
+}
+
+/// What HAProxy does with a quote in a field; `None` if it writes its number. The flag `+Q` only sets quotes around what there
+/// is, and expressions and captured cookies are written as a client sent them, unless `+E` or a converter escapes them.
+fn quotes(name: &str, is_expression: bool, is_escaped: bool) -> Option<Quotes> {
+    if is_escaped {
+        return Some(Quotes::Escaped);
+    }
+    if !is_expression && !matches!(name, "CC" | "CS") {
+        return None;
+    }
+    let (fetch, converters) = name.split_once(',').unwrap_or((name, ""));
+    // The last one says what is written.
+    match converters.rsplit(',').next().unwrap_or_default() {
+        last if last.starts_with("json(") || last == "json" => Some(Quotes::Escaped),
+        last if last.starts_with("url_enc") => None,
+        _ if is_own(fetch) => None,
+        _ => Some(Quotes::Bare),
+    }
+}
+
+/// Whether an expression fetches what no client chooses.
+fn is_own(fetch: &str) -> bool {
+    const OWN: [&str; 19] = [
+        "src",
+        "src_port",
+        "dst",
+        "dst_port",
+        "status",
+        "method",
+        "fe_name",
+        "fe_id",
+        "be_name",
+        "be_id",
+        "srv_name",
+        "srv_id",
+        "pid",
+        "hostname",
+        "uuid",
+        "date",
+        "accept_date",
+        "request_date",
+        "bytes_out",
+    ];
+    let name = fetch.split('(').next().unwrap_or_default();
+    let prefixes = ["fc_", "bc_", "ssl_fc_cipher", "ssl_fc_protocol", "rand"];
+    OWN.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether quotes that are set for all fields stand around this one: not around numbers and times, nor where nothing was captured.
@@ -72,7 +127,7 @@ fn is_text(name: &str) -> bool {
         "ci", "fi", "bi", "si", "ft", "f", "b", "s", "CC", "CS", "r", "ID", "HM", "HP", "HPO", "HQ", "HU",
         "HV", "H", "sslc", "sslv",
     ];
-    name.bytes().any(|byte| !byte.is_ascii_alphabetic()) || TEXTS.contains(&name)
+    TEXTS.contains(&name)
 }
 
 /// `{+Q,-E}` before a name.
@@ -103,7 +158,7 @@ fn split_name(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn field(name: &str) -> Field {
+fn field(name: &str, is_expression: bool) -> Field {
     let (role, kind, rank) = match name {
         "ci" | "src" => (Role::Client, Kind::Address, 1),
         "t" | "tr" | "T" | "trg" | "trl" | "Tl" => (Role::Time, Kind::Time, 1),
@@ -114,7 +169,7 @@ fn field(name: &str) -> Field {
         "HU" | "HP" | "HPO" | "path" | "pathq" | "url" => (Role::Path, Kind::Free, 0),
         "HV" => (Role::Nothing, Kind::ClientToken, 0),
         "hr" | "hs" | "hrl" | "hsl" | "HQ" | "CC" | "CS" => (Role::Nothing, Kind::Free, 0),
-        name if name.bytes().all(|byte| byte.is_ascii_alphabetic()) => (Role::Nothing, Kind::Token, 0),
+        name if !is_expression || is_own(name) => (Role::Nothing, Kind::Token, 0),
         name if is_header(name, "x-forwarded-for") => (Role::Client, Kind::AddressList, 0),
         name if is_header(name, "host") => (Role::Host, Kind::Free, 0),
         name if is_header(name, "user-agent") => (Role::UserAgent, Kind::Free, 0),
@@ -126,6 +181,7 @@ fn field(name: &str) -> Field {
         role,
         kind,
         rank,
+        quotes: None,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Layout {
     /// Whether tabs end segments, as quotes do.
     has_tabs: bool,
     quotes: Quotes,
+    /// Whether a time must be a date: no number since the epoch.
+    needs_date: bool,
 }
 
 impl Layout {
@@ -94,6 +96,9 @@ impl Layout {
         if self.quotes == Quotes::Bare && self.delimiters(line) != self.segments.len() - 1 {
             return Err(LogError::BareQuotes);
         }
+        if self.needs_date && !values.has_date() {
+            return Err(LogError::BadTime);
+        }
         values.finish()
     }
 
@@ -104,6 +109,7 @@ impl Layout {
             return Err(LogError::BareQuotes);
         }
         match self.read_all(head, zone, doubt)? {
+            (values, _) if self.needs_date && !values.has_date() => Err(LogError::BadTime),
             (values, None | Some(LogError::Literal { .. })) => {
                 let place = match self.delimiters(head) + 1 < self.segments.len() {
                     true => Place::InLayout,
@@ -113,6 +119,12 @@ impl Layout {
             }
             (_, Some(error)) => Err(error),
         }
+    }
+
+    /// Whether the client is that of a header.
+    pub(super) fn reads_client_from_header(&self) -> bool {
+        let mut fields = self.segments.iter().flat_map(|segment| &segment.fields);
+        fields.any(|placed| placed.field.role == field::Role::Client && placed.field.rank == 0)
     }
 
     /// Whether a line begins with something that no client writes: a text of the layout, or a field of the server's own.
@@ -178,26 +190,29 @@ impl Layout {
         let Some(close) = segment.close() else {
             return Ok(text.len());
         };
-        let found = self.find_delimiter(text, from).filter(|at| text[*at] == close);
+        let quotes = segment.quotes.unwrap_or(self.quotes);
+        let found = self
+            .find_delimiter(text, from, quotes)
+            .filter(|at| text[*at] == close);
         found.ok_or_else(|| segment.not_closed())
     }
 
     /// The first quote that no backslash escapes, or the first tab if the layout has any.
-    fn find_delimiter(&self, text: &[u8], mut from: usize) -> Option<usize> {
+    fn find_delimiter(&self, text: &[u8], mut from: usize, quotes: Quotes) -> Option<usize> {
         loop {
             let at = from + memchr::memchr3(b'"', b'\\', b'\t', text.get(from..)?)?;
             match text[at] {
                 b'"' => return Some(at),
                 b'\t' if self.has_tabs => return Some(at),
-                b'\\' if self.quotes == Quotes::Escaped => from = at + 2,
+                b'\\' if quotes == Quotes::Escaped => from = at + 2,
                 _ => from = at + 1,
             }
         }
     }
 
     fn delimiters(&self, line: &[u8]) -> usize {
-        let next = |at: &usize| self.find_delimiter(line, at + 1);
-        std::iter::successors(self.find_delimiter(line, 0), next).count()
+        let next = |at: &usize| self.find_delimiter(line, at + 1, self.quotes);
+        std::iter::successors(self.find_delimiter(line, 0, self.quotes), next).count()
     }
 
     /// A client that is no address, in a line that has all quotes, is that of another layout.

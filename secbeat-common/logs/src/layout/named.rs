@@ -100,7 +100,12 @@ fn compile_row(row: Row) -> Arc<[Layout]> {
     };
     let layouts = texts.iter().filter_map(|text| {
         let parts = nginx::parse(text).ok()?;
-        compile::compile(text, parts, quotes).ok()
+        let layout = compile::compile(text, parts, quotes).ok()?;
+        Some(Layout {
+            // A number is that of another program, which has other fields.
+            needs_date: row == Row::AwsAlb,
+            ..layout
+        })
     });
     layouts.collect()
 }
@@ -110,7 +115,9 @@ const IIS: &str = "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-
 
 fn header(fields: &str) -> Arc<[Layout]> {
     let tabs = if fields == CLOUDFRONT { '\t' } else { ' ' };
-    super::w3c::layout(fields, tabs).into_iter().collect()
+    super::w3c::layout_without_header(fields, tabs)
+        .into_iter()
+        .collect()
 }
 
 #[cfg(test)]

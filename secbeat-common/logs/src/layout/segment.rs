@@ -11,6 +11,7 @@ use super::{
         quoted::parse_status,
         time::{self, Zone},
     },
+    Quotes,
     field::{Field, Kind, Role},
     values::Values,
 };
@@ -41,6 +42,8 @@ pub(super) struct Segment {
     pub(super) right: usize,
     /// Whether a host that is thought to have no space stands before the client.
     pub(super) after_host: bool,
+    /// What the server does with a quote in its fields, if that is not what it does in others.
+    pub(super) quotes: Option<Quotes>,
 }
 
 impl Segment {
@@ -176,7 +179,7 @@ impl Segment {
         let (value, rest) = text.split_at(end);
         let rest = rest.strip_prefix(&**then)?;
         let is_one = field.kind == Kind::Time || field.kind == Kind::Upstreams || !value.contains(&b' ');
-        is_one.then_some((value, rest))
+        (is_one && field.kind.may_be(value)).then_some((value, rest))
     }
 
     /// What stands before a field and its literal at the end of a text, and the field.
@@ -386,7 +389,7 @@ fn is_a(kind: Kind, value: &[u8], zone: &Zone) -> bool {
             !is_year && time::parse_any(value, zone).is_some()
         }
         Kind::Upstreams => end_of(kind, value, zone) == Some(value.len()),
-        _ => memrchr(b' ', value).is_none(),
+        _ => memrchr(b' ', value).is_none() && kind.may_be(value),
     }
 }
 

@@ -41,8 +41,12 @@ fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 fn of_nginx(text: &str) -> Result<String, PatternError> {
     let is_quote = |c: char| matches!(c, '"' | '\'');
     let (before, parts) = text.split_at(text.find(is_quote).unwrap_or(text.len()));
-    if before.split_whitespace().any(|word| word == "escape=json") {
-        return Err(PatternError::Json);
+    for word in before.split_whitespace() {
+        match word {
+            "escape=json" => return Err(PatternError::Json),
+            "escape=none" => return Err(PatternError::Unescaped),
+            _ => {}
+        }
     }
     joined(parts)
 }

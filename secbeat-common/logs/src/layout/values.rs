@@ -17,6 +17,7 @@ pub(super) struct Values<'a, 'z> {
     client: Option<IpAddr>,
     forwarded: Option<&'a [u8]>,
     at_ms: Option<i64>,
+    has_date: bool,
     status: Option<u16>,
     method: &'a [u8],
     path: &'a [u8],
@@ -32,6 +33,7 @@ impl<'a, 'z> Values<'a, 'z> {
             client: None,
             forwarded: None,
             at_ms: None,
+            has_date: false,
             status: None,
             method: b"",
             path: b"",
@@ -50,6 +52,11 @@ impl<'a, 'z> Values<'a, 'z> {
         self.client.is_some() && self.at_ms.is_some() && self.status.is_some()
     }
 
+    /// Whether a time was set that is a date, and no number since the epoch.
+    pub(super) const fn has_date(&self) -> bool {
+        self.has_date
+    }
+
     /// Takes a client's address, or the last one of a list.
     pub(super) fn set_client(&mut self, value: &'a [u8]) -> Option<()> {
         self.client = Some(address::parse_last(value)?);
@@ -63,6 +70,7 @@ impl<'a, 'z> Values<'a, 'z> {
             Role::Time => {
                 let time = time::parse_any(value, self.zone);
                 self.at_ms = Some(time.ok_or(LogError::BadTime)?);
+                self.has_date = value.contains(&b':');
             }
             Role::Status => self.status = Some(parse_status(value).ok_or(LogError::BadStatus)?),
             Role::Request => (self.method, self.path) = split_request(value),

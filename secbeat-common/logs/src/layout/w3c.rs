@@ -13,6 +13,28 @@ pub(in super::super) fn fields_of_header(line: &[u8]) -> Option<&str> {
 
 /// Compiles the layout of the lines after a header. No field has a space or a tab in it: IIS writes `+`, CloudFront `%20`.
 pub(in super::super) fn layout(fields: &str, separator: char) -> Result<Layout, PatternError> {
+    with_kinds(fields, separator, |_| None)
+}
+
+/// As [`layout`], of lines that no header says anything of: all that has a shape must have it, since the columns may be
+/// others.
+pub(super) fn layout_without_header(fields: &str, separator: char) -> Result<Layout, PatternError> {
+    with_kinds(fields, separator, |name| {
+        Some(match name {
+            "s-ip" => Kind::Address,
+            "s-port" | "sc-bytes" | "sc-substatus" => Kind::Number,
+            "cs-method" => Kind::Method,
+            "cs-uri-stem" => Kind::Stem,
+            _ => return None,
+        })
+    })
+}
+
+fn with_kinds(
+    fields: &str,
+    separator: char,
+    kind: impl Fn(&str) -> Option<Kind>,
+) -> Result<Layout, PatternError> {
     let names = fields.trim_start_matches("#Fields:").split_ascii_whitespace();
     let mut parts = Vec::new();
     let mut before = None;
@@ -22,7 +44,9 @@ pub(in super::super) fn layout(fields: &str, separator: char) -> Result<Layout, 
             if before.is_some() {
                 parts.push(Part::Text(separator.to_string()));
             }
-            parts.push(Part::Field(field(name)));
+            let field = field(name);
+            let kind = kind(name).unwrap_or(field.kind);
+            parts.push(Part::Field(Field { kind, ..field }));
         }
         before = Some(name);
     }
@@ -48,5 +72,6 @@ fn field(name: &str) -> Field {
         role,
         kind,
         rank,
+        quotes: None,
     }
 }

@@ -53,6 +53,8 @@ enum Server {
     Apache,
     Lighttpd,
     Haproxy,
+    /// With the flag `+E`, which sets backslashes.
+    HaproxyEscaped,
     /// Escapes nothing.
     Envoy,
     /// Writes `+` for spaces.
@@ -70,6 +72,7 @@ impl Server {
                 (Self::Haproxy, b'"' | b'{' | b'}' | b'|' | b'#' | 0x80..) => {
                     to.extend(format!("#{byte:02X}").bytes());
                 }
+                (Self::HaproxyEscaped, b'"' | b'\\' | b']') => to.extend([b'\\', *byte]),
                 (Self::Haproxy, _) if is_odd => to.extend(format!("#{byte:02X}").bytes()),
                 (Self::Nginx | Self::Apache | Self::Lighttpd, _) if is_odd => {
                     to.extend(format!("\\x{byte:02X}").bytes());
@@ -194,6 +197,30 @@ const LOGS: &[Log] = &[
             "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r",
         ],
     },
+    // What a cookie or an expression says is not encoded; neither stands before what is trusted.
+    Log {
+        server: Server::Haproxy,
+        template: r#"$remote_addr:4711 [10/Oct/2023:09:06:56.000] www~ app/web1 0/0/1/2/3 $status 5 $raw - ---- 1/1/0/0/0 0/0 "$request""#,
+        formats: &[
+            "haproxy",
+            "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %{+Q}r",
+        ],
+    },
+    Log {
+        server: Server::HaproxyEscaped,
+        template: r#""$http_user_agent" $http_host $remote_addr:4711 [10/Oct/2023:09:06:56.000] $status 5 "$request""#,
+        formats: &[
+            "%{+Q,+E}[capture.req.hdr(0)] %{+E}[req.hdr(host)] %ci:%cp [%tr] %ST %B %{+Q,+E}r",
+            r#""%[capture.req.hdr(0),json(utf8s)]" %[req.hdr(host),json(utf8s)] %ci:%cp [%tr] %ST %B %{+Q,+E}r"#,
+        ],
+    },
+    Log {
+        server: Server::Nginx,
+        template: r#"$http_host "$request" $status [$time_local] "$http_host" $remote_addr [$time_local] $http_host"#,
+        formats: &[
+            r#"$content_length "$request" $status [$time_local] "$req_id" $remote_addr [$time_iso8601] $content_length"#,
+        ],
+    },
     Log {
         server: Server::Nginx,
         template: r#"https 2023-10-10T09:06:56Z app/lb/50dc $remote_addr:4711 10.0.0.66:9000 0.0 0.1 0.0 $status 404 34 5 "GET https://$http_host:443$request_uri HTTP/2.0" "$http_user_agent" - - arn:aws:x "Root=1" "$http_host" "arn" 1"#,
@@ -210,8 +237,14 @@ const LOGS: &[Log] = &[
         formats: &["aws-s3"],
     },
     Log {
+        server: Server::Envoy,
+        template: "[pid: 1234|app: 0|req: 1/1] $remote_addr () {28 vars in 300 bytes} [Tue Oct 10 09:06:56 2023] GET $request_uri => \
+                   generated 5 bytes in 3 msecs (HTTP/1.1 $status) 2 headers in 80 bytes (1 switches on core 0)",
+        formats: &["uwsgi"],
+    },
+    Log {
         server: Server::Iis,
-        template: "2023-10-10 09:06:56 10.0.0.1 GET $request_uri - 443 $remote_user $remote_addr $http_user_agent $http_referer $status 0 2 15",
+        template: "2023-10-10 09:06:56 10.0.0.1 GET /$request_uri - 443 $remote_user $remote_addr $http_user_agent $http_referer $status 0 2 15",
         formats: &["iis"],
     },
 ];
@@ -294,6 +327,7 @@ impl Log {
             "http_user_agent" => or_dash(sent.agent, line),
             "forwarded" => or_dash(sent.forwarded, line),
             "http_referer" => or_dash(sent.referer, line),
+            "raw" => Server::Envoy.escape(sent.user, line),
             "remote_user" if sent.user.is_empty() && self.server == Server::Apache => line.extend(b"\"\""),
             "remote_user" => or_dash(sent.user, line),
             "list" => {

@@ -6,7 +6,7 @@ use crate::check_attack;
 
 /// Pieces of lines, of which attackers make their fields.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
-    const PIECES: [&[u8]; 34] = [
+    const PIECES: [&[u8]; 37] = [
         b"198.51.100.66",
         b"198.51.100.66",
         b"2001:db8::66",
@@ -40,6 +40,9 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"2026-01-24T01:34:36Z stdout P ",
         b"<190>Nov 21 11:06:56 web1 nginx: ",
         b"web-1  | ",
+        b"[pod/a/b] ",
+        b"2026-01-24T01:34:36.743000000Z ",
+        b"HTTP/1.1\" 200 ",
         b"\xff",
     ];
     prop_oneof![

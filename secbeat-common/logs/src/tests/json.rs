@@ -60,6 +60,11 @@ fn keys_that_people_have_are_known() {
         r#"{"@timestamp":"2026-11-21T11:06:56+01:00","method":"GET","status_code":404,"requested_uri":"/x","remote_host":"203.0.113.7"}"#,
         r#"{"time":"2026-11-21T10:06:56Z","client_ip":"203.0.113.7","http_method":"GET","http_uri":"/x","http_status":"404"}"#,
         r#"{"ts":"2026-11-21T10:06:56Z","ip":"203.0.113.7","verb":"GET","requestUri":"/x","statusCode":404}"#,
+        // Linkerd, Bunyan, Go's httplog, GELF.
+        r#"{"client.addr":"203.0.113.7:4711","client.id":"-","method":"GET","status":404,"timestamp":"2026-11-21T10:06:56Z","uri":"/x"}"#,
+        r#"{"name":"a","level":30,"remoteAddress":"203.0.113.7","method":"GET","url":"/x","statusCode":404,"time":"2026-11-21T10:06:56Z"}"#,
+        r#"{"time":"2026-11-21T10:06:56Z","level":"WARN","msg":"Response: 404","httpRequest":{"url":"http://a/x","method":"GET","path":"/x","remoteIP":"203.0.113.7:4711"},"httpResponse":{"status":404}}"#,
+        r#"{"version":"1.1","short_message":"GET /x","timestamp":1795255616,"_remote_addr":"203.0.113.7","_status":404,"_request_method":"GET","_request_uri":"/x"}"#,
         // What a proxy forwarded counts last.
         r#"{"x_forwarded_for":"198.51.100.9","ip":"203.0.113.7","ts":"2026-11-21T10:06:56Z","method":"GET","path":"/x","response":404}"#,
     ] {
@@ -67,6 +72,39 @@ fn keys_that_people_have_are_known() {
             understood(&named("nginx-json"), line.as_bytes()),
             expected,
             "{line}"
+        );
+    }
+}
+
+#[test]
+fn two_values_of_a_key_are_nobodys() {
+    // As HAProxy writes a user agent into its JSON.
+    let forged = r#"{"ua":"x","client_ip":"6.6.6.6","z":"","client_ip":"203.0.113.7","time":"30/Nov/2026:06:32:00.052","method":"GET","uri":"/x","status":404}"#;
+    assert_eq!(
+        understood(&named("nginx-json"), forged.as_bytes()),
+        "! a key of the client, the time or the status is there twice, with two values"
+    );
+    let twice = forged.replace("6.6.6.6", "203.0.113.7");
+    assert!(understood(&named("nginx-json"), twice.as_bytes()).starts_with("203.0.113.7 "));
+}
+
+#[test]
+fn servers_of_objects_and_cdns_are_known() {
+    let minio = r#"{"version":"1","time":"2026-11-21T10:06:56Z","api":{"name":"GetObject","status":"Not Found","statusCode":404},"remotehost":"203.0.113.7","userAgent":"curl"}"#;
+    assert_eq!(
+        understood(&named("nginx-json"), minio.as_bytes()),
+        "203.0.113.7 2026-11-21T10:06:56Z 404 –  host=– agent=curl"
+    );
+    for time in [
+        r#""date":"2026-11-21","time":"10:06:56""#,
+        r#""timestamp":"1795255616","timestamp(ms)":"1795255616000""#,
+    ] {
+        let line = format!(
+            r#"{{{time},"c-ip":"203.0.113.7","cs-method":"GET","cs(Host)":"a","cs-uri-stem":"/x","sc-status":"404","x-forwarded-for":"6.6.6.6"}}"#
+        );
+        assert_eq!(
+            understood(&named("cloud-json"), line.as_bytes()),
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=a agent=–"
         );
     }
 }

@@ -11,6 +11,7 @@ mod pattern;
 mod peer;
 mod percent;
 mod random;
+mod raw;
 mod referer;
 mod snapshots;
 mod text;

@@ -120,6 +120,31 @@ fn a_pattern_that_cannot_work_is_refused() {
     }
 }
 
+/// A `Content-Length` is logged as it was sent, also if it is no number.
+#[test]
+fn a_header_of_the_request_is_no_word_of_the_server() {
+    for name in ["content_length", "req_id"] {
+        let pattern = format!(r#"${name} $remote_addr - $remote_user [$time_local] "$request" $status"#);
+        let reason = refused(&pattern);
+        let expected = format!("`$remote_addr` cannot be read safely: a client can write `${name}` and ");
+        assert!(reason.starts_with(&expected), "{reason}");
+    }
+    let line = r#"203.0.113.7 [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 1 6.6.6.6 - x"#;
+    let pattern = r#"$remote_addr [$time_local] "$request" $status $content_length"#;
+    assert!(shown(pattern, line).starts_with("203.0.113.7 2026-11-21T10:06:56Z 404 GET /x "));
+}
+
+#[test]
+fn a_log_of_nginx_that_escapes_nothing_is_refused() {
+    for escape in ["escape=none", "x escape=none"] {
+        let statement = format!("log_format {escape} '$remote_addr [$time_local] \"$request\" $status';");
+        assert_eq!(
+            refused(&statement),
+            "`escape=none` writes what clients send as it is, so that a request could be any line: state `escape=json`"
+        );
+    }
+}
+
 #[test]
 fn a_pattern_in_which_a_client_could_move_a_field_is_refused() {
     for (pattern, expected) in [

@@ -102,7 +102,7 @@ fn haproxys_formats_can_be_copied() {
     // Read from the quote to the left.
     assert_eq!(
         shown(
-            "%[req.hdr(host)] %ci:%cp [%tr] %ST %{+Q}r",
+            "%{+E}[req.hdr(host)] %ci:%cp [%tr] %ST %{+Q}r",
             r#"198.51.100.66:1 [21/Nov/2026:10:06:56.000] 200 2001:db8::7:1 [21/Nov/2026:10:06:56.000] 404 "GET /x HTTP/1.1""#
         ),
         SHOWN
@@ -114,4 +114,54 @@ fn haproxys_formats_can_be_copied() {
         "`%ci` cannot be read safely: a client can write `%req.hdr(host)` and `%r` around it, and so move it; put \
          `%req.hdr(host)` between quotes or behind `%ci`"
     );
+}
+
+/// `+Q` sets quotes around an expression and escapes none in it.
+#[test]
+fn haproxys_formats_in_which_a_client_writes_bare_quotes_are_refused() {
+    let reason = |before: &str, field: &str| {
+        format!(
+            "HAProxy writes quotes that a client sends into `{before}` as they are, so that `{field}` behind it could be moved: write \
+             `%{{+Q,+E}}` before its name, end it with the converter `json()`, or put it behind `{field}`"
+        )
+    };
+    for (pattern, before, field) in [
+        (
+            "%{+Q}[capture.req.hdr(0)] %ci:%cp [%tr] %ST %B %{+Q}r",
+            "%capture.req.hdr(0)",
+            "%ST",
+        ),
+        (
+            r#""%[capture.req.hdr(0),lower]" %ci:%cp [%tr] %ST %B"#,
+            "%capture.req.hdr(0),lower",
+            "%ST",
+        ),
+        ("%{+Q}CC %ci:%cp [%tr] %ST %B %{+Q}r", "%CC", "%ST"),
+        ("%ci:%cp [%tr] %{+Q}[url] %ST", "%url", "%ST"),
+        ("%{+Q}o %ci:%cp [%tr] %[query] %ST", "%query", "%ST"),
+        (
+            "[%tr] %ST %{+Q}[req.hdr(x-forwarded-for)]",
+            "%req.hdr(x-forwarded-for)",
+            "%req.hdr(x-forwarded-for)",
+        ),
+    ] {
+        assert_eq!(refused(pattern), reason(before, field), "{pattern}");
+    }
+    let line = |agent: &str| {
+        format!(r#""{agent}" 203.0.113.7:33905 [21/Nov/2026:10:06:56.000] 404 56 "GET /x HTTP/1.1""#)
+    };
+    let forged = r#"x\" 6.6.6.6:80 [30/Nov/2026:06:30:00.000] 404 1 \"GET /"#;
+    for pattern in [
+        "%{+Q,+E}[capture.req.hdr(0)] %ci:%cp [%tr] %ST %B %{+Q}r",
+        "%{+Q,+E}o %[capture.req.hdr(0)] %{-Q}ci:%cp [%tr] %ST %B %r",
+        r#""%[capture.req.hdr(0),json(utf8s)]" %ci:%cp [%tr] %ST %B %{+Q}r"#,
+    ] {
+        assert_eq!(shown(pattern, &line(forged)), SHOWN, "{pattern}");
+    }
+    for pattern in [
+        r#""%[capture.req.hdr(0),url_enc]" %ci:%cp [%tr] %ST %B %{+Q}r"#,
+        r#""%[fe_name]" %ci:%cp [%tr] %ST %B %{+Q}r"#,
+    ] {
+        assert_eq!(shown(pattern, &line("a%22b")), SHOWN, "{pattern}");
+    }
 }

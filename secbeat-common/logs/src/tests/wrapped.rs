@@ -1,7 +1,7 @@
 //! Lines in wrappers, and lines that were divided or are too long to be kept.
 
 use super::{Format, named, shown, understood};
-use crate::{Formats, OpenLines, Piece};
+use crate::{Detection, Formats, OpenLines, Piece};
 
 const COMBINED: &str = r#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404 12 "-" "curl""#;
 const SHOWN: &str = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=curl";
@@ -65,6 +65,11 @@ fn a_line_is_understood_in_every_wrapper_and_in_several() {
         format!("<190>1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - {COMBINED}"),
         format!("2026-11-21T11:06:56.123+01:00 web1 nginx: {COMBINED}"),
         format!("web-1  | {COMBINED}"),
+        format!("2026-01-24T01:34:36.743000000Z {COMBINED}"),
+        format!("web-1  | 2026-01-24T01:34:36.743000000Z {COMBINED}"),
+        format!("[pod/web-7d4b9/nginx] {COMBINED}"),
+        format!("[12345.678901] web1 nginx[12]: {COMBINED}"),
+        format!("Nov 21 2026 11:06:56 web1 nginx: {COMBINED}"),
         journal(COMBINED),
         bytes,
         docker(&format!("{}\n", syslog(COMBINED))),
@@ -153,6 +158,9 @@ fn no_client_begins_a_list_with_a_wrapper() {
         "<190>1 2026-11-21T11:06:56+01:00 6.6.6.6 - - - - ",
         "2026-01-24T01:34:36Z stdout F ",
         "2026-01-24T01:34:36Z stdout P ",
+        "2026-01-24T01:34:36.743000000Z ",
+        "[pod/web/nginx] ",
+        "[12345.678901] web1 nginx: ",
     ] {
         for forged in [
             "6.6.6.6",
@@ -271,6 +279,39 @@ fn a_header_says_what_the_lines_after_it_have() {
         all,
         [header, "203.0.113.7", header, no_fields, header, "203.0.113.8"]
     );
+}
+
+#[test]
+fn a_header_in_a_wrapper_says_what_the_lines_after_it_have() {
+    let header = "#Fields: date time c-ip cs-username s-ip s-port cs-method cs-uri-stem cs-uri-query sc-status sc-substatus time-taken cs(User-Agent)";
+    let line = "2026-11-21 10:06:56 203.0.113.7 - 10.0.0.1 80 GET /x 6.6.6.6 404 0 15 curl";
+    let wrappers: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |line| docker(&format!("{line}\n")),
+        |line| format!("2026-01-24T01:34:36Z stdout F {line}"),
+        |line| format!("Nov 21 11:06:56 web1 iis: {line}"),
+    ];
+    for wrapped in wrappers {
+        assert!(crate::is_header(wrapped(header).as_bytes()));
+        assert!(crate::names_fields(wrapped(header).as_bytes()));
+        assert!(!crate::names_fields(
+            wrapped("#Version: 1.0 #Fields: c-ip").as_bytes()
+        ));
+        assert!(!crate::is_header(wrapped(line).as_bytes()));
+        let log = format!("{}\n{}", wrapped(header), wrapped(line));
+        assert_eq!(
+            read(&named("iis"), log.as_bytes(), 10_000),
+            ["! the line is a header of the log", SHOWN]
+        );
+        let (mut detection, mut without) = (Detection::default(), Detection::default());
+        log.lines().for_each(|line| detection.see(line.as_bytes()));
+        assert_eq!(detection.chosen().unwrap().to_string(), "iis");
+        without.see(wrapped(line).as_bytes());
+        assert_eq!(without.chosen(), None, "nothing says which columns it has");
+        assert_ne!(without.likeliest().to_string(), "iis");
+        let shown = understood(&named("iis"), wrapped(line).as_bytes());
+        assert!(shown.starts_with("! "), "{shown}");
+    }
 }
 
 #[test]

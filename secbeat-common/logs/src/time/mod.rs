@@ -213,9 +213,29 @@ impl Zone {
     }
 }
 
-/// Any time that a server writes, and nothing else; see [`split_time`].
+/// Any time that a server writes, and nothing else; see [`split_time`]. The name of a time zone may follow: `UTC` and `GMT` are what
+/// they say, any other stands for `zone`.
 pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
     let (at_ms, rest) = split_time(text, zone)?;
+    match rest {
+        b"" => Some(at_ms),
+        [b' ', name @ ..] => parse_in_named_zone(text, name, zone),
+        _ => None,
+    }
+}
+
+/// A time before the name of its zone.
+#[cold]
+fn parse_in_named_zone(text: &[u8], name: &[u8], zone: &Zone) -> Option<i64> {
+    let is_name = (2..=5).contains(&name.len()) && name.iter().all(u8::is_ascii_uppercase);
+    let time = &text[..text.len() - name.len() - 1];
+    // A number since the epoch has no zone.
+    let zone = if matches!(name, b"UTC" | b"GMT") {
+        &Zone::UTC
+    } else {
+        zone
+    };
+    let (at_ms, rest) = split_time(time, zone).filter(|_| is_name && time.contains(&b':'))?;
     rest.is_empty().then_some(at_ms)
 }
 
@@ -225,6 +245,7 @@ pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
 ///   `2023-10-10` or `2023/10/10`. A fraction may follow after `.` or `,`, and an offset (`Z`, `+02`, `+0200`, `+02:00`),
 ///   with or without a space before it. Without an offset, the time is of `zone`;
 /// - `Tue Oct 10 11:06:56 2023`, as C's `ctime` writes it, with or without a fraction;
+/// - `Tue, 10 Oct 2023 09:06:56`, as HTTP has it;
 /// - a number of seconds, milliseconds, microseconds or nanoseconds since the epoch, with or without a fraction.
 pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
     // Where a date has what divides it.
@@ -243,7 +264,10 @@ pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u
         return split_rest(day + second, rest, zone);
     }
     if text.first()?.is_ascii_alphabetic() {
-        return split_ctime(text, zone);
+        return match text.get(3) {
+            Some(b',') => split_http_date(text, zone),
+            _ => split_ctime(text, zone),
+        };
     }
     split_epoch(text)
 }
@@ -384,6 +408,42 @@ fn split_ctime<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
     }
     let day = date_seconds(year, month([n0, n1, n2])?, day)?;
     Some((zone.resolve((day + second) * 1000 + ms)?, rest))
+}
+
+/// `Tue, 10 Oct 2023 09:06:56`, and an offset if there is one.
+fn split_http_date<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
+    let &[
+        w0,
+        w1,
+        w2,
+        b',',
+        b' ',
+        d0,
+        d1,
+        b' ',
+        n0,
+        n1,
+        n2,
+        b' ',
+        y0,
+        y1,
+        y2,
+        y3,
+        b' ',
+        ref rest @ ..,
+    ] = text
+    else {
+        return None;
+    };
+    let is_weekday = [w0, w1, w2].iter().all(u8::is_ascii_alphabetic);
+    let mut all = Digits::default();
+    let (day, year) = (all.pair(d0, d1), all.pair(y0, y1) * 100 + all.pair(y2, y3));
+    if all.wrong || !is_weekday {
+        return None;
+    }
+    let day = date_seconds(year, month([n0, n1, n2])?, day)?;
+    let (second, rest) = split_clock(rest)?;
+    split_rest(day + second, rest, zone)
 }
 
 /// A time since the epoch, with or without a fraction.

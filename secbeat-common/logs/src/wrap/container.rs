@@ -30,6 +30,22 @@ pub(super) fn unwrap(line: &[u8]) -> Option<(Part, &[u8])> {
     Some((Part { stream, is_last }, text.get(1..).unwrap_or_default()))
 }
 
+/// Takes off `2026-01-24T01:34:36.743000000Z `, as `docker logs --timestamps` writes it.
+pub(super) fn without_time(line: &[u8]) -> Option<&[u8]> {
+    let space = memchr(b' ', &line[..line.len().min(MAX_TIME)])?;
+    let (time, text) = (&line[..space], &line[space + 1..]);
+    let is_time = |at: usize, byte: &u8| match at {
+        4 | 7 => *byte == b'-',
+        10 => *byte == b'T',
+        13 | 16 => *byte == b':',
+        19 => *byte == b'.',
+        0..29 => byte.is_ascii_digit(),
+        _ => byte.is_ascii_digit() || b":+-Z".contains(byte),
+    };
+    let is_whole = time.len() >= 30 && time.iter().enumerate().all(|(at, byte)| is_time(at, byte));
+    is_whole.then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +60,16 @@ mod tests {
                     assert_eq!(unwrap(line.as_bytes()), Some(expected), "{line}");
                 }
             }
+        }
+        for stamp in [
+            "2026-01-24T01:34:36.743000000Z",
+            "2026-01-24T01:34:36.743000000+01:00",
+        ] {
+            let line = format!("{stamp} 203.0.113.7 - - [x");
+            assert_eq!(without_time(line.as_bytes()), Some(&b"203.0.113.7 - - [x"[..]));
+        }
+        for line in ["", "2026-01-24T01:34:36Z x", "2026-01-24T01:34:36.743000000Z"] {
+            assert_eq!(without_time(line.as_bytes()), None, "{line}");
         }
         let (_, text) = unwrap(b"2026-01-24T01:34:36Z stdout F").unwrap();
         assert_eq!(text, b"");

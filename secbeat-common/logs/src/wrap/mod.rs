@@ -65,7 +65,9 @@ pub(crate) fn unwrap(line: &[u8]) -> Option<Unwrapped<'_>> {
     } else if let Some((part, text)) = container::unwrap(line) {
         (text.into(), Some(part), false)
     } else {
-        let text = syslog::unwrap(line).or_else(|| compose::unwrap(line))?;
+        let text = syslog::unwrap(line)
+            .or_else(|| compose::unwrap(line))
+            .or_else(|| container::without_time(line))?;
         (text.into(), None, false)
     };
     Some(Unwrapped { text, part, quoted })

@@ -11,7 +11,7 @@ const MAX_TOKEN: usize = 255;
 
 /// Takes off `<PRI>` if there is one, and what follows: `Nov 21 11:06:56 web1 nginx[12]: `,
 /// `2026-11-21T11:06:56.123+01:00 web1 nginx: `, both also without the host, or `1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - `.
-/// Then rsyslog's `message repeated 2 times: [ …]`, and the `@cee:` before an object.
+/// `[12345.678901] web1 nginx[12]: ` is `journalctl --output=short-monotonic`. Then rsyslog's `message repeated 2 times: [ …]`, and the `@cee:` before an object.
 pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
     let rest = without_priority(line).unwrap_or(line);
     let message = match rest.strip_prefix(b"1 ") {
@@ -47,7 +47,8 @@ fn rfc_3164(text: &[u8]) -> Option<&[u8]> {
     let rest = after_bsd_time(text)
         .or_else(|| after_iso_time(text))
         .or_else(|| after_full_time(text))
-        .or_else(|| after_journal_time(text))?;
+        .or_else(|| after_journal_time(text))
+        .or_else(|| after_uptime(text))?;
     let (first, rest) = token(rest)?;
     if let Some(message) = after_tag(first, rest) {
         return Some(message);
@@ -97,12 +98,28 @@ fn after_journal_time(text: &[u8]) -> Option<&[u8]> {
     (zone.len() <= 6 && zone.iter().all(is_of_zone)).then_some(rest)
 }
 
-/// What follows `Nov 21 11:06:56 `, with or without parts of a second. A day may have one digit alone.
+/// What follows `[12345.678901] `, which may be padded.
+fn after_uptime(text: &[u8]) -> Option<&[u8]> {
+    let (uptime, rest) = text
+        .strip_prefix(b"[")?
+        .split_at_checked(memchr(b']', text)?.checked_sub(1)?)?;
+    let (seconds, parts) = uptime.split_at_checked(memchr(b'.', uptime)?)?;
+    let are_digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let is_uptime = are_digits(seconds.trim_ascii_start()) && parts.len() == 7 && are_digits(&parts[1..]);
+    rest.strip_prefix(b"] ").filter(|_| is_uptime)
+}
+
+/// What follows `Nov 21 11:06:56 `, with or without parts of a second, or with a year behind the day. A day may have one digit
+/// alone.
 fn after_bsd_time(text: &[u8]) -> Option<&[u8]> {
     let (month, rest) = text.split_first_chunk::<4>()?;
     let rest = match rest {
         [b' ' | b'0'..=b'9', b'0'..=b'9', b' ', rest @ ..] | [b'0'..=b'9', b' ', rest @ ..] => rest,
         _ => return None,
+    };
+    let rest = match rest {
+        [y0, y1, y2, y3, b' ', rest @ ..] if [y0, y1, y2, y3].into_iter().all(u8::is_ascii_digit) => rest,
+        rest => rest,
     };
     let (clock, rest) = rest.split_first_chunk::<8>()?;
     let [h0, h1, b':', m0, m1, b':', s0, s1] = clock else {
@@ -212,6 +229,9 @@ mod tests {
             "Sat Nov 21 11:06:56 2026 daemon.info nginx[12]: ",
             "Sat 2026-11-21 11:06:56 CET web1 nginx[12]: ",
             "1795255616.123456 web1 nginx[12]: ",
+            "[12345.678901] web1 nginx[12]: ",
+            "[    5.678901] web1 nginx[12]: ",
+            "Nov 21 2026 11:06:56 web1 nginx: ",
             "1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
             "Nov 21 11:06:56 web1 nginx: @cee: ",
             "<190>2026-11-21T11:06:56Z web1 nginx: ",
@@ -258,6 +278,9 @@ mod tests {
             "Sat Nov 21 11:06:56 2026 web1 nginx: x",
             "Nov 21 11:06:56 web1 local7 nginx: x",
             "1795255616 web1 nginx[12]: x",
+            "[12345.678901] web1 x",
+            "[x.678901] web1 nginx: x",
+            "[] web1 nginx: x",
         ] {
             assert_eq!(unwrap(line.as_bytes()), None, "{line}");
         }

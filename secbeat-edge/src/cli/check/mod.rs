@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::ensure;
 use secbeat_daemon::cli::{Output, print_json};
+use secbeat_logs::Caution;
 use serde::Serialize;
 
 pub use self::host::{Finding, Installed, State, look_at_host};
 use crate::{
     config::{Config, PROGRAM},
-    sources::service_log,
+    sources::{access_log::ClientColumn, service_log},
 };
 
 /// What `check` says of a config.
@@ -47,6 +48,9 @@ struct Followed {
     format: String,
     /// What a pattern matches and is not read, and why.
     passed_over: Vec<String>,
+    /// What its server has to mend, or the config to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caution: Option<&'static str>,
 }
 
 impl Checked {
@@ -59,6 +63,9 @@ impl Checked {
             place: log.place.to_string(),
             format: log.format.to_string(),
             passed_over: log.place.passed_over(),
+            caution: Caution::of_formats(&log.format)
+                .filter(|_| log.client != ClientColumn::Header)
+                .map(Caution::text),
         });
         let member = config.membership()?;
         let filters = config.filters();
@@ -69,6 +76,7 @@ impl Checked {
                 place: place.to_string(),
                 format: format!("lines of {}", entry.filter),
                 passed_over: place.passed_over(),
+                caution: None,
             }));
         }
         Ok(Self {
@@ -139,6 +147,9 @@ fn print(checked: &Checked) {
         secbeat_daemon::say!("it follows {} as {}", log.place, log.format);
         for line in &log.passed_over {
             secbeat_daemon::say!("  {line}");
+        }
+        if let Some(caution) = log.caution {
+            secbeat_daemon::say!("  note: {caution}");
         }
     }
     if !checked.interfaces.is_empty() {

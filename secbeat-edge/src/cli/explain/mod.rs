@@ -3,6 +3,7 @@
 mod suggest;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
@@ -15,7 +16,9 @@ use secbeat_daemon::{
     cli::{Output, printable},
     compressed::decompressed,
 };
-use secbeat_logs::{Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
+use secbeat_logs::{
+    Caution, Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece,
+};
 use serde::Serialize;
 
 use self::suggest::Server;
@@ -93,6 +96,9 @@ struct Summary {
     /// Of the beginning of the log: each format and how many lines it understood.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     detected_from: Vec<(String, usize)>,
+    /// What the log's server has to mend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cautions: Vec<&'static str>,
 }
 
 pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought) -> anyhow::Result<()> {
@@ -163,8 +169,12 @@ fn explain(
 fn write_readings(conflict: &Conflict<'_>, output: &mut impl Write) -> io::Result<()> {
     let text = String::from_utf8_lossy(conflict.line);
     writeln!(output, "this line has two readings:\n  {}", printable(&text))?;
-    for (format, client) in conflict.formats.iter().zip(conflict.clients) {
-        writeln!(output, "  as {format}, the client is {client}")?;
+    let readings = conflict.clients.iter().zip(conflict.statuses);
+    for (format, (client, status)) in conflict.formats.iter().zip(readings) {
+        writeln!(
+            output,
+            "  as {format}, the client is {client}, and the status {status}"
+        )?;
     }
     output.flush()
 }
@@ -184,7 +194,9 @@ fn explain_as(
             .iter()
             .map(|(format, understood)| (format.to_string(), *understood))
             .collect(),
+        cautions: Vec::new(),
     };
+    let mut cautions: BTreeSet<Caution> = Caution::of_formats(formats).into_iter().collect();
     if args.output == Output::Table {
         writeln!(output, "read as {formats}")?;
     }
@@ -197,6 +209,9 @@ fn explain_as(
             continue;
         };
         formats.doubt_if_called_for(&parsed);
+        if let Piece::Line(line) = piece {
+            cautions.extend(Caution::of_line(line, &parsed));
+        }
         let parsed = parsed.and_then(|mut line| {
             line.see_through(|address| trusted.contains(address))?;
             Ok(line)
@@ -220,14 +235,20 @@ fn explain_as(
             }
         }
     }
+    summary.cautions = cautions.into_iter().map(Caution::text).collect();
     match args.output {
-        Output::Table => writeln!(
-            output,
-            "{} lines, {} understood, {} not",
-            summary.lines,
-            summary.understood,
-            summary.lines - summary.understood
-        )?,
+        Output::Table => {
+            writeln!(
+                output,
+                "{} lines, {} understood, {} not",
+                summary.lines,
+                summary.understood,
+                summary.lines - summary.understood
+            )?;
+            for caution in &summary.cautions {
+                writeln!(output, "note: {caution}")?;
+            }
+        }
         Output::Json => write_json(&summary, output)?,
     }
     Ok(summary)
@@ -380,7 +401,7 @@ mod tests {
              0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are kong-json\n       \
              0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\n       0 are cloud-json\n       0 are envoy\n       \
              0 are istio\n       0 are nginx-proxy-manager\n       2 are ingress-nginx\n       0 are apisix\n       \
-             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n       0 are squid\n       0 are aws-s3\n\
+             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n       0 are squid\n       0 are aws-s3\n       0 are uwsgi\n\
              read as combined\n       \
              1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
              2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  -\n       \
@@ -425,6 +446,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_of_a_log_has_to_mend_is_said() {
+        let traefik =
+            r#"203.0.113.7 - - [10/Oct/2023:11:06:56 +0200] "GET /?" HTTP/1.1" 401 17 "-" "-" 1 "a" "b" 1ms"#;
+        let envoy =
+            r#"[2026-11-21T10:06:56Z] "GET /x HTTP/1.1" 404 - 0 12 30 15 "6.6.6.6" "curl" "f47a" "a" "b""#;
+        for (log, arguments, expected) in [
+            (traefik, &["-fcombined"][..], "note: Traefik's common log format"),
+            (envoy, &[], "note: the client comes from a header"),
+            ("203.0.113.7 - x", &["-fcombined"], "note: a line ends within"),
+        ] {
+            let shown = explained_of(&format!("{log}\n"), arguments);
+            let notes: Vec<_> = shown.lines().filter(|line| line.starts_with("note: ")).collect();
+            assert!(notes.len() == 1 && notes[0].starts_with(expected), "{shown}");
+        }
+        let shown = explained_of(&format!("{traefik}\n"), &["-fcombined", "-ojson"]);
+        assert!(shown.contains("\"cautions\":[\"Traefik's"), "{shown}");
+        assert!(shown.contains("\"unreadable\":true"), "{shown}");
+    }
+
+    #[test]
     fn a_line_with_two_readings_is_shown_with_both_and_blamed_on_nobody() {
         let Parser { args } = clap::Parser::parse_from(["explain", "-"]);
         let log = "203.0.113.7 198.51.100.66 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 125\n";
@@ -438,7 +479,8 @@ mod tests {
         assert_eq!(
             readings,
             format!(
-                "  {log}  as vhost-combined, the client is 198.51.100.66\n  as lighttpd, the client is 203.0.113.7\n"
+                "  {log}  as vhost-combined, the client is 198.51.100.66, and the status 404\n  as lighttpd, the client is \
+                 203.0.113.7, and the status 404\n"
             )
         );
     }

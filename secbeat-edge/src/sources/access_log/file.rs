@@ -25,6 +25,8 @@ const JUST_NOW: Duration = Duration::from_mins(1);
 
 /// Bytes in which a header is looked for at a time.
 const BLOCK: usize = 1024 * 1024;
+/// Bytes of the first line of a log that is looked at.
+const MAX_HEADER: usize = 4 * 1024;
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -330,18 +332,17 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
     })
 }
 
-/// The last line before `offset` that says which fields the lines of IIS or CloudFront have. Such a log begins with `#`, and
-/// gets another header when its server starts again; others are not searched.
+/// The last line before `offset` that says which fields the lines of IIS or CloudFront have, in wrappers or without. Such a log
+/// begins with a header, and gets another one when its server starts again; others are not searched.
 ///
 /// # Errors
 ///
 /// Those of reading.
 fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut first = [0; HEAD];
+    let mut first = [0; MAX_HEADER];
     let read = read_at(file, &mut first, 0)?;
-    let begin = first[..read].trim_ascii_start();
-    let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
-    if !begin.starts_with(b"#") {
+    let first = first[..read].split(|byte| *byte == b'\n').next();
+    if !first.is_some_and(secbeat_logs::is_header) {
         return Ok(None);
     }
     let mut block = vec![0; BLOCK + MAX_LINE];
@@ -350,14 +351,24 @@ fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
         let start = end.saturating_sub(BLOCK as u64);
         let room = usize::try_from(offset - start).map_or(block.len(), |left| left.min(block.len()));
         let read = read_at(file, &mut block[..room], start)?;
-        let block = &block[..read];
-        let header = memmem::rfind(block, b"\n#Fields:").map(|at| &block[at + 1..]);
-        let header = header.or((start == 0 && begin.starts_with(b"#Fields:")).then_some(block));
-        if let Some(header) = header {
-            let end = memchr(b'\n', header);
-            return Ok(end.map(|end| header[..end].trim_ascii_end().to_vec()));
+        if let Some(header) = last_header(&block[..read], start == 0) {
+            return Ok(Some(header.to_vec()));
         }
         end = start;
     }
     Ok(None)
+}
+
+/// The last whole line of a block that says which fields there are. What a client wrote stands within a line.
+fn last_header(block: &[u8], is_first: bool) -> Option<&[u8]> {
+    let mut end = block.len();
+    while let Some(at) = memmem::rfind(&block[..end], b"#Fields:") {
+        let begin = memrchr(b'\n', &block[..at]).map_or(0, |newline| newline + 1);
+        let line = memchr(b'\n', &block[at..]).map(|length| &block[begin..at + length]);
+        if let Some(line) = line.filter(|line| (begin > 0 || is_first) && secbeat_logs::names_fields(line)) {
+            return Some(line.trim_ascii_end());
+        }
+        end = begin;
+    }
+    None
 }

@@ -152,3 +152,39 @@ fn the_fields_of_a_header_hold_after_a_restart() {
     assert_eq!(lab.queue.try_next().unwrap().client.to_string(), "203.0.113.9");
     assert_eq!(lab.view().unparsed, 0);
 }
+
+#[test]
+fn the_fields_of_a_header_in_a_wrapper_hold_after_a_restart() {
+    let docker = |line: &str| {
+        let line = serde_json::json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-11-21T10:06:56.2Z"});
+        format!("{line}\n")
+    };
+    let now = secbeat_daemon::time::rfc3339(now_ms());
+    let entry = |client: &str, path: &str| {
+        docker(&format!(
+            "{} {} 404 6.6.6.6 {client} {path}",
+            &now[..10],
+            &now[11..19]
+        ))
+    };
+    let mut lab = Lab::new("a.log", "format = \"iis\"");
+    let mut file = append(&lab.path("a.log"));
+    let header = docker("#Fields: date time sc-status s-ip c-ip cs-uri-stem");
+    // What a client asks for is no header.
+    let before = [
+        docker("#Software: IIS"),
+        header,
+        entry("203.0.113.7", "/#Fields:+c-ip+date"),
+    ]
+    .concat();
+    file.write_all(before.as_bytes()).unwrap();
+    let mut follower = lab.start(None);
+    let saved = follower.saved();
+    drop(follower);
+    file.write_all(entry("203.0.113.9", "/").as_bytes()).unwrap();
+    let mut follower = lab.start(Some(saved));
+    follower.look();
+    while follower.read().unwrap() {}
+    assert_eq!(lab.queue.try_next().unwrap().client.to_string(), "203.0.113.9");
+    assert_eq!(lab.view().unparsed, 0);
+}

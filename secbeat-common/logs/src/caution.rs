@@ -1,0 +1,61 @@
+//! What people should know of a log, beyond how its lines are read.
+
+use strum::{IntoStaticStr, VariantArray};
+
+use super::{Format, Formats, LogError, LogLine, combined, wrap};
+
+/// A weakness of a log, which its server has to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(const_into_str)]
+pub enum Caution {
+    #[strum(
+        serialize = "the client comes from a header, which it may have written itself: state `client = \"header\"`, and see that \
+                         the proxy next to it writes the last address (Envoy: `use_remote_address: true`)"
+    )]
+    ClientFromHeader,
+    #[strum(
+        serialize = "Traefik's common log format escapes nothing that clients send, so that they can make their lines unreadable and, \
+                         with a user name, write lines of others: have it log JSON (`explain --suggest traefik`)"
+    )]
+    Traefik,
+    #[strum(
+        serialize = "a line ends within what its client wrote, so that clients can write lines of others: have the server log JSON, or \
+                         no user name (gunicorn: an `access_log_format` without `%(u)s`)"
+    )]
+    LineFeeds,
+    #[strum(
+        serialize = "a line has more quotes than its server writes: it does not escape those of clients, who can make their \
+                         lines unreadable; have it log JSON"
+    )]
+    Quotes,
+}
+
+impl Caution {
+    /// What the formats of a log ask for.
+    #[must_use]
+    pub fn of_formats(formats: &Formats) -> Option<Self> {
+        let mut formats = formats.iter();
+        formats
+            .any(Format::reads_client_from_header)
+            .then_some(Self::ClientFromHeader)
+    }
+
+    /// What a line asks for, as it was read.
+    #[must_use]
+    pub fn of_line(line: &[u8], parsed: &Result<LogLine<'_>, LogError>) -> Option<Self> {
+        let unwrapped = wrap::unwrap(line);
+        let text = unwrapped.as_ref().map_or(line, |unwrapped| &unwrapped.text);
+        match parsed {
+            _ if combined::is_traefiks(text) => Some(Self::Traefik),
+            Err(error) if error.ends_in_text_of_client() => Some(Self::LineFeeds),
+            Ok(line) if line.unreadable => Some(Self::Quotes),
+            _ => None,
+        }
+    }
+
+    /// In words, for the operator.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        self.into_str()
+    }
+}
