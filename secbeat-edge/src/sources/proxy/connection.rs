@@ -7,7 +7,7 @@ use std::{
     io,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -89,10 +89,18 @@ impl Manner {
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What a listener tells its connections.
+#[derive(Clone)]
+pub(super) struct Course {
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Whether it cuts off what is still open: the fault of no client.
+    pub(super) cuts: Arc<AtomicBool>,
+}
+
 /// What an open connection holds.
 pub(super) struct Open {
     pub(super) forwarder: Arc<Forwarder>,
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) course: Course,
     /// Whether it came when the proxy was ending already: it is for one request.
     pub(super) is_late: bool,
     /// For as long as it is open.
@@ -146,7 +154,9 @@ impl Open {
             }
         };
         let trusted = &self.forwarder.rule.trusted;
-        let visit = Arc::new(Visit::new(connection, scheme, trusted, manner.redirect_to_https));
+        let cuts = self.course.cuts.clone();
+        let visit = Visit::new(connection, scheme, trusted, manner.redirect_to_https, cuts);
+        let visit = Arc::new(visit);
         let h2c = manner.h2c;
         drop(manner);
         let patience = Patience {
@@ -154,10 +164,10 @@ impl Open {
             between: keep_alive,
         };
         self.converse(&visit, stream, h2c, patience).await;
-        if let Some(tunnel) = visit.take_tunnel() {
+        if let Some((tunnel, claim)) = visit.take_tunnel() {
             let gate = self.forwarder.gate.clone();
             let banned = async {
-                match visit.tunnels_client() {
+                match claim.client {
                     Some(client) => until_refused(gate, client).await,
                     None => pending().await,
                 }
@@ -211,6 +221,10 @@ impl Open {
             false => error.and_then(|error| blame(error.downcast_ref()?)),
         };
         if let Some(status) = status {
+            if visit.is_trusted() {
+                // What else is open on it is of other clients.
+                visit.cut();
+            }
             self.forwarder
                 .record_without_request(&visit.connection, &visit.hearing.fields(), status);
         }
@@ -234,6 +248,7 @@ impl Open {
         let is_late = self.is_late;
         let mut stopped = pin!(async {
             let ended = self
+                .course
                 .phase
                 .wait_for(|phase| *phase != Phase::Serving)
                 .await

@@ -45,10 +45,7 @@ mod workers;
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -145,7 +142,6 @@ impl Proxy {
             rule,
             clients: Arc::default(),
             sources: Arc::default(),
-            is_over: AtomicBool::new(false),
             challenges: acme.challenges.clone(),
             room: Arc::default(),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),

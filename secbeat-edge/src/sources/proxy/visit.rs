@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use hyper::{HeaderMap, header::HeaderValue};
@@ -29,21 +29,33 @@ pub(super) struct Visit {
     trusted: bool,
     redirects: Option<u16>,
     tunnel: Mutex<Option<Tunnel>>,
-    /// Whose tunnel it is, as far as that is known.
-    tunnels_client: Mutex<Option<Client>>,
+    claim: Mutex<Claim>,
     pub(super) hearing: Arc<Hearing>,
     answered: AtomicU32,
     given_up: AtomicU32,
     flooded: Notify,
+    /// Whether this side cuts it off, or its listener does with all of its own.
+    is_cut: (AtomicBool, Arc<AtomicBool>),
+}
+
+/// Whose a tunnel is.
+#[derive(Default)]
+pub(super) struct Claim {
+    /// As far as that is known.
+    pub(super) client: Option<Client>,
+    /// Its place among the client's requests, if those are counted.
+    pub(super) _held: Option<Held>,
 }
 
 impl Visit {
-    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is the port at which requests are to come by TLS.
+    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is the port at which requests are to come by
+    /// TLS. `cuts` says whether the listener cuts off its connections.
     pub(super) fn new(
         connection: Connection,
         scheme: Scheme,
         trusted: &TrustedProxies,
         redirects: Option<u16>,
+        cuts: Arc<AtomicBool>,
     ) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
@@ -56,11 +68,12 @@ impl Visit {
             trusted,
             redirects,
             tunnel: Mutex::default(),
-            tunnels_client: Mutex::default(),
+            claim: Mutex::default(),
             hearing: Arc::new(Hearing::new(trusted)),
             answered: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
             flooded: Notify::new(),
+            is_cut: (AtomicBool::new(false), cuts),
         }
     }
 
@@ -97,16 +110,22 @@ impl Visit {
         *self.tunnel.lock() = Some(tunnel);
     }
 
-    pub(super) fn set_tunnels_client(&self, client: Client) {
-        *self.tunnels_client.lock() = Some(client);
+    pub(super) fn claim_tunnel(&self, claim: Claim) {
+        *self.claim.lock() = claim;
     }
 
-    pub(super) fn tunnels_client(&self) -> Option<Client> {
-        *self.tunnels_client.lock()
+    pub(super) fn take_tunnel(&self) -> Option<(Tunnel, Claim)> {
+        let tunnel = self.tunnel.lock().take()?;
+        Some((tunnel, std::mem::take(&mut *self.claim.lock())))
     }
 
-    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.lock().take()
+    /// This side ends the connection, with all requests that are open on it.
+    pub(super) fn cut(&self) {
+        self.is_cut.0.store(true, Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.0.load(Relaxed) || self.is_cut.1.load(Relaxed)
     }
 
     /// A request begins.

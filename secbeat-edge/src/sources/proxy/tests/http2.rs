@@ -391,3 +391,23 @@ async fn an_answer_may_take_longer_than_a_head_and_an_idle_connection_may_not() 
     assert!(http2.of_stream(3).await.is_none());
     assert_eq!(http1.rest().await, "");
 }
+
+#[tokio::test]
+async fn what_one_client_of_a_proxy_sends_is_not_blamed_on_another() {
+    let lab = Lab::trusting(&["127.0.0.1"], |config| config.listeners[0].h2c = true).await;
+    let mut proxy = Frames::new(&lab).await;
+    let of = |client: &'static str, more: &[(&'static str, &'static str)]| {
+        block(&[&GET[..], &[("x-forwarded-for", client)], more].concat())
+    };
+    let flags = END_HEADERS | END_STREAM;
+    proxy.frame(HEADERS, flags, 1, &of("198.51.100.1", &[])).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    // The whole connection ends by this.
+    proxy
+        .frame(HEADERS, flags, 3, &of("198.51.100.2", &[("x", "1\n2")]))
+        .await;
+    assert_eq!(upstream.rest().await, "");
+    while proxy.read().await.is_some() {}
+    assert!(lab.queue.is_empty());
+}
