@@ -105,8 +105,8 @@ pub(super) async fn forward(
     let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
-    let trailers =
-        to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
+    let trailers = to_upstream(&mut head, &host, &visit.forwarded(client), &site.config.headers)
+        .map_err(Failure::Refused)?;
     if body.least() > to.max_body {
         return Err(Failure::TooLarge);
     }

@@ -153,9 +153,9 @@ impl Open {
                     .record_without_request(&connection, &HeaderMap::new(), status);
             }
         };
-        let trusted = &self.forwarder.rule.trusted;
+        let rule = &self.forwarder.rule;
         let cuts = self.course.cuts.clone();
-        let visit = Visit::new(connection, scheme, trusted, manner.redirect_to_https, cuts);
+        let visit = Visit::new(connection, scheme, rule, manner.redirect_to_https, cuts);
         let visit = Arc::new(visit);
         let h2c = manner.h2c;
         drop(manner);
