@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
 };
@@ -91,6 +91,7 @@ impl Forwarder {
     ) -> Response<AnswerBody> {
         let mut exchange = visit.begin();
         let (mut head, body) = request.into_parts();
+        visit.hearing.set_uploads(!body.is_end_stream());
         let body = Whole::new(body, visit.hearing.clone());
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();

@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use hyper::server::conn::{http1, http2};
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
-use super::{MAX_FIELDS, MAX_HEAD, hearing::Hearing, taking::Streams};
+use super::{
+    MAX_FIELDS, MAX_HEAD,
+    hearing::{Hearing, STREAMS},
+    taking::Streams,
+};
 
-/// Requests that an HTTP/2 client may have open at a time.
-const STREAMS: u32 = 128;
 /// Bytes that an HTTP/2 client may send ahead, on one stream and on all of them.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 /// Bytes of each answer that wait for an HTTP/2 client which takes them slowly.
@@ -18,7 +20,7 @@ const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
 const PING: Duration = Duration::from_secs(20);
 
-/// Without time limits: [`Heard`](super::hearing::Heard) sees to those of heads.
+/// Without time limits: [`Heard`](super::heard::Heard) sees to those of heads.
 pub(super) fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD);

@@ -190,7 +190,7 @@ impl Body for ClientBody {
         let Some(body) = &mut upload.rest.body else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(body).poll_frame(cx);
+        let polled = Pin::new(&mut *body).poll_frame(cx);
         upload.progress.set(if polled.is_pending() {
             Waiting::ForClient
         } else {
@@ -199,6 +199,10 @@ impl Body for ClientBody {
         match polled {
             Poll::Ready(mut frame) => {
                 upload.silence.broken();
+                let ends = frame.is_none() || body.is_end_stream();
+                if let Some(hearing) = upload.rest.hearing.as_ref().filter(|_| ends) {
+                    hearing.set_uploads(false);
+                }
                 match &mut frame {
                     None => upload.rest.body = None,
                     Some(Ok(frame)) => match frame.data_ref() {

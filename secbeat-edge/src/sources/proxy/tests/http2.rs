@@ -277,6 +277,32 @@ async fn what_http2_forbids_is_reported() {
 }
 
 #[tokio::test]
+async fn requests_that_are_none_are_reported_and_the_connection_goes_on() {
+    let mut lab = lab().await;
+    let mut client = Frames::new(&lab).await;
+    let path = |path: &'static str| [GET[0], GET[1], GET[2], (":path", path)];
+    let flags = END_HEADERS | END_STREAM;
+    client.frame(HEADERS, flags, 1, &block(&path("/<script>"))).await;
+    assert_eq!(client.of_stream(1).await.unwrap().0, RST_STREAM);
+    assert_eq!(lab.queue.next().await.status, 400);
+    // A list of headers that is too long.
+    client.frame(HEADERS, END_STREAM, 3, &block(&GET)).await;
+    let filler = block(&[("x", &"x".repeat(12_000))]);
+    client.frame(CONTINUATION, 0, 3, &filler).await;
+    client.frame(CONTINUATION, 0, 3, &filler).await;
+    client.frame(CONTINUATION, END_HEADERS, 3, &filler).await;
+    assert_eq!(client.of_stream(3).await.unwrap().0, HEADERS);
+    assert_eq!(lab.queue.next().await.status, 400);
+    client.frame(HEADERS, flags, 5, &block(&GET)).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    assert_eq!(client.of_stream(5).await.unwrap().0, HEADERS);
+    assert_eq!(lab.queue.next().await.status, 200);
+    assert!(lab.queue.is_empty());
+}
+
+#[tokio::test]
 async fn http2_without_leave_is_refused() {
     let mut lab = Lab::new().await;
     let mut client = lab.client().await;
