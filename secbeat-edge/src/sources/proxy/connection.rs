@@ -201,7 +201,7 @@ impl Open {
         let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), speech, patience.head));
         let status = match negotiated {
             Negotiated::Http1 if h2c => {
-                let builder = speaking::either(visit.hearing.clone());
+                let builder = speaking::either(visit.hearing.clone(), visit.is_trusted());
                 let serving = builder.serve_connection_with_upgrades(io, service);
                 let finish = |serving: Pin<&mut _>| auto::UpgradeableConnection::graceful_shutdown(serving);
                 self.drive(visit, pin!(serving), finish, patience).await
@@ -213,7 +213,8 @@ impl Open {
                 self.drive(visit, pin!(serving), finish, patience).await
             }
             Negotiated::Http2 => {
-                let serving = speaking::http2(visit.hearing.clone()).serve_connection(io, service);
+                let serving =
+                    speaking::http2(visit.hearing.clone(), visit.is_trusted()).serve_connection(io, service);
                 let finish = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
                 self.drive(visit, pin!(serving), finish, patience).await
             }

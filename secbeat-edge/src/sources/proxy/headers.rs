@@ -286,7 +286,7 @@ pub(super) fn for_http2(
     Ok(())
 }
 
-/// Asks the server for the protocol that the client wants to switch to.
+/// Has the other end switch to this protocol, or ask for it.
 pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, protocol);
