@@ -208,7 +208,7 @@ pub fn nginx_with_authz(fleet: &Fleet) -> Nginx {
                 internal;
                 proxy_pass http://{AUTHZ}/authz;
                 proxy_pass_request_body off;
-                proxy_set_header Content-Length "";
+                proxy_pass_request_headers off;
                 proxy_set_header X-Forwarded-For $remote_addr;
                 proxy_connect_timeout 1s;
                 proxy_read_timeout 1s;

@@ -13,8 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn status(fleet: &Fleet, family: Family, port: u16) -> u16 {
     let url = format!("http://{}/", own(family, port));
-    // Whom the client claims to be is of no interest.
-    let forged = [("x-forwarded-for", "192.0.2.1")];
+    // Whom the client claims to be is of no interest, nor how much else it says.
+    let mut forged = vec![("x-odd", "1"); 120];
+    forged.push(("x-forwarded-for", "192.0.2.1"));
     let mut client = Client::new(&fleet.attacker).with_source(family.attacker());
     client.request("POST", &url, &forged, b"hello").unwrap().status
 }

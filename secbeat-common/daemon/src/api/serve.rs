@@ -37,6 +37,8 @@ const MAX_STRANGERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Fields of a request's head.
+const MAX_FIELDS: usize = 1000;
 /// How often certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -220,6 +222,8 @@ async fn talk(stream: impl Stream + 'static, peer: Peer, router: Router, watcher
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
+        // Web servers pass on what their clients send when they ask.
+        .max_headers(MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!("a connection of the API failed: {error}");

@@ -22,7 +22,11 @@ use std::{
 };
 
 use anyhow::Context;
-use hyper::{Method, Uri, Version, header::HeaderValue};
+use hyper::{
+    Method, Uri, Version,
+    header::HeaderValue,
+    http::uri::{Authority, PathAndQuery},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -56,7 +60,7 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
-    /// A server has answered it.
+    /// A server has answered it, or the proxy has sent it elsewhere.
     Answered,
     /// A server has answered it, but the body did not arrive whole.
     CutOff,
@@ -92,6 +96,14 @@ pub(super) struct RequestLine {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,
+}
+
+impl RequestLine {
+    /// As it was sent, but for the host of one in absolute form.
+    fn target(&self) -> Option<&str> {
+        let path = self.uri.path_and_query().map(PathAndQuery::as_str);
+        path.or_else(|| self.uri.authority().map(Authority::as_str))
+    }
 }
 
 impl Entry {
@@ -254,13 +266,10 @@ fn append_to(path: &Path) -> io::Result<File> {
 fn format(line: &mut String, entry: &Entry, time: &str) {
     let _ = write!(line, "{} - - [{time}] \"", entry.client);
     match &entry.request {
-        Some(RequestLine { method, uri, version }) => {
-            let _ = write!(line, "{method} ");
-            escape(
-                line,
-                uri.path_and_query().map(|target| target.as_str().as_bytes()),
-            );
-            let _ = write!(line, " {version:?}");
+        Some(request) => {
+            let _ = write!(line, "{} ", request.method);
+            escape(line, request.target().map(str::as_bytes));
+            let _ = write!(line, " {:?}", request.version);
         }
         None => line.push('-'),
     }
@@ -314,7 +323,7 @@ fn format_json(line: &mut String, entry: &Entry) {
         time_iso8601: format!("{at:.3}"),
         remote_addr: entry.client,
         request_method: request.map(|request| request.method.as_str()),
-        request_uri: request.and_then(|request| Some(request.uri.path_and_query()?.as_str())),
+        request_uri: request.and_then(RequestLine::target),
         server_protocol: request.map(|request| format!("{:?}", request.version)),
         status: entry.status,
         body_bytes_sent: entry.bytes,
@@ -381,6 +390,24 @@ mod tests {
     }
 
     const LINE: &str = "198.51.100.7 - - [21/Nov/2025:10:01:19 +0000] \"GET /a?b=c HTTP/1.1\" 404 12 \"-\" \"evil\\x22 \\xFF\\x5C\" \"example.org\" 0.003\n";
+
+    #[test]
+    fn the_target_of_a_connect_is_its_host() {
+        let entry = Entry {
+            request: Some(RequestLine {
+                method: Method::CONNECT,
+                uri: Uri::from_static("example.org:443"),
+                version: Version::HTTP_11,
+            }),
+            ..entry()
+        };
+        let mut line = String::new();
+        format(&mut line, &entry, "");
+        assert!(
+            line.contains("\"CONNECT example.org:443 HTTP/1.1\" 404 "),
+            "{line}"
+        );
+    }
 
     proptest! {
         #[test]

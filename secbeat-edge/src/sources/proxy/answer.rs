@@ -1,13 +1,13 @@
 //! What becomes of a server's head on its way to the client.
 
 use hyper::{
-    HeaderMap, Version,
+    HeaderMap, StatusCode, Version,
     ext::ReasonPhrase,
     header::{self, HeaderValue},
     http::response::Parts,
 };
 
-use super::headers::{Coding, coding, list, strip_hop_by_hop};
+use super::headers::{Coding, ask_for_upgrade, coding, list, strip_hop_by_hop};
 
 /// Turns a server's head into one for the client.
 ///
@@ -24,7 +24,15 @@ pub(super) fn to_client(head: &mut Parts) -> Result<(), &'static str> {
         Coding::Chunked => drop(head.headers.remove(header::CONTENT_LENGTH)),
         Coding::Unknown => return Err("the upstream answers in an unknown transfer coding"),
     }
+    // The protocol to ask for is the whole answer (RFC 9110 §15.5.22).
+    let protocol = match head.status {
+        StatusCode::UPGRADE_REQUIRED => head.headers.remove(header::UPGRADE),
+        _ => None,
+    };
     strip_hop_by_hop(&mut head.headers);
+    if let Some(protocol) = protocol {
+        ask_for_upgrade(&mut head.headers, protocol);
+    }
     head.version = Version::HTTP_11;
     let said = head.extensions.remove::<ReasonPhrase>();
     head.extensions.clear();

@@ -105,8 +105,8 @@ pub(super) async fn forward(
     let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
-    let trailers =
-        to_upstream(&mut head, &host, &visit.forwarded(), &site.config.headers).map_err(Failure::Refused)?;
+    let trailers = to_upstream(&mut head, &host, &visit.forwarded(client), &site.config.headers)
+        .map_err(Failure::Refused)?;
     if body.least() > to.max_body {
         return Err(Failure::TooLarge);
     }
@@ -116,12 +116,14 @@ pub(super) async fn forward(
         host = HeaderValue::from_str(own.as_str()).unwrap_or(host);
     }
     let mut body = ClientBody::new(body, to.idle_timeout, to.max_body);
+    let mut held = None;
     if is_http1 {
         let waits = head
             .headers
             .get(header::EXPECT)
             .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         pass_on(&mut head, &mut body, visit.hearing.interims.clone(), waits);
+        held = body.progress().filter(|_| waits);
     }
     let mut way = Way {
         visit,
@@ -151,7 +153,14 @@ pub(super) async fn forward(
                     .attempt(server, connection, head, body, may_repeat, may_refuse)
                     .await
                 {
-                    Outcome::Answer(response) => return Ok((response, server.clone())),
+                    Outcome::Answer(mut response) => {
+                        // The client may send the body all the same, or its next request (RFC 9110 §10.1.1).
+                        if held.as_ref().is_some_and(|progress| progress.is_held()) {
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().insert(header::CONNECTION, close);
+                        }
+                        return Ok((response, server.clone()));
+                    }
                     Outcome::Failed(failure) => return Err(failure),
                     Outcome::Refused(same_head, whole_body) => {
                         (head, body) = (same_head, whole_body);

@@ -3,15 +3,15 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    future::pending,
+    future::{pending, poll_fn},
     io,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
+    task::Poll,
     time::Duration,
 };
 
-use h2::Reason;
 use hyper::{
     HeaderMap, Request,
     body::Incoming,
@@ -39,10 +39,11 @@ use super::{
         gate::until_refused,
     },
     acme::Challenges,
+    blame::{BAD_REQUEST, REQUEST_TIMEOUT, verdict},
     config::ListenerConfig,
     forward::Forwarder,
     headers::Scheme,
-    hearing::Heard,
+    heard::{Heard, Speech},
     limits::Held,
     phase::Phase,
     speaking,
@@ -89,10 +90,18 @@ impl Manner {
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What a listener tells its connections.
+#[derive(Clone)]
+pub(super) struct Course {
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Whether it cuts off what is still open: the fault of no client.
+    pub(super) cuts: Arc<AtomicBool>,
+}
+
 /// What an open connection holds.
 pub(super) struct Open {
     pub(super) forwarder: Arc<Forwarder>,
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) course: Course,
     /// Whether it came when the proxy was ending already: it is for one request.
     pub(super) is_late: bool,
     /// For as long as it is open.
@@ -145,8 +154,10 @@ impl Open {
                     .record_without_request(&connection, &HeaderMap::new(), status);
             }
         };
-        let trusted = &self.forwarder.rule.trusted;
-        let visit = Arc::new(Visit::new(connection, scheme, trusted, manner.redirect_to_https));
+        let rule = &self.forwarder.rule;
+        let cuts = self.course.cuts.clone();
+        let visit = Visit::new(connection, scheme, rule, manner.redirect_to_https, cuts);
+        let visit = Arc::new(visit);
         let h2c = manner.h2c;
         drop(manner);
         let patience = Patience {
@@ -154,10 +165,10 @@ impl Open {
             between: keep_alive,
         };
         self.converse(&visit, stream, h2c, patience).await;
-        if let Some(tunnel) = visit.take_tunnel() {
+        if let Some((tunnel, claim)) = visit.take_tunnel() {
             let gate = self.forwarder.gate.clone();
             let banned = async {
-                match visit.tunnels_client() {
+                match claim.client {
                     Some(client) => until_refused(gate, client).await,
                     None => pending().await,
                 }
@@ -177,15 +188,20 @@ impl Open {
             let (forwarder, visit) = (self.forwarder.clone(), visit.clone());
             service_fn(move |request: Request<Incoming>| {
                 let (forwarder, visit) = (forwarder.clone(), visit.clone());
+                visit.hearing.came();
                 async move { Ok::<_, Infallible>(forwarder.answer(&visit, request).await) }
             })
         };
         let negotiated = stream.negotiated();
-        let head = (negotiated == Negotiated::Http1).then_some(patience.head);
-        let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), head));
-        let outcome = match negotiated {
+        let speech = match negotiated {
+            Negotiated::Http1 if h2c => Speech::Either(0),
+            Negotiated::Http1 => Speech::Http1,
+            Negotiated::Http2 => Speech::http2(),
+        };
+        let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), speech, patience.head));
+        let status = match negotiated {
             Negotiated::Http1 if h2c => {
-                let builder = speaking::either(visit.hearing.clone());
+                let builder = speaking::either(visit.hearing.clone(), visit.is_trusted());
                 let serving = builder.serve_connection_with_upgrades(io, service);
                 let finish = |serving: Pin<&mut _>| auto::UpgradeableConnection::graceful_shutdown(serving);
                 self.drive(visit, pin!(serving), finish, patience).await
@@ -197,34 +213,31 @@ impl Open {
                 self.drive(visit, pin!(serving), finish, patience).await
             }
             Negotiated::Http2 => {
-                let serving = speaking::http2(visit.hearing.clone()).serve_connection(io, service);
+                let serving =
+                    speaking::http2(visit.hearing.clone(), visit.is_trusted()).serve_connection(io, service);
                 let finish = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
                 self.drive(visit, pin!(serving), finish, patience).await
             }
         };
-        let error = outcome.err();
-        if let Some(error) = &error {
-            tracing::trace!(%error, "a connection ended badly");
-        }
-        let status = match visit.hearing.was_slow() {
-            true => Some(REQUEST_TIMEOUT),
-            false => error.and_then(|error| blame(error.downcast_ref()?)),
-        };
         if let Some(status) = status {
+            if visit.is_trusted() {
+                // What else is open on it is of other clients.
+                visit.cut();
+            }
             self.forwarder
                 .record_without_request(&visit.connection, &visit.hearing.fields(), status);
         }
     }
 
     /// Drives `serving` to its end; has it `finish` when the listener stops, or when no request and no answer was under way for
-    /// too long.
+    /// too long. Returns the status for what ended it, if the client is to blame.
     async fn drive<S, E>(
         &mut self,
         visit: &Visit,
         mut serving: Pin<&mut S>,
         finish: impl Fn(Pin<&mut S>),
         patience: Patience,
-    ) -> Result<(), BoxError>
+    ) -> Option<u16>
     where
         S: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
@@ -234,6 +247,7 @@ impl Open {
         let is_late = self.is_late;
         let mut stopped = pin!(async {
             let ended = self
+                .course
                 .phase
                 .wait_for(|phase| *phase != Phase::Serving)
                 .await
@@ -246,7 +260,13 @@ impl Open {
         loop {
             tokio::select! {
                 biased;
-                outcome = serving.as_mut() => return outcome.map_err(E::into),
+                outcome = serving.as_mut() => return verdict(&visit.hearing, outcome.err().map(E::into)),
+                refused = poll_fn(|_| match visit.hearing.refused() {
+                    0 => Poll::Pending,
+                    refused => Poll::Ready(refused),
+                }), if !finishing => for _ in 0..refused {
+                    self.forwarder.record_without_request(&visit.connection, &HeaderMap::new(), BAD_REQUEST);
+                },
                 _ = stopped.as_mut(), if !finishing => {
                     finishing = true;
                     finish(serving.as_mut());
@@ -254,7 +274,7 @@ impl Open {
                 // Who does not even finish then is cut off.
                 () = silence.as_mut() => {
                     if finishing {
-                        return Ok(());
+                        return None;
                     }
                     finishing = true;
                     finish(serving.as_mut());
@@ -262,7 +282,7 @@ impl Open {
                 }
                 () = visit.flooded() => {
                     self.forwarder.refuse_for_number(&visit.connection);
-                    return Ok(());
+                    return None;
                 }
             }
         }
@@ -276,31 +296,6 @@ struct Patience {
     head: Duration,
     /// From the end of an answer to the next request.
     between: Duration,
-}
-
-/// What telemetry is told of a client that was too slow.
-const REQUEST_TIMEOUT: u16 = 408;
-
-/// The status for what ended a connection, if the client is to blame and no request was answered with it.
-fn blame(error: &hyper::Error) -> Option<u16> {
-    if error.is_parse() {
-        return Some(match error.is_parse_too_large() {
-            // hyper tells the two apart in words alone.
-            true if error.to_string() == "URI too long" => 414,
-            true => 431,
-            false => 400,
-        });
-    }
-    let error = error.source()?.downcast_ref::<h2::Error>()?;
-    // What this side has ended, and not for its own reasons.
-    match error
-        .reason()
-        .filter(|_| error.is_library() && error.is_go_away())?
-    {
-        Reason::NO_ERROR | Reason::INTERNAL_ERROR | Reason::SETTINGS_TIMEOUT => None,
-        Reason::ENHANCE_YOUR_CALM => Some(429),
-        _ => Some(400),
-    }
 }
 
 /// Shakes hands, where that is the manner.
@@ -349,7 +344,7 @@ async fn greet(
                         | rustls::Error::PeerMisbehaved(_)
                 )
             )
-            .then_some(400))
+            .then_some(BAD_REQUEST))
         }
         Err(_) => Err(Some(REQUEST_TIMEOUT)),
     }

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
 };
@@ -40,7 +40,7 @@ use super::{
     taking::Taking,
     upload::Whole,
     upstream::{Server, Upstream},
-    visit::{Exchange, Visit},
+    visit::{Claim, Exchange, Visit},
 };
 use crate::{
     sources::gate::{Admission, Gate},
@@ -59,8 +59,6 @@ pub(super) struct Forwarder {
     pub(super) clients: Arc<ClientStats>,
     /// Open connections by source; of those that a header names, open requests.
     pub(super) sources: Arc<Sources>,
-    /// Whether open requests are cut off, since the proxy ends.
-    pub(super) is_over: AtomicBool,
     /// What a certificate authority may ask for.
     pub(super) challenges: Arc<Challenges>,
     /// For what is kept of requests' bodies.
@@ -93,6 +91,7 @@ impl Forwarder {
     ) -> Response<AnswerBody> {
         let mut exchange = visit.begin();
         let (mut head, body) = request.into_parts();
+        visit.hearing.set_uploads(!body.is_end_stream());
         let body = Whole::new(body, visit.hearing.clone());
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
@@ -118,6 +117,7 @@ impl Forwarder {
         let (version, client_address) = (asked.version, asked.client.address);
         let mut unanswered = Unanswered {
             forwarder: self,
+            visit,
             site: &site,
             client,
             upstream: site.no_upstream,
@@ -197,8 +197,11 @@ impl Forwarder {
             exchange.answered();
         }
         let watched = client.ok().filter(|_| admission == Admission::Served);
-        if let Some(client) = watched.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-            visit.set_tunnels_client(client);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            visit.claim_tunnel(Claim {
+                client: watched,
+                _held: exchange.held.take(),
+            });
         }
         let watched = watched.map(|client| (self.gate.clone(), client));
         let idle = match response.body() {
@@ -370,6 +373,7 @@ type Own = Response<Either<Download, Full<Bytes>>>;
 /// A request that is not answered yet. If it goes without an answer, its client has given it up.
 struct Unanswered<'a> {
     forwarder: &'a Forwarder,
+    visit: &'a Visit,
     site: &'a Site,
     client: Result<Client, Unattributed>,
     /// The index in telemetry of who is to answer.
@@ -409,16 +413,16 @@ impl Unanswered<'_> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        // What the proxy cuts off at its end is no fault of the client.
-        let is_over = self.forwarder.is_over.load(Relaxed);
-        let status = match is_over {
+        // What the proxy cuts off is no fault of this client.
+        let is_cut = self.visit.is_cut();
+        let status = match is_cut {
             true => {
                 self.outcome = Outcome::CutOff;
                 StatusCode::SERVICE_UNAVAILABLE.as_u16()
             }
             false => CLIENT_GAVE_UP,
         };
-        if let Some((log, entry, _)) = self.end(status, !is_over) {
+        if let Some((log, entry, _)) = self.end(status, !is_cut) {
             log.write(entry);
         }
     }

@@ -1,6 +1,6 @@
 //! What a proxy does to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
-use std::borrow::Cow;
+mod claims;
 
 use hyper::{
     HeaderMap, Method, Uri, Version,
@@ -12,6 +12,7 @@ use hyper::{
     },
 };
 
+use self::claims::strip_claims;
 use super::config::HeaderRules;
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -133,10 +134,12 @@ fn is_host(value: &HeaderValue) -> bool {
 pub(super) struct Forwarded<'a> {
     /// The peer's address.
     pub(super) peer: &'a HeaderValue,
+    /// The address of the client whom a trusted proxy names; `None` where the peer is the client.
+    pub(super) client: Option<HeaderValue>,
     /// How the client came.
     pub(super) scheme: Scheme,
-    /// Whether a trusted proxy passed the request on: it knows how the client came.
-    pub(super) trusted: bool,
+    /// The field in which a trusted proxy, which has passed the request on, names clients. It knows how the client came, too.
+    pub(super) named_in: Option<&'a HeaderName>,
 }
 
 /// How a client came.
@@ -179,8 +182,10 @@ pub(super) fn to_upstream(
     // Which a client cannot have taken out.
     let id = headers.get(X_REQUEST_ID).cloned();
     strip_hop_by_hop(headers);
-    headers.extend(id.map(|id| (X_REQUEST_ID, id)));
-    strip_claims(headers, forwarded.trusted);
+    if let Some(id) = id {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    strip_claims(headers, forwarded.named_in, rules);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -190,13 +195,12 @@ pub(super) fn to_upstream(
         Scheme::Https => HeaderValue::from_static("https"),
     };
     for (name, value) in [(X_FORWARDED_PROTO, proto), (X_FORWARDED_HOST, host.clone())] {
-        if !(forwarded.trusted && headers.contains_key(&name)) {
+        if !(forwarded.named_in.is_some() && headers.contains_key(&name)) {
             headers.insert(name, value);
         }
     }
-    if !forwarded.trusted {
-        headers.insert(X_REAL_IP, forwarded.peer.clone());
-    }
+    let client = forwarded.client.as_ref().unwrap_or(forwarded.peer);
+    headers.insert(X_REAL_IP, client.clone());
     if rules.via {
         append(headers, &header::VIA, &via);
     }
@@ -209,57 +213,10 @@ pub(super) fn to_upstream(
     Ok(trailers)
 }
 
-/// Takes out what only a proxy may say: who a client is, and how it came. Of a trusted one it stays, but for the spellings with `_`,
-/// which servers may take for the same (RFC 3875 §4.1.18) and no proxy writes.
-fn strip_claims(headers: &mut HeaderMap, trusted: bool) {
-    let claims: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            let spelled = match name.contains('_') {
-                true => Cow::Owned(name.replace('_', "-")),
-                false => Cow::Borrowed(name),
-            };
-            is_claim(&spelled) && !(trusted && !name.contains('_') && name != "proxy")
-        })
-        .cloned()
-        .collect();
-    for name in claims {
-        headers.remove(name);
-    }
-}
-
 /// Takes out of a client's trailers what has no place there: some servers take them for fields of the head.
 pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
-    strip_claims(trailers, false);
-}
-
-/// Whether a field says who a client is or how it came. `Proxy` becomes the variable `HTTP_PROXY` of a CGI program
-/// (CVE-2016-5385).
-fn is_claim(name: &str) -> bool {
-    name.starts_with("x-forwarded")
-        || matches!(
-            name,
-            "forwarded"
-                | "x-real-ip"
-                | "x-client-ip"
-                | "x-cluster-client-ip"
-                | "x-original-forwarded-for"
-                | "x-envoy-external-address"
-                | "true-client-ip"
-                | "forwarded-for"
-                | "x-remote-ip"
-                | "x-remote-addr"
-                | "x-azure-clientip"
-                | "fly-client-ip"
-                | "front-end-https"
-                | "client-ip"
-                | "cf-connecting-ip"
-                | "cf-connecting-ipv6"
-                | "fastly-client-ip"
-                | "proxy"
-        )
+    strip_claims(trailers, None, &HeaderRules::default());
 }
 
 /// Whether a client takes trailers (RFC 9110 §10.1.4).
@@ -329,7 +286,7 @@ pub(super) fn for_http2(
     Ok(())
 }
 
-/// Asks the server for the protocol that the client wants to switch to.
+/// Has the other end switch to this protocol, or ask for it.
 pub(super) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, protocol);

@@ -1,14 +1,10 @@
-//! What a client says between two requests: whether a head is under way, since when, and of a trusted proxy its bytes. And its
-//! stream, which tells that.
+//! What a client says between two requests: whether a head is under way, since when, and of a trusted proxy its bytes.
 
 use std::{
-    io,
-    pin::Pin,
     sync::atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,13 +14,12 @@ use hyper::{
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-    time::{Instant, Sleep},
-};
+use tokio::{sync::Notify, time::Instant};
 
-use super::{MAX_HEAD, interim::Interims, stream::Stream};
+use super::{MAX_HEAD, interim::Interims};
+
+/// Requests that an HTTP/2 client may have open at a time.
+pub(super) const STREAMS: u32 = 128;
 
 /// What is known of one connection. The stream writes it, and the requests do.
 pub(super) struct Hearing {
@@ -35,8 +30,16 @@ pub(super) struct Hearing {
     ended: AtomicU64,
     /// Milliseconds since `start`, and one more, at which the first byte since the last request came; 0 for none.
     since: AtomicU64,
-    /// Whether what comes between two requests is the begin of a head: not so in HTTP/2.
-    is_timed: AtomicBool,
+    /// Whether HTTP/2 is spoken, where a head may come beside open requests.
+    is_framed: AtomicBool,
+    /// In HTTP/2, whole heads that have come, and requests that were made of them or are known to have failed.
+    heads: (AtomicU32, AtomicU32),
+    /// Whether the body of the request under way still comes, in HTTP/1.
+    uploads: AtomicBool,
+    /// Whether a head has begun behind the request under way, in HTTP/1.
+    has_next: AtomicBool,
+    /// Whether the client went away before its answer.
+    gone: AtomicBool,
     /// Whether no more requests come, since another protocol is spoken.
     switched: AtomicBool,
     /// Whether a head took too long.
@@ -58,7 +61,11 @@ impl Hearing {
             open: AtomicU32::new(0),
             ended: AtomicU64::new(0),
             since: AtomicU64::new(0),
-            is_timed: AtomicBool::new(false),
+            is_framed: AtomicBool::new(false),
+            heads: (AtomicU32::new(0), AtomicU32::new(0)),
+            uploads: AtomicBool::new(false),
+            has_next: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             slow: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
@@ -72,9 +79,30 @@ impl Hearing {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
+    /// A head has become a request.
+    pub(super) fn came(&self) {
+        self.heads.1.fetch_add(1, Relaxed);
+    }
+
+    /// How many heads of HTTP/2 have become none since the last call.
+    pub(super) fn refused(&self) -> u32 {
+        let (heads, known) = (self.heads.0.load(Relaxed), self.heads.1.load(Relaxed));
+        let refused = heads.saturating_sub(known);
+        if refused == 0 {
+            return 0;
+        }
+        self.heads.1.fetch_add(refused, Relaxed);
+        // Those beyond the number of streams are to be sent again (RFC 9113 §8.7): the client may not have heard of it in time.
+        match self.open.load(SeqCst) < STREAMS {
+            true => refused,
+            false => 0,
+        }
+    }
+
     /// A request begins.
     pub(super) fn begin(&self) {
         self.open.fetch_add(1, SeqCst);
+        self.has_next.store(false, Relaxed);
         self.forget();
         if self.ended.load(Relaxed) == 0 {
             self.first.notify_one();
@@ -90,10 +118,37 @@ impl Hearing {
     pub(super) fn end(&self) {
         self.forget();
         self.ended.store(self.now().max(1), Relaxed);
+        let goes_on = !self.gone.load(Relaxed) && !self.switched.load(SeqCst);
+        if self.has_next.swap(false, Relaxed) && goes_on {
+            self.since.store(self.now() + 1, Relaxed);
+        }
         self.open.fetch_sub(1, SeqCst);
     }
 
+    /// Whether the body of the request under way still comes.
+    pub(super) fn set_uploads(&self, uploads: bool) {
+        self.uploads.store(uploads, Relaxed);
+    }
+
+    /// Whether all of a request is there, and not all of its answer.
+    pub(super) fn is_answering(&self) -> bool {
+        self.open.load(SeqCst) > 0 && !self.uploads.load(Relaxed) && !self.switched.load(SeqCst)
+    }
+
+    /// A head has begun behind the request under way.
+    pub(super) fn next_began(&self) {
+        self.has_next.store(true, Relaxed);
+    }
+
+    /// The client has gone away before its answer.
+    pub(super) fn went(&self) {
+        self.gone.store(true, Relaxed);
+    }
+
     fn forget(&self) {
+        if self.is_framed.load(Relaxed) {
+            return;
+        }
         self.since.store(0, Relaxed);
         if let Some(head) = &self.head {
             head.lock().clear();
@@ -105,12 +160,21 @@ impl Hearing {
         self.switched.store(true, SeqCst);
     }
 
-    /// Bytes have come.
-    fn heard(&self, bytes: &[u8]) {
-        if bytes.is_empty() || self.open.load(SeqCst) > 0 || self.switched.load(SeqCst) {
+    /// Whether no request is under way, nor the head of one.
+    pub(super) fn is_between(&self) -> bool {
+        self.open.load(SeqCst) == 0 && self.since.load(Relaxed) == 0 && !self.switched.load(SeqCst)
+    }
+
+    /// Bytes have come, in HTTP/1.
+    pub(super) fn heard(&self, bytes: &[u8]) {
+        if self.open.load(SeqCst) > 0 || self.switched.load(SeqCst) {
             return;
         }
         if self.since.load(Relaxed) == 0 {
+            // Empty lines before a head are none of it (RFC 9112 §2.2).
+            if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+                return;
+            }
             self.since.store(self.now() + 1, Relaxed);
         }
         if let Some(head) = &self.head {
@@ -120,15 +184,36 @@ impl Hearing {
         }
     }
 
+    /// Frames of HTTP/2 have come, and so many whole heads in them. The last one `is_amid` its way.
+    pub(super) fn framed(&self, heads: u32, is_amid: bool) {
+        self.is_framed.store(true, Relaxed);
+        self.heads.0.fetch_add(heads, Relaxed);
+        match is_amid {
+            false => self.since.store(0, Relaxed),
+            true if heads > 0 || self.since.load(Relaxed) == 0 => self.since.store(self.now() + 1, Relaxed),
+            true => {}
+        }
+    }
+
     /// When the head under way began.
-    fn head_since(&self) -> Option<Instant> {
+    pub(super) fn head_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed).checked_sub(1)?;
-        (self.open.load(SeqCst) == 0).then(|| self.start + Duration::from_millis(since))
+        let is_head = self.is_framed.load(Relaxed) || self.open.load(SeqCst) == 0;
+        is_head.then(|| self.start + Duration::from_millis(since))
+    }
+
+    /// The head under way has taken too long.
+    pub(super) fn set_slow(&self) {
+        self.slow.store(true, Relaxed);
     }
 
     /// Whether a head took too long.
     pub(super) fn was_slow(&self) -> bool {
         self.slow.load(Relaxed)
+    }
+
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
     }
 
     /// Whether what is written waits for the client's kernel, which has its own time limit.
@@ -139,9 +224,8 @@ impl Hearing {
     /// Completes when no request was under way for `first` from the start, or for `between` after another one.
     pub(super) async fn idle(&self, first: Duration, between: Duration) {
         loop {
-            let is_busy = self.open.load(SeqCst) > 0
-                // The stream sees to that.
-                || (self.is_timed.load(Relaxed) && self.since.load(Relaxed) > 0);
+            // The stream sees to the time of a head.
+            let is_busy = self.open.load(SeqCst) > 0 || self.since.load(Relaxed) > 0;
             let now = Instant::now();
             let end = match self.ended.load(Relaxed) {
                 _ if is_busy => now + between,
@@ -198,118 +282,6 @@ fn is_request_line(line: &[u8]) -> bool {
     matches!(parts.as_slice(), [method, target, version]
         if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && !target.is_empty()
             && matches!(*version, b"HTTP/1.1\r\n" | b"HTTP/1.0\r\n"))
-}
-
-/// A client's stream that tells what comes, and fails when the head of an HTTP/1 request takes too long.
-pub(super) struct Heard {
-    stream: Stream,
-    hearing: Arc<Hearing>,
-    /// For a head; `None` where its bytes say nothing of when it began, as in HTTP/2.
-    patience: Option<Duration>,
-    /// Made for the first head that does not come at once.
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Heard {
-    /// `patience` is for the head of an HTTP/1 request.
-    pub(super) fn new(stream: Stream, hearing: Arc<Hearing>, patience: Option<Duration>) -> Self {
-        hearing.is_timed.store(patience.is_some(), Relaxed);
-        Self {
-            stream,
-            hearing,
-            patience,
-            timer: None,
-        }
-    }
-
-    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.hearing.interims.poll_write(Pin::new(&mut self.stream), cx)
-    }
-
-    fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.hearing.blocked.store(written.is_pending(), Relaxed);
-        written
-    }
-
-    /// Ready when the head under way has taken too long.
-    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(patience), Some(since)) = (self.patience, self.hearing.head_since()) else {
-            return Poll::Pending;
-        };
-        let end = since + patience;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        if timer.deadline() != end {
-            timer.as_mut().reset(end);
-        }
-        ready!(timer.as_mut().poll(cx));
-        self.hearing.slow.store(true, Relaxed);
-        Poll::Ready(())
-    }
-}
-
-/// How an HTTP/2 client begins (RFC 9113 §3.4); no HTTP/1 request does.
-const PREFACE: &[u8] = b"PRI ";
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Ready(read) => {
-                let bytes = &buffer.filled()[before..];
-                self.hearing.heard(bytes);
-                if self.patience.is_some() && bytes.starts_with(PREFACE) {
-                    self.patience = None;
-                    self.hearing.is_timed.store(false, Relaxed);
-                }
-                Poll::Ready(read)
-            }
-            Poll::Pending => {
-                ready!(self.poll_slow(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interims(cx))?;
-        self.hearing.interims.written();
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.noted(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interims(cx))?;
-        self.hearing.interims.written();
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.noted(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_interims(cx))?;
-        self.hearing.interims.flushed();
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.noted(flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     super::client_address::Connection,
-    connection::{Manner, Open},
+    connection::{Course, Manner, Open},
     forward::Forwarder,
     phase::{LATE, Phase},
     workers::Workers,
@@ -48,7 +48,10 @@ pub(super) async fn run(
     drained: mpsc::Sender<()>,
 ) {
     let mut connections = JoinSet::new();
-    let serving = phase.clone();
+    let course = Course {
+        phase: phase.clone(),
+        cuts: Arc::default(),
+    };
     let ending = loop {
         let accepted = tokio::select! {
             biased;
@@ -60,7 +63,7 @@ pub(super) async fn run(
             accepted = accept(&listener, &shared.slots) => accepted,
         };
         if let Some(accepted) = accepted {
-            shared.serve(&mut connections, accepted, &manner, &serving, false);
+            shared.serve(&mut connections, accepted, &manner, &course, false);
         }
     };
     let mut listener = Some(listener).filter(|_| ending.accepts);
@@ -76,14 +79,15 @@ pub(super) async fn run(
         };
         tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| *phase == Phase::Over) => break,
+            // A listener that a reload took away is told no more: its connections have their time.
+            Ok(_) = phase.wait_for(|phase| *phase == Phase::Over) => break,
             () = sleep_until(end) => break,
             ended = connections.join_next(), if drained.is_some() => if ended.is_none() {
                 drained = None;
             },
             Some(_) = late.join_next() => {}
             accepted = accepting => if let Some(accepted) = accepted {
-                shared.serve(&mut late, accepted, &manner, &serving, true);
+                shared.serve(&mut late, accepted, &manner, &course, true);
             },
         }
     }
@@ -93,6 +97,7 @@ pub(super) async fn run(
     if open > 0 {
         tracing::warn!(open, "connections were cut off: they did not end in time");
     }
+    course.cuts.store(true, Relaxed);
     connections.shutdown().await;
     late.shutdown().await;
 }
@@ -104,7 +109,7 @@ impl Shared {
         connections: &mut JoinSet<()>,
         (stream, peer, slot): Accepted,
         manner: &ArcSwap<Manner>,
-        phase: &watch::Receiver<Phase>,
+        course: &Course,
         is_late: bool,
     ) {
         let forwarder = &self.forwarder;
@@ -120,7 +125,7 @@ impl Shared {
         };
         let open = Open {
             forwarder: forwarder.clone(),
-            phase: phase.clone(),
+            course: course.clone(),
             is_late,
             _slot: slot,
             held,

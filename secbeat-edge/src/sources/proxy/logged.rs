@@ -135,7 +135,12 @@ where
             return Poll::Ready(Some(Err(BodyError::Banned.into())));
         }
         let frame = ready!(polled);
-        let is_whole = frame.is_none() || self.body.is_end_stream();
+        // Trailers are the last of a body.
+        let is_whole = match &frame {
+            Some(Ok(frame)) => frame.is_trailers() || self.body.is_end_stream(),
+            Some(Err(_)) => self.body.is_end_stream(),
+            None => true,
+        };
         if let Some(end) = &mut self.end {
             end.is_whole = is_whole;
         }

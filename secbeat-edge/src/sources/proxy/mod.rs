@@ -12,12 +12,15 @@ mod access_log;
 mod acme;
 mod answer;
 mod attempt;
+mod blame;
 mod config;
 mod connection;
 mod copies;
 mod download;
 mod forward;
+mod frames;
 mod headers;
+mod heard;
 mod hearing;
 mod informational;
 mod interim;
@@ -35,6 +38,7 @@ mod speaking;
 mod stats;
 mod stream;
 mod taking;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -45,10 +49,7 @@ mod workers;
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -145,7 +146,6 @@ impl Proxy {
             rule,
             clients: Arc::default(),
             sources: Arc::default(),
-            is_over: AtomicBool::new(false),
             challenges: acme.challenges.clone(),
             room: Arc::default(),
             ids: (Uuid::new_v4().as_u64_pair().0, AtomicU64::new(0)),

@@ -1,10 +1,6 @@
 //! A new config for a running proxy: all of it, or nothing.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -218,7 +214,6 @@ impl Running {
         drop(own);
         // Nobody sends: this ends when all senders are gone.
         let _ = timeout(ending.within, drained.recv()).await;
-        shared.forwarder.is_over.store(true, Relaxed);
         for listener in listeners.values() {
             let _ = listener.phase.send(Phase::Over);
         }

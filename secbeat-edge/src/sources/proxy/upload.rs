@@ -3,11 +3,12 @@
 use std::{
     collections::VecDeque,
     error::Error as _,
+    future::pending,
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -61,8 +62,15 @@ impl ClientBody {
     /// Has it wait until `asked` for, but not for long: a server may know nothing of that (RFC 9110 §10.1.1).
     pub(super) fn hold(&mut self, asked: oneshot::Receiver<()>) {
         if let Self::Upload(upload) = self {
+            upload.progress.is_held.store(true, Relaxed);
             upload.hold = Some(Box::pin(async {
-                let _ = timeout(HOLD, asked).await;
+                let _ = timeout(HOLD, async {
+                    // Once there is an answer, nobody asks any more.
+                    if asked.await.is_err() {
+                        pending::<()>().await;
+                    }
+                })
+                .await;
             }));
         }
     }
@@ -181,6 +189,7 @@ impl Body for ClientBody {
         if let Some(hold) = &mut upload.hold {
             ready!(hold.as_mut().poll(cx));
             upload.hold = None;
+            upload.progress.is_held.store(false, Relaxed);
         }
         if let Some(data) = upload.rest.ahead.pop_front() {
             upload.progress.sent(&data);
@@ -190,7 +199,7 @@ impl Body for ClientBody {
         let Some(body) = &mut upload.rest.body else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(body).poll_frame(cx);
+        let polled = Pin::new(&mut *body).poll_frame(cx);
         upload.progress.set(if polled.is_pending() {
             Waiting::ForClient
         } else {
@@ -199,6 +208,10 @@ impl Body for ClientBody {
         match polled {
             Poll::Ready(mut frame) => {
                 upload.silence.broken();
+                let ends = frame.is_none() || body.is_end_stream();
+                if let Some(hearing) = upload.rest.hearing.as_ref().filter(|_| ends) {
+                    hearing.set_uploads(false);
+                }
                 match &mut frame {
                     None => upload.rest.body = None,
                     Some(Ok(frame)) => match frame.data_ref() {
@@ -302,6 +315,8 @@ pub(super) struct Progress {
     /// Milliseconds since `start` at which the upstream's turn began, or [`CLIENTS_TURN`].
     since: AtomicU64,
     trouble: Mutex<Option<Trouble>>,
+    /// Whether nobody has asked for it yet.
+    is_held: AtomicBool,
     /// What was sent; `None` where that is not kept, or became too much.
     copy: Mutex<Option<BodyCopy>>,
     /// The body, once its upstream has let go of it.
@@ -324,6 +339,7 @@ impl Progress {
             start: Instant::now(),
             since: AtomicU64::new(0),
             trouble: Mutex::default(),
+            is_held: AtomicBool::new(false),
             copy: Mutex::default(),
             whole: Mutex::default(),
             over: Notify::new(),
@@ -364,6 +380,11 @@ impl Progress {
     /// Keeps nothing (more): the body is not sent again.
     pub(super) fn forget(&self) {
         *self.copy.lock() = None;
+    }
+
+    /// Whether the client still waits to be asked for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Relaxed)
     }
 
     /// What was wrong with the body, if anything was.

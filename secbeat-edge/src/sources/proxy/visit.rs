@@ -1,16 +1,22 @@
 //! One client's connection, as its requests see it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
 };
 
-use hyper::{HeaderMap, header::HeaderValue};
+use hyper::{
+    HeaderMap,
+    header::{HeaderName, HeaderValue},
+};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    super::client_address::{Client, Connection, TrustedProxies},
+    super::client_address::{Client, ClientRule, Connection},
     headers::{Forwarded, Scheme, X_FORWARDED_PROTO},
     hearing::Hearing,
     limits::Held,
@@ -26,55 +32,77 @@ pub(super) struct Visit {
     pub(super) connection: Connection,
     forwarded_for: HeaderValue,
     scheme: Scheme,
-    trusted: bool,
+    /// In which field a trusted proxy names clients.
+    named_in: Option<HeaderName>,
     redirects: Option<u16>,
     tunnel: Mutex<Option<Tunnel>>,
-    /// Whose tunnel it is, as far as that is known.
-    tunnels_client: Mutex<Option<Client>>,
+    claim: Mutex<Claim>,
     pub(super) hearing: Arc<Hearing>,
     answered: AtomicU32,
     given_up: AtomicU32,
     flooded: Notify,
+    /// Whether this side cuts it off, or its listener does with all of its own.
+    is_cut: (AtomicBool, Arc<AtomicBool>),
+}
+
+/// Whose a tunnel is.
+#[derive(Default)]
+pub(super) struct Claim {
+    /// As far as that is known.
+    pub(super) client: Option<Client>,
+    /// Its place among the client's requests, if those are counted.
+    pub(super) _held: Option<Held>,
 }
 
 impl Visit {
-    /// A peer in one of the `trusted` networks passes on requests of others. `redirects` is the port at which requests are to come by TLS.
+    /// A peer that `rule` trusts passes on requests of others. `redirects` is the port at which requests are to come by
+    /// TLS. `cuts` says whether the listener cuts off its connections.
     pub(super) fn new(
         connection: Connection,
         scheme: Scheme,
-        trusted: &TrustedProxies,
+        rule: &ClientRule,
         redirects: Option<u16>,
+        cuts: Arc<AtomicBool>,
     ) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
-        let trusted = trusted.contains(last_hop);
+        let named_in = rule
+            .trusted
+            .contains(last_hop)
+            .then(|| rule.header.name().clone());
         Self {
             connection,
             // An address has no byte that a field could not have.
             forwarded_for: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
-            trusted,
+            hearing: Arc::new(Hearing::new(named_in.is_some())),
+            named_in,
             redirects,
             tunnel: Mutex::default(),
-            tunnels_client: Mutex::default(),
-            hearing: Arc::new(Hearing::new(trusted)),
+            claim: Mutex::default(),
             answered: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
             flooded: Notify::new(),
+            is_cut: (AtomicBool::new(false), cuts),
         }
     }
 
-    pub(super) fn forwarded(&self) -> Forwarded<'_> {
+    /// What a server learns of a request of `client`.
+    pub(super) fn forwarded(&self, client: IpAddr) -> Forwarded<'_> {
+        let named = self
+            .is_trusted()
+            .then(|| HeaderValue::try_from(client.to_string()));
         Forwarded {
             peer: &self.forwarded_for,
+            client: named.and_then(Result::ok),
             scheme: self.scheme,
-            trusted: self.trusted,
+            named_in: self.named_in.as_ref(),
         }
     }
 
     /// Whether the other end passes on requests of others.
     pub(super) fn is_trusted(&self) -> bool {
-        self.trusted
+        self.named_in.is_some()
     }
 
     /// Whether requests come by TLS to this proxy.
@@ -88,7 +116,7 @@ impl Visit {
             let scheme = headers.get(X_FORWARDED_PROTO);
             scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
         };
-        self.redirects.filter(|_| !(self.trusted && has_come()))
+        self.redirects.filter(|_| !(self.is_trusted() && has_come()))
     }
 
     /// What the connection becomes once its last answer is sent.
@@ -97,16 +125,22 @@ impl Visit {
         *self.tunnel.lock() = Some(tunnel);
     }
 
-    pub(super) fn set_tunnels_client(&self, client: Client) {
-        *self.tunnels_client.lock() = Some(client);
+    pub(super) fn claim_tunnel(&self, claim: Claim) {
+        *self.claim.lock() = claim;
     }
 
-    pub(super) fn tunnels_client(&self) -> Option<Client> {
-        *self.tunnels_client.lock()
+    pub(super) fn take_tunnel(&self) -> Option<(Tunnel, Claim)> {
+        let tunnel = self.tunnel.lock().take()?;
+        Some((tunnel, std::mem::take(&mut *self.claim.lock())))
     }
 
-    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.lock().take()
+    /// This side ends the connection, with all requests that are open on it.
+    pub(super) fn cut(&self) {
+        self.is_cut.0.store(true, Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.0.load(Relaxed) || self.is_cut.1.load(Relaxed)
     }
 
     /// A request begins.
@@ -149,7 +183,7 @@ impl Drop for Exchange {
         }
         let given_up = self.visit.given_up.fetch_add(1, Relaxed) + 1;
         // A trusted proxy's connection is that of many clients.
-        if !self.visit.trusted
+        if !self.visit.is_trusted()
             && given_up > GIVEN_UP
             && given_up - GIVEN_UP > self.visit.answered.load(Relaxed)
         {

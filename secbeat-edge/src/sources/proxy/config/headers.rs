@@ -18,6 +18,13 @@ pub struct HeaderRules {
     pub via: bool,
 }
 
+impl HeaderRules {
+    /// Whether they set or remove this field.
+    pub fn names(&self, field: &str) -> bool {
+        self.set.iter().any(|(name, _)| name == field) || self.remove.iter().any(|name| name == field)
+    }
+}
+
 /// The table `[proxy.headers]`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

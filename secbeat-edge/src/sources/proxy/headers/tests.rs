@@ -26,8 +26,9 @@ fn forwarded(target: &str, fields: &[(&str, &str)]) -> request::Parts {
     let host = target_host(&head).unwrap();
     let forwarded = Forwarded {
         peer: &HeaderValue::from_static("198.51.100.7"),
+        client: None,
         scheme: Scheme::Http,
-        trusted: false,
+        named_in: None,
     };
     let trailers = to_upstream(&mut head, &host, &forwarded, &RULES).unwrap();
     let server = Authority::from_static("app:3000");
@@ -147,8 +148,9 @@ fn an_http2_request_names_one_host_and_its_cookies_become_one_line() {
     let mut head = http2(&[("cookie", "a=1"), ("cookie", "b=2")]);
     let forwarded = Forwarded {
         peer: &HeaderValue::from_static("::1"),
+        client: None,
         scheme: Scheme::Https,
-        trusted: false,
+        named_in: None,
     };
     to_upstream(
         &mut head,
@@ -175,10 +177,12 @@ fn a_trusted_proxy_knows_how_the_client_came_and_nobody_else() {
         (false, &fields[..], ["http", "internal"]),
     ] {
         let mut head = head("/", sent);
+        let named_in = X_FORWARDED_FOR;
         let forwarded = Forwarded {
             peer: &HeaderValue::from_static("198.51.100.7"),
+            client: None,
             scheme: Scheme::Http,
-            trusted,
+            named_in: trusted.then_some(&named_in),
         };
         to_upstream(
             &mut head,
@@ -231,10 +235,12 @@ fn requests_without_one_good_host_are_refused() {
 /// What a server gets of such a request.
 fn told(fields: &[(&str, &str)], trusted: bool, rules: &HeaderRules) -> HeaderMap {
     let mut head = head("/", fields);
+    let named_in = X_FORWARDED_FOR;
     let forwarded = Forwarded {
         peer: &HeaderValue::from_static("198.51.100.7"),
+        client: trusted.then_some(HeaderValue::from_static("203.0.113.9")),
         scheme: Scheme::Https,
-        trusted,
+        named_in: trusted.then_some(&named_in),
     };
     to_upstream(
         &mut head,
@@ -263,6 +269,7 @@ fn a_client_says_nothing_of_who_it_is_or_how_it_came() {
         ("x-forwarded_host", "evil.example"),
         ("x_real_ip", "203.0.113.9"),
         ("true_client_ip", "203.0.113.9"),
+        ("wl-proxy-client-ip", "203.0.113.9"),
     ];
     let kept = [("user-agent", "curl"), ("x-request_id", "1")];
     let sent = [&forged[..], &kept].concat();
@@ -286,13 +293,30 @@ fn a_client_says_nothing_of_who_it_is_or_how_it_came() {
 
     let headers = told(&sent, true, &HeaderRules::default());
     assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.7");
-    assert_eq!(headers["x-real-ip"], "203.0.113.9");
-    assert_eq!(headers["forwarded"], "for=203.0.113.9");
-    for (name, _) in forged
-        .iter()
-        .filter(|(name, _)| name.contains('_') || *name == "proxy")
-    {
+    assert_eq!(headers["x-forwarded-port"], "22");
+    let stays = |name: &str| name == "x-real-ip" || (name.starts_with("x-forwarded-") && !name.contains('_'));
+    for (name, _) in forged.iter().filter(|(name, _)| !stays(name)) {
         assert!(!headers.contains_key(*name), "{name} of a trusted proxy");
+    }
+}
+
+#[test]
+fn a_server_learns_the_client_whom_a_trusted_proxy_names_and_no_other() {
+    let sent = [("x-forwarded-for", "203.0.113.9"), ("x-real-ip", "192.0.2.1")];
+    for sent in [&sent[..], &sent[..1]] {
+        let headers = told(sent, true, &HeaderRules::default());
+        assert_eq!(headers["x-real-ip"], "203.0.113.9");
+    }
+}
+
+#[test]
+fn an_id_of_a_request_is_told_once() {
+    for fields in [
+        &[("x-request-id", "1")][..],
+        &[("x-request-id", "1"), ("connection", "x-request-id")],
+    ] {
+        let ids = told(fields, true, &HeaderRules::default());
+        assert_eq!(ids.get_all("x-request-id").iter().collect::<Vec<_>>(), ["1"]);
     }
 }
 
@@ -306,9 +330,10 @@ fn the_owner_has_the_last_word_on_fields() {
         remove: vec![HeaderName::from_static("x-debug")],
         via: false,
     };
-    let headers = told(&[("x-debug", "1"), ("via", "1.1 other")], false, &rules);
+    let sent = [("x-debug", "1"), ("x_debug", "1"), ("via", "1.1 other")];
+    let headers = told(&sent, false, &rules);
     assert_eq!(headers["x-forwarded-proto"], "https");
-    assert!(!headers.contains_key("x-debug"));
+    assert!(!headers.contains_key("x-debug") && !headers.contains_key("x_debug"));
     assert_eq!(headers["via"], "1.1 other", "of proxies before this one");
     let headers = told(&[("via", "1.1 other")], false, &RULES);
     assert_eq!(headers["via"], "1.1 other, 1.1 secbeat");

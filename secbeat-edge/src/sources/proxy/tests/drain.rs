@@ -75,8 +75,15 @@ async fn what_does_not_end_in_time_is_cut_off() {
         upstream.head().await;
         upstream.send(HALF).await;
         client.until("half").await;
+        let mut waiting = lab.client().await;
+        waiting.send(&get("/")).await;
+        let mut second = lab.upstream().await;
+        second.head().await;
         lab.stop();
         assert_eq!(client.rest().await, "");
+        assert_eq!(waiting.rest().await, "");
         lab.stopped().await;
+        assert_eq!(lab.queue.next().await.status, 200);
+        assert!(lab.queue.is_empty(), "who was cut off has given nothing up");
     }
 }

@@ -98,14 +98,33 @@ async fn what_can_be_read_in_two_ways_is_refused_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_refused() {
-    let mut lab = Lab::new().await;
+async fn a_head_that_is_too_large_is_refused() {
+    for end in ["", "\r\n\r\n"] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        let field = "x".repeat(66_000);
+        client
+            .send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}{end}"))
+            .await;
+        assert!(client.head().await.starts_with("HTTP/1.1 431 "));
+        assert_eq!(lab.queue.next().await.status, 431);
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_ask_for_another_protocol() {
+    let lab = Lab::new().await;
     let mut client = lab.client().await;
-    client
-        .send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(70_000)))
+    client.send(&get("/")).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 426 Upgrade Required\r\nUpgrade: IRC/6.9\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n")
         .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 431 "));
-    assert_eq!(lab.queue.next().await.status, 431);
+    let head = client.head().await.to_lowercase();
+    for there in ["upgrade: irc/6.9\r\n", "connection: upgrade\r\n"] {
+        assert!(head.contains(there), "{head}");
+    }
 }
 
 #[tokio::test]

@@ -277,6 +277,32 @@ async fn what_http2_forbids_is_reported() {
 }
 
 #[tokio::test]
+async fn requests_that_are_none_are_reported_and_the_connection_goes_on() {
+    let mut lab = lab().await;
+    let mut client = Frames::new(&lab).await;
+    let path = |path: &'static str| [GET[0], GET[1], GET[2], (":path", path)];
+    let flags = END_HEADERS | END_STREAM;
+    client.frame(HEADERS, flags, 1, &block(&path("/<script>"))).await;
+    assert_eq!(client.of_stream(1).await.unwrap().0, RST_STREAM);
+    assert_eq!(lab.queue.next().await.status, 400);
+    // A list of headers that is too long.
+    client.frame(HEADERS, END_STREAM, 3, &block(&GET)).await;
+    let filler = block(&[("x", &"x".repeat(12_000))]);
+    client.frame(CONTINUATION, 0, 3, &filler).await;
+    client.frame(CONTINUATION, 0, 3, &filler).await;
+    client.frame(CONTINUATION, END_HEADERS, 3, &filler).await;
+    assert_eq!(client.of_stream(3).await.unwrap().0, HEADERS);
+    assert_eq!(lab.queue.next().await.status, 400);
+    client.frame(HEADERS, flags, 5, &block(&GET)).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(OK).await;
+    assert_eq!(client.of_stream(5).await.unwrap().0, HEADERS);
+    assert_eq!(lab.queue.next().await.status, 200);
+    assert!(lab.queue.is_empty());
+}
+
+#[tokio::test]
 async fn http2_without_leave_is_refused() {
     let mut lab = Lab::new().await;
     let mut client = lab.client().await;
@@ -390,4 +416,24 @@ async fn an_answer_may_take_longer_than_a_head_and_an_idle_connection_may_not() 
     // And then they end, since nothing more is asked.
     assert!(http2.of_stream(3).await.is_none());
     assert_eq!(http1.rest().await, "");
+}
+
+#[tokio::test]
+async fn what_one_client_of_a_proxy_sends_is_not_blamed_on_another() {
+    let lab = Lab::trusting(&["127.0.0.1"], |config| config.listeners[0].h2c = true).await;
+    let mut proxy = Frames::new(&lab).await;
+    let of = |client: &'static str, more: &[(&'static str, &'static str)]| {
+        block(&[&GET[..], &[("x-forwarded-for", client)], more].concat())
+    };
+    let flags = END_HEADERS | END_STREAM;
+    proxy.frame(HEADERS, flags, 1, &of("198.51.100.1", &[])).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    // The whole connection ends by this.
+    proxy
+        .frame(HEADERS, flags, 3, &of("198.51.100.2", &[("x", "1\n2")]))
+        .await;
+    assert_eq!(upstream.rest().await, "");
+    while proxy.read().await.is_some() {}
+    assert!(lab.queue.is_empty());
 }

@@ -248,7 +248,14 @@ async fn a_log_of_objects_says_what_became_of_each_request() {
     assert!(id.len() == 32, "{head}");
     upstream.send(OK).await;
     client.head().await;
+    client.send(&get("/trailers")).await;
+    upstream.head().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nA: b\r\n\r\n")
+        .await;
+    client.until("0\r\n\r\n").await;
     client.send(&get("/cut")).await;
+    let mut upstream = lab.upstream().await;
     upstream.head().await;
     upstream
         .send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
@@ -275,7 +282,7 @@ async fn a_log_of_objects_says_what_became_of_each_request() {
     let log = async {
         loop {
             let log = fs::read_to_string(&path).unwrap_or_default();
-            if log.lines().count() >= 6 {
+            if log.lines().count() >= 7 {
                 return log;
             }
             tokio::time::sleep(SHORT).await;
@@ -288,6 +295,7 @@ async fn a_log_of_objects_says_what_became_of_each_request() {
     };
     for (path, outcome) in [
         ("/good", "answered"),
+        ("/trailers", "answered"),
         ("/cut", "cut-off"),
         ("/late", "upstream-failed"),
         ("/gone", "gave-up"),

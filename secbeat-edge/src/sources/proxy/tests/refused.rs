@@ -2,8 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::{
-    http2::{END_HEADERS, END_STREAM, Frames, GET, HEADERS, RST_STREAM, SETTINGS, block},
+    http2::{END_HEADERS, END_STREAM, Frames, GET, HEADERS, PREFACE, RST_STREAM, SETTINGS, block},
     lab::{Lab, OK, get, soon},
 };
 
@@ -56,13 +58,97 @@ async fn who_says_nothing_is_not_reported() {
     assert_eq!(client.rest().await, "");
     drop(lab.client().await);
     let mut client = lab.client().await;
+    client.send("\r\n\r\n").await;
+    assert_eq!(client.rest().await, "");
+    // Were these reported, they would be before this one, of which only half has come.
+    let mut client = lab.client().await;
     client.send("GET / HTTP/1.1\r\nHost").await;
     drop(client);
-    // Were these reported, they would be before this one.
-    let mut client = lab.client().await;
-    client.send("\u{1}\r\n\r\n").await;
-    client.rest().await;
     assert_eq!(lab.queue.next().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_slow_head_is_reported_whatever_it_is_of() {
+    let frame = |length: u8, flags: u8| [0, 0, length, HEADERS, flags, 0, 0, 0, 1];
+    let in_http2 = |frame: &[u8]| [PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0], frame].concat();
+    let whole = [
+        &frame(11, END_STREAM)[..],
+        b"\x82\x86\x84\x41\x06\x61\x2e\x63\x6f\x6d\x00",
+    ]
+    .concat();
+    for (h2c, said) in [
+        (false, b"PRI /x HTTP/1.1\r\nHost: a\r\nX: ".to_vec()),
+        (false, PREFACE[..10].to_vec()),
+        (true, PREFACE[..10].to_vec()),
+        (true, b"PRI /x HTTP/1.1\r\nHost: a\r\nX: ".to_vec()),
+        (true, in_http2(&frame(11, END_HEADERS))),
+        (true, in_http2(&whole)),
+        (true, in_http2(&[0])),
+    ] {
+        let mut lab = Lab::with(|config| {
+            config.header_timeout = SHORT;
+            config.listeners[0].h2c = h2c;
+        })
+        .await;
+        let mut client = lab.client().await;
+        client.0.write_all(&said).await.unwrap();
+        let _ = soon("the end", client.0.read_to_end(&mut Vec::new())).await;
+        assert_eq!(lab.queue.next().await.status, 408, "{}", said.escape_ascii());
+        assert!(lab.queue.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_slow_head_behind_a_request_is_reported() {
+    let mut lab = Lab::with(|config| config.header_timeout = SHORT).await;
+    let mut client = lab.client().await;
+    client.send(&(get("/") + &get("/") + "GET / HTTP/1.1\r\n")).await;
+    let mut upstream = lab.upstream().await;
+    for _ in 0..2 {
+        upstream.head().await;
+        // It takes its time, as a head may not.
+        tokio::time::sleep(2 * SHORT).await;
+        upstream.send(OK).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(lab.queue.next().await.status, 200);
+    }
+    assert_eq!(client.rest().await, "");
+    assert_eq!(lab.queue.next().await.status, 408);
+}
+
+#[tokio::test]
+async fn who_goes_away_has_given_up_whatever_came_behind_the_request() {
+    for more in ["\r\n", "G", &get("/next")] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(&(get("/") + more)).await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        client.send(more).await;
+        drop(client);
+        assert_eq!(upstream.rest().await, "", "the upstream is told");
+        assert_eq!(lab.queue.next().await.status, 499);
+        assert!(lab.queue.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_target_is_seen_whatever_bytes_it_has() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    let request = b"GET /caf\xe9?q=<script> HTTP/1.1\r\nHost: a\r\nX: <\r\n\r\n";
+    client.0.write_all(request).await.unwrap();
+    let mut upstream = lab.upstream().await;
+    let head = upstream.head().await;
+    assert!(
+        head.starts_with("GET /caf%E9?q=%3Cscript%3E HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("x: <\r\n"), "{head}");
+    upstream
+        .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(lab.queue.next().await.request.unwrap().path, "/caf%E9");
 }
 
 #[tokio::test]

@@ -82,6 +82,9 @@ async fn listeners_come_and_go() {
     upstream.head().await;
     upstream.send(OK).await;
     idle.head().await;
+    let mut open = lab.client().await;
+    open.send(&get("/open")).await;
+    assert!(upstream.head().await.starts_with("GET /open "));
 
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();
@@ -102,6 +105,11 @@ async fn listeners_come_and_go() {
         idle.rest().await,
         "",
         "an idle connection of the old listener is closed"
+    );
+    upstream.send(OK).await;
+    assert!(
+        open.head().await.starts_with("HTTP/1.1 200 "),
+        "and what is open is answered"
     );
     let mut client = super::lab::Conn(tokio::net::TcpStream::connect(address).await.unwrap());
     client.send(&get("/new")).await;

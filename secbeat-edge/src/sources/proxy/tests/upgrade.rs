@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::lab::{Lab, OK, get};
+use super::lab::{Lab, OK, get, soon};
 
 const WEBSOCKET: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -110,4 +110,34 @@ async fn a_ban_cuts_an_upgraded_connection() {
     lab.gate.ban("127.0.0.1");
     assert_eq!(client.rest().await, "");
     assert_eq!(upstream.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_counts_for_the_client_that_a_proxy_names() {
+    let lab = Lab::trusting(&["127.0.0.1"], |config| {
+        config.max_connections_per_source = std::num::NonZeroU32::MIN;
+    })
+    .await;
+    let websocket = WEBSOCKET.replace("Host: a\r\n", "Host: a\r\nX-Forwarded-For: 198.51.100.7\r\n");
+    let mut first = lab.client().await;
+    first.send(&websocket).await;
+    let mut upstream = lab.upstream().await;
+    upstream.head().await;
+    upstream.send(&format!("{SWITCHING}hello")).await;
+    first.until("hello").await;
+    let mut second = lab.client().await;
+    second.send(&websocket).await;
+    assert!(second.head().await.starts_with("HTTP/1.1 429 "));
+    drop((first, upstream));
+    let freed = async {
+        loop {
+            let mut third = lab.client().await;
+            third.send(&websocket).await;
+            tokio::select! {
+                mut upstream = lab.upstream() => return upstream.head().await,
+                head = third.head() => assert!(head.starts_with("HTTP/1.1 429 "), "{head}"),
+            }
+        }
+    };
+    soon("its place", freed).await;
 }

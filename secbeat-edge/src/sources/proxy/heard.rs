@@ -1,0 +1,230 @@
+//! A client's stream that tells what comes, fails when the head of a request takes too long, and notices who goes away meanwhile.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+
+use super::{
+    frames::{Frames, PREFACE},
+    hearing::Hearing,
+    stream::Stream,
+    target,
+};
+
+/// Bytes that are taken from a client of HTTP/1 while it waits for an answer.
+const MEANWHILE: usize = 16 * 1024;
+
+/// What a client speaks.
+pub(super) enum Speech {
+    Http1,
+    Http2(Box<Frames>),
+    /// HTTP/2 if its first bytes are the preface, of which so many have come.
+    Either(usize),
+}
+
+impl Speech {
+    pub(super) fn http2() -> Self {
+        Self::Http2(Box::new(Frames::new()))
+    }
+
+    /// What it is with further `bytes`.
+    fn with(&mut self, bytes: &[u8]) {
+        let Self::Either(there) = *self else { return };
+        let rest = &PREFACE[there..];
+        let same = bytes.len().min(rest.len());
+        *self = match bytes[..same] == rest[..same] {
+            false => Self::Http1,
+            true if same < rest.len() => Self::Either(there + same),
+            true => {
+                let mut frames = Frames::new();
+                frames.take(&PREFACE[..there]);
+                Self::Http2(Box::new(frames))
+            }
+        };
+    }
+}
+
+/// The stream.
+pub(super) struct Heard {
+    stream: Stream,
+    hearing: Arc<Hearing>,
+    speech: Speech,
+    /// For a head.
+    patience: Duration,
+    /// Made for the first head that does not come at once.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether hyper waits for bytes.
+    listens: bool,
+    /// What came when it did not.
+    ahead: BytesMut,
+    /// Whether what it got last ends as a head does: nothing is half there, or empty lines alone.
+    is_even: bool,
+}
+
+impl Heard {
+    pub(super) fn new(stream: Stream, hearing: Arc<Hearing>, speech: Speech, patience: Duration) -> Self {
+        Self {
+            stream,
+            hearing,
+            speech,
+            patience,
+            timer: None,
+            listens: false,
+            ahead: BytesMut::new(),
+            is_even: false,
+        }
+    }
+
+    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.hearing.interims.poll_write(Pin::new(&mut self.stream), cx)
+    }
+
+    fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.hearing.set_blocked(written.is_pending());
+        written
+    }
+
+    /// Ready when the head under way has taken too long.
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = self.hearing.head_since() else {
+            return Poll::Pending;
+        };
+        let end = since + self.patience;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        if timer.deadline() != end {
+            timer.as_mut().reset(end);
+        }
+        ready!(timer.as_mut().poll(cx));
+        self.hearing.set_slow();
+        Poll::Ready(())
+    }
+
+    /// Takes what comes while a request is answered and hyper does not listen, as it has bytes of the next one: it would not notice
+    /// that the client has gone.
+    ///
+    /// # Errors
+    ///
+    /// When it has.
+    fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.listens || !matches!(self.speech, Speech::Http1) || !self.hearing.is_answering() {
+            return Ok(());
+        }
+        if !self.is_even {
+            self.hearing.next_began();
+        }
+        while self.ahead.len() < MEANWHILE {
+            let mut space = [MaybeUninit::uninit(); 1024];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.ahead.extend_from_slice(buffer.filled());
+                }
+                Poll::Ready(ended) => {
+                    self.hearing.went();
+                    return Err(ended.err().unwrap_or(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What hyper is to get of what has come: `buffer` behind its first bytes.
+    fn told(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let bytes = &buffer.filled()[before..];
+        if bytes.is_empty() {
+            return;
+        }
+        self.speech.with(bytes);
+        self.is_even = bytes.ends_with(b"\n\r\n");
+        if let Speech::Http2(frames) = &mut self.speech {
+            let heads = frames.take(bytes);
+            return self.hearing.framed(heads, frames.is_amid());
+        }
+        if self.hearing.is_between()
+            && let Some(encoded) = target::encoded(bytes)
+            // Otherwise it is refused: hyper leaves some room, but for a head that fills all of it.
+            && encoded.len() <= buffer.capacity() - before
+        {
+            buffer.set_filled(before);
+            buffer.put_slice(&encoded);
+        }
+        self.hearing.heard(&buffer.filled()[before..]);
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let heard = self.get_mut();
+        let before = buffer.filled().len();
+        if heard.ahead.is_empty() {
+            match Pin::new(&mut heard.stream).poll_read(cx, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    heard.listens = true;
+                    ready!(heard.poll_slow(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        } else {
+            let some = heard.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&heard.ahead.split_to(some));
+        }
+        heard.listens = false;
+        heard.told(buffer, before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.written();
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.written();
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.listen(cx)?;
+        ready!(self.poll_interims(cx))?;
+        self.hearing.interims.flushed();
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.noted(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
