@@ -8,7 +8,7 @@ use secbeat_daemon::{
     api::Remote,
     cli::{Output, print_json},
     exit::Coded,
-    protect::sessions,
+    protect::{sessions, shown_reason},
     say,
 };
 use secbeat_edge::cli::{self as edge, Finding, Installed, State, look_at_host};
@@ -27,11 +27,11 @@ const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
 /// Programs that ban too, with what they go by.
 const OTHERS: [(&str, &str); 2] = [("fail2ban-server", "fail2ban"), ("crowdsec", "crowdsec")];
 
-/// Run every check there is, and say what to do. Exit codes: 0 all is well, 1 something is to be known, 2 something is wrong.
+/// Run every check there is, and say what to do. Exit codes: 0 all is well, 1 there are notes, 2 a check failed.
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -69,10 +69,14 @@ impl Doctor {
         }
         match state {
             State::Ok => Ok(()),
-            State::Note => Err(Coded::new(1, format!("{notes} things are to be known")).into()),
-            State::Problem => Err(Coded::new(2, format!("{problems} things are wrong")).into()),
+            State::Note => Err(Coded::new(1, counted(notes, "note", "notes")).into()),
+            State::Problem => Err(Coded::new(2, counted(problems, "check failed", "checks failed")).into()),
         }
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
@@ -239,11 +243,14 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
             .is_ok_and(|network| network.contains(address))
     };
     if let Some(peer) = sessions::operator() {
-        return match allowed.iter().find(|(network, _)| covers(network, peer)) {
-            Some((network, why)) => Finding::new(
+        return match allowed.iter().find(|entry| covers(&entry.network, peer)) {
+            Some(edge::Allowed { network, reason, .. }) => Finding::new(
                 WHAT,
                 State::Ok,
-                format!("{peer}, from where you came, is never banned ({network}, {why})"),
+                format!(
+                    "{peer}, from where you came, is never banned ({network}, {})",
+                    shown_reason(reason)
+                ),
             ),
             None => Finding::new(
                 WHAT,
@@ -254,10 +261,13 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
             ),
         };
     }
+    // What expires, as an exemption from a ban, may be anybody's.
     let admins: Vec<_> = allowed
         .iter()
-        .filter(|(_, why)| ["configured", "fleet", "ssh-peer"].contains(&why.as_str()))
-        .map(|(network, _)| network.as_str())
+        .filter(|entry| {
+            !entry.expires && ["configured", "fleet", "ssh-peer"].contains(&entry.reason.as_str())
+        })
+        .map(|entry| entry.network.as_str())
         .collect();
     match admins.is_empty() {
         true => Finding::new(

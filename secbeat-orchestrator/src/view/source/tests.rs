@@ -329,7 +329,7 @@ fn a_protected_source_is_told_what_protects_it() {
     };
     let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
     insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), &Catalogue::default(), &Geo::default())), @r#"
-    198.51.100.7/32 is never banned, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
+    198.51.100.7/32 is allowlisted, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
 
     Source:  198.51.100.7/32
     Strikes: 0
