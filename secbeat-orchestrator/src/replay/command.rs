@@ -20,7 +20,7 @@ pub struct Args {
     /// Show which bans the config makes appear (+) and vanish (-), and which differ (~), in comparison with this one.
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
-    /// Text for people, or JSON for programs.
+    /// A table for people, or JSON for programs.
     #[arg(long, short, value_enum, default_value_t)]
     output: cli::Output,
     /// The summary on standard error: text for people, or one JSON object for programs.
