@@ -261,14 +261,7 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
             ),
         };
     }
-    // What expires, as an exemption from a ban, may be anybody's.
-    let admins: Vec<_> = allowed
-        .iter()
-        .filter(|entry| {
-            !entry.expires && ["configured", "fleet", "ssh-peer"].contains(&entry.reason.as_str())
-        })
-        .map(|entry| entry.network.as_str())
-        .collect();
+    let admins = of_admins(&allowed);
     match admins.is_empty() {
         true => Finding::new(
             WHAT,
@@ -277,6 +270,15 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
         ),
         false => Finding::new(WHAT, State::Ok, format!("never banned: {}", admins.join(", "))),
     }
+}
+
+/// Networks from where somebody may administer this host. What expires, as an exemption from a ban, may be anybody's.
+fn of_admins(allowed: &[edge::Allowed]) -> Vec<&str> {
+    let is_of_admin = |entry: &&edge::Allowed| {
+        !entry.expires && ["configured", "fleet", "ssh-peer"].contains(&entry.reason.as_str())
+    };
+    let networks = allowed.iter().filter(is_of_admin);
+    networks.map(|entry| entry.network.as_str()).collect()
 }
 
 fn unwatched(path: &Path, config: Option<&Config>) -> Vec<Finding> {
@@ -325,6 +327,21 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let found = store(&path);
         assert!(found.detail.contains("MiB of room"), "{found:?}");
+    }
+
+    #[test]
+    fn an_exempt_client_is_not_taken_for_an_administrator() {
+        let entry = |network: &str, reason: &str, expires| edge::Allowed {
+            network: network.to_owned(),
+            reason: reason.to_owned(),
+            expires,
+        };
+        let allowed = [
+            entry("203.0.113.9/32", "fleet", true),
+            entry("198.51.100.0/24", "fleet", false),
+            entry("192.0.2.1/32", "gateway", false),
+        ];
+        assert_eq!(of_admins(&allowed), ["198.51.100.0/24"]);
     }
 
     #[test]
