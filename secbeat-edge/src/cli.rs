@@ -41,7 +41,7 @@ use secbeat_edge_core::FilterMode;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
-    on_host::{OnHost, allowed, ask, banned_in_kernel, list_allowed, observes, status, test},
+    on_host::{Allowed, OnHost, allowed, ask, banned_in_kernel, list_allowed, observes, status, test},
     signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,
@@ -87,13 +87,13 @@ pub enum Command {
         #[arg(long)]
         offline: bool,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show interfaces, dropped packets, and the state of the daemon.
     Status {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub enum Local {
         #[arg(long, requires = "mode")]
         interface: Option<String>,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show how each line of an access log is read, or why it is not understood.
@@ -134,13 +134,13 @@ pub enum Local {
     /// Kill switch: detach the XDP program from all interfaces and remove all bans, until `attach`.
     Detach {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Take the kill switch back: a running daemon attaches again at once, and else the next start does.
     Attach {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }

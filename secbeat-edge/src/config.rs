@@ -108,7 +108,8 @@ pub struct Config {
     #[serde(default = "default_filters_dir")]
     #[schemars(with = "schema::Folder")]
     pub filters_dir: PathBuf,
-    /// Folder for state that outlives the daemon: how far logs were read, and the spool.
+    /// Folder for state that outlives the daemon: how far logs were read, the spool, ACME keys and certificates, this host's allowlist,
+    /// copies of the fleet's rules, signatures and feeds, own bans, and the kill switch.
     #[serde(default = "default_state_dir")]
     #[schemars(with = "schema::Folder")]
     pub state_dir: PathBuf,

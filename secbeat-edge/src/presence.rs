@@ -174,9 +174,7 @@ async fn announce<F: Future<Output = anyhow::Result<Presence>>>(
         if let Err(error) = renewed.await
             && !std::mem::replace(&mut complained, true)
         {
-            warn!(
-                "cannot tell the fleet of this edge yet (is an orchestrator running?), retrying: {error:#}"
-            );
+            warn!("cannot publish heartbeat (is an orchestrator running?), retrying: {error:#}");
         }
     }
     if bus.is_connected() {

@@ -167,7 +167,7 @@ impl Signatures {
             by = set.changed_by,
             files = set.files.len(),
             disabled = set.disabled.len(),
-            "the fleet's signatures are in force"
+            "published signatures are in force"
         );
         state.fleet = Some(set);
         self.make(&mut state);

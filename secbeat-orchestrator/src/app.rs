@@ -331,9 +331,9 @@ impl App {
                 info!("stopping; bans stay in force");
                 Ok(())
             }
-            ended = &mut intake => ended.context("reading telemetry died"),
-            ended = &mut leases => ended.context("sharing the partitions died"),
-            ended = replica => ended.context("reading the bus died").and_then(|ended| ended),
+            ended = &mut intake => ended.context("reading telemetry stopped unexpectedly"),
+            ended = &mut leases => ended.context("sharing the partitions stopped unexpectedly"),
+            ended = replica => ended.context("reading the bus stopped unexpectedly").and_then(|ended| ended),
         };
         supervisor::stopping(5 * DRAIN);
         let _ = tokio::time::timeout(DRAIN, reports.keep()).await;
@@ -365,7 +365,7 @@ impl App {
         engine.abort();
         // The engine has dropped its ends.
         if tokio::time::timeout(DRAIN, writers).await.is_err() || drained.is_err() {
-            warn!("{} did not take all that was decided", broker());
+            warn!("shutdown: {} did not acknowledge some bans", broker());
         }
         // Last of all: until then this orchestrator owns what it wrote about.
         drop(resign);

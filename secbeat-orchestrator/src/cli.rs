@@ -72,13 +72,13 @@ pub enum Command {
     /// Check the config file and show what it does.
     Check {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show statistics, telemetry of each edge, and the owners of partitions.
     Status {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     #[command(flatten)]
@@ -106,16 +106,16 @@ pub enum Order {
     /// List the active bans.
     #[command(visible_alias = "list")]
     Bans(bans::List),
-    /// Ban a client or a network on every edge.
+    /// Ban a client or a network.
     Ban(bans::Ban),
     Unban(unban::Unban),
-    /// Manage the fleet-wide allowlist.
+    /// Manage the allowlist.
     #[command(subcommand, alias = "whitelist")]
     Allowlist(allowlist::Command),
-    /// Follow findings, bans, unbans, and edges that go up and down.
+    /// Follow findings, bans and unbans, and edges that go up and down.
     Watch {
         /// Output format, a line per event.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     Top(top::Top),

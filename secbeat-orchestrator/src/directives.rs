@@ -51,14 +51,14 @@ impl Directives {
 
     fn report(&self, changed: ChangedDirectives) {
         if changed.sources {
-            info!(sources = %self.sources, "told edges what counts as one source");
+            info!(sources = %self.sources, "published source prefixes");
         }
         if changed.interest {
             let filters = self.interest.len();
-            info!(filters, "told edges what rules ask for");
+            info!(filters, "published telemetry filters");
         }
         if changed.detection {
-            info!("told edges what the detector goes by");
+            info!("published rules");
         }
     }
 }

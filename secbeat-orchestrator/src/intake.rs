@@ -1,6 +1,6 @@
 //! From the bus to the engine: the telemetry of the partitions that this orchestrator owns, and when it owns which.
 //!
-//! Partitions that are taken together are read together, in the stream's order, since the outage guard compares sources.
+//! Partitions that are taken together are read together, in the stream's order, since the upstream-error guard compares sources.
 //! Each is read from the beginning of the longest window, so that its windows are exact again.
 
 mod reader;

@@ -79,7 +79,7 @@ impl Reloader {
         let are_new = format!("{:?}", self.running.rules) != format!("{:?}", next.rules);
         let has_new_feeds = format!("{:?}", self.running.feeds) != format!("{:?}", next.feeds);
         self.running = next;
-        info!(tokens, "the config was read again: its tokens are in use");
+        info!(tokens, "config reloaded");
         if has_new_feeds {
             let feeds = self.running.feeds.clone();
             info!(feeds = feeds.len(), "the config's feeds are in use");

@@ -43,9 +43,9 @@ const MAX_NAME: usize = 64;
 pub enum Role {
     /// See everything.
     Read,
-    /// Also ban and unban.
+    /// Also ban and unban, disable and enable signatures, update feeds, and try rules on a log.
     Operate,
-    /// Also change the allowlist.
+    /// Also change the allowlist, publish signatures, and see and end sessions.
     Admin,
 }
 

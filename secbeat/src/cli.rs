@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
     api::Remote,
-    cli::{Generate, Output, Records},
+    cli::{Asked, Generate, Output, Records},
     complain, exit,
 };
 use secbeat_edge::cli::{self as edge, ConfigFile, Local, OwnSignature, Trial};
@@ -25,7 +25,7 @@ use crate::{
 
 /// SecBeat on one host: bans abusive clients in the kernel, by the logs and the proxy of this host.
 #[derive(Debug, Parser)]
-#[command(name = "secbeat", version, after_help = exit::HELP)]
+#[command(name = "secbeat", version, after_help = exit::HELP_WITH_DOCTOR)]
 pub struct Cli {
     /// Config file [default: /etc/secbeat/secbeat.toml].
     #[arg(
@@ -59,7 +59,7 @@ pub enum Command {
         /// Only this service, such as sshd or nginx: its logs, whom its rules banned, and whether the kernel has these bans.
         service: Option<String>,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     #[command(visible_alias = "check")]
@@ -158,6 +158,12 @@ impl Cli {
             Command::Order(order) => match self.member()? {
                 Some(member) => member.order(order, &self.edge_file()),
                 None => {
+                    // Each part of the process has its own.
+                    if let Order::Asked(asked @ Asked::Metrics) = order
+                        && !self.remote.is_named()
+                    {
+                        edge::ask(&self.edge_file(), *asked, config::ORDERS.name)?;
+                    }
                     order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
                     if order.tells_of_bans()
                         && !self.remote.is_named()

@@ -8,7 +8,7 @@ use secbeat_daemon::{
     api::Remote,
     cli::{Output, print_json},
     exit::Coded,
-    protect::sessions,
+    protect::{sessions, shown_reason},
     say,
 };
 use secbeat_edge::cli::{self as edge, Finding, Installed, State, look_at_host};
@@ -27,11 +27,11 @@ const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
 /// Programs that ban too, with what they go by.
 const OTHERS: [(&str, &str); 2] = [("fail2ban-server", "fail2ban"), ("crowdsec", "crowdsec")];
 
-/// Run every check there is, and say what to do. Exit codes: 0 all is well, 1 something is to be known, 2 something is wrong.
+/// Run every check there is, and say what to do. Exit codes: 0 all is well, 1 there are notes, 2 a check failed.
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -69,10 +69,14 @@ impl Doctor {
         }
         match state {
             State::Ok => Ok(()),
-            State::Note => Err(Coded::new(1, format!("{notes} things are to be known")).into()),
-            State::Problem => Err(Coded::new(2, format!("{problems} things are wrong")).into()),
+            State::Note => Err(Coded::new(1, counted(notes, "note", "notes")).into()),
+            State::Problem => Err(Coded::new(2, counted(problems, "check failed", "checks failed")).into()),
         }
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
@@ -239,11 +243,14 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
             .is_ok_and(|network| network.contains(address))
     };
     if let Some(peer) = sessions::operator() {
-        return match allowed.iter().find(|(network, _)| covers(network, peer)) {
-            Some((network, why)) => Finding::new(
+        return match allowed.iter().find(|entry| covers(&entry.network, peer)) {
+            Some(edge::Allowed { network, reason, .. }) => Finding::new(
                 WHAT,
                 State::Ok,
-                format!("{peer}, from where you came, is never banned ({network}, {why})"),
+                format!(
+                    "{peer}, from where you came, is never banned ({network}, {})",
+                    shown_reason(reason)
+                ),
             ),
             None => Finding::new(
                 WHAT,
@@ -254,11 +261,7 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
             ),
         };
     }
-    let admins: Vec<_> = allowed
-        .iter()
-        .filter(|(_, why)| ["configured", "fleet", "ssh-peer"].contains(&why.as_str()))
-        .map(|(network, _)| network.as_str())
-        .collect();
+    let admins = of_admins(&allowed);
     match admins.is_empty() {
         true => Finding::new(
             WHAT,
@@ -267,6 +270,15 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
         ),
         false => Finding::new(WHAT, State::Ok, format!("never banned: {}", admins.join(", "))),
     }
+}
+
+/// Networks from where somebody may administer this host. What expires, as an exemption from a ban, may be anybody's.
+fn of_admins(allowed: &[edge::Allowed]) -> Vec<&str> {
+    let is_of_admin = |entry: &&edge::Allowed| {
+        !entry.expires && ["configured", "fleet", "ssh-peer"].contains(&entry.reason.as_str())
+    };
+    let networks = allowed.iter().filter(is_of_admin);
+    networks.map(|entry| entry.network.as_str()).collect()
 }
 
 fn unwatched(path: &Path, config: Option<&Config>) -> Vec<Finding> {
@@ -315,6 +327,21 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let found = store(&path);
         assert!(found.detail.contains("MiB of room"), "{found:?}");
+    }
+
+    #[test]
+    fn an_exempt_client_is_not_taken_for_an_administrator() {
+        let entry = |network: &str, reason: &str, expires| edge::Allowed {
+            network: network.to_owned(),
+            reason: reason.to_owned(),
+            expires,
+        };
+        let allowed = [
+            entry("203.0.113.9/32", "fleet", true),
+            entry("198.51.100.0/24", "fleet", false),
+            entry("192.0.2.1/32", "gateway", false),
+        ];
+        assert_eq!(of_admins(&allowed), ["198.51.100.0/24"]);
     }
 
     #[test]

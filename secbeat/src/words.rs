@@ -83,6 +83,18 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         "",
+        "edges …",
+        Hint("this host is the only one: `secbeat status` shows it"),
+    ),
+    word(
+        "",
+        "fail2ban-regex …",
+        Hint(
+            "`secbeat filter test FILTER --log FILE` shows whom the lines of a log blame, `secbeat explain FILE` how an access log is read",
+        ),
+    ),
+    word(
+        "",
         "jails …",
         Hint("there are no jails, but rules: `secbeat rules`"),
     ),
@@ -98,6 +110,7 @@ pub const WORDS: &[Word] = &[
         "import --dry-run --from crowdsec …",
         Runs("migrate --dry-run crowdsec …"),
     ),
+    word(FAIL2BAN, "status …", Runs("status …")),
     word(FAIL2BAN, "banned …", Runs("bans …")),
     word(FAIL2BAN, "unban ADDRESS …", Runs("unban ADDRESS …")),
     word(FAIL2BAN, "unban --all", Runs("unban --all")),
@@ -229,6 +242,18 @@ pub const WORDS: &[Word] = &[
         "metrics show …",
         Hint("`secbeat status` shows what was read and dropped, `secbeat top` the same as it changes"),
     ),
+    word(CSCLI, "metrics …", Runs("metrics …")),
+    word(
+        CSCLI,
+        "explain --file FILE …",
+        Hint("`secbeat explain FILE` shows how each line of a log is read"),
+    ),
+    word(
+        CSCLI,
+        "explain --log LINE …",
+        Hint("`secbeat explain -` shows how lines of standard input are read"),
+    ),
+    word(CSCLI, "explain …", Runs("explain …")),
     word(CSCLI, "lapi status", Runs("doctor")),
     word(CSCLI, "completion SHELL", Runs("completions SHELL")),
 ];

@@ -7,6 +7,7 @@ use clap::{
     Command, CommandFactory as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use secbeat_daemon::cli::words::{Word, translated};
 
 /// Columns of the help.
 const WIDTH: usize = 100;
@@ -14,12 +15,27 @@ const WIDTH: usize = 100;
 const SHARED: &str = "\nDaemon:\n";
 
 const PROGRAMS: [&str; 3] = ["secbeat", "secbeat-edge", "secbeat-orchestrator"];
+/// What runs a command elsewhere, and the word that says so, if it does other things, too.
+const RUNNERS: [(&str, Option<&str>); 3] = [
+    ("docker", Some("exec")),
+    ("kubectl", Some("exec")),
+    ("systemd-run", None),
+];
 
 fn command(program: &str) -> Command {
     match program {
         "secbeat" => secbeat::cli::Cli::command(),
         "secbeat-edge" => secbeat_edge::cli::Cli::command(),
         _ => secbeat_orchestrator::cli::Cli::command(),
+    }
+}
+
+/// The words of other programs that `program` knows.
+fn words(program: &str) -> &'static [Word] {
+    match program {
+        "secbeat" => secbeat::words::WORDS,
+        "secbeat-edge" => secbeat_edge::cli::WORDS,
+        _ => secbeat_orchestrator::cli::WORDS,
     }
 }
 
@@ -66,6 +82,8 @@ fn without_shared(help: &str) -> String {
 pub fn named_in(page: &str) -> Vec<Named> {
     let mut named = Vec::new();
     let mut is_fenced = false;
+    // A backslash at its end continues a line.
+    let page = page.replace("\\\n", " ");
     for line in page.lines() {
         if line.trim_start().starts_with("```") {
             is_fenced = !is_fenced;
@@ -97,10 +115,20 @@ pub struct Named {
 }
 
 impl Named {
-    /// What the program would answer, if it is no command of it. Placeholders, as `ADDRESS`, are taken for values.
+    /// What the program would answer, if it is no command of it. Placeholders, as `ADDRESS`, are taken for values. Nor is a word of
+    /// another program one, which is only translated or answered with a hint.
     #[must_use]
     pub fn untrue(&self) -> Option<String> {
         let program = self.words.first()?;
+        let typed: Vec<_> = self.words.iter().map(Into::into).collect();
+        let is_own = match translated(&command(program), words(program), typed.clone()) {
+            Err(_) => false,
+            // In a sentence, `secbeat allowlist` names all commands of that name.
+            Ok(meant) => !self.is_whole || meant == typed,
+        };
+        if !is_own {
+            return Some(format!("{}: a word of another program", self.words.join(" ")));
+        }
         let error = command(program).try_get_matches_from(&self.words).err()?;
         let is_placeholder = match error.get(ContextKind::InvalidValue) {
             Some(ContextValue::String(value)) => {
@@ -125,7 +153,8 @@ impl Named {
 
 /// Commands of ours on a line that a shell would read.
 fn commands(line: &str) -> impl Iterator<Item = Vec<String>> {
-    let words = shlex::split(line).unwrap_or_default();
+    // What a shell would not read is not left out: its options are checked as far as they go.
+    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
     let parts: Vec<Vec<String>> = words
         .split(|word| ["|", "||", "&&", "&"].contains(&&**word))
         .flat_map(|part| {
@@ -151,15 +180,60 @@ fn commands(line: &str) -> impl Iterator<Item = Vec<String>> {
 /// The words from the program on, if it is one of ours, up to where its output goes.
 fn ours(words: &[String]) -> Option<Vec<String>> {
     let words = words.strip_prefix(&["sudo".to_owned()]).unwrap_or(words);
-    let (program, rest) = words.split_first()?;
-    let program = program.rsplit('/').next()?;
-    let is_ours = PROGRAMS.contains(&program);
+    let is_ours = |word: &String| PROGRAMS.contains(&word.rsplit('/').next().unwrap_or_default());
+    let runs = |(runner, how): &(&str, Option<&str>)| {
+        words.first().is_some_and(|first| first == runner)
+            && how.is_none_or(|how| words.iter().any(|word| word == how))
+    };
+    // A container bears the name, too, before the command.
+    let at = match RUNNERS.iter().any(runs) {
+        true => words.iter().rposition(is_ours)?,
+        false => 0,
+    };
+    let (program, rest) = words.get(at..)?.split_first()?;
     // A unit or a package bears the name, too; a command has more words.
-    if !is_ours || rest.is_empty() {
+    if !is_ours(program) || rest.is_empty() {
         return None;
     }
+    let program = program.rsplit('/').next()?;
     let rest = rest
         .iter()
         .take_while(|word| !word.starts_with('>') && !word.starts_with("2>"));
     Some([program.to_owned()].into_iter().chain(rest.cloned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_found_wherever_a_page_has_them() {
+        let page = "text `secbeat bans`\n\n    sudo secbeat-edge ban 192.0.2.7 \\\n        --duration 1h | tail   # a comment\n    \
+                    docker exec secbeat secbeat status\n    docker build --tag secbeat .\n    sudo systemctl restart secbeat\n";
+        let lines: Vec<_> = named_in(page).iter().map(|named| named.words.join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "secbeat bans",
+                "secbeat-edge ban 192.0.2.7 --duration 1h",
+                "secbeat status"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_command_is_untrue() {
+        for (line, is_true) in [
+            ("secbeat bans --reason error-flood", true),
+            ("secbeat why ADDRESS", true),
+            ("secbeat rulez", false),
+            ("secbeat bans --reasons error-flood", false),
+            // Words of other programs.
+            ("secbeat block 192.0.2.7", false),
+            ("secbeat reload", false),
+        ] {
+            let named = named_in(&format!("    {line}\n"));
+            assert_eq!(named[0].untrue().is_none(), is_true, "{line}");
+        }
+    }
 }

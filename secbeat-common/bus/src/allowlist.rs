@@ -137,7 +137,7 @@ impl AllowFollower {
         info!(
             entries = list.entries.len(),
             lost = list.lost.len(),
-            "read the fleet's allowlist"
+            "read the allowlist"
         );
         self.known.send_replace(Some(list));
     }

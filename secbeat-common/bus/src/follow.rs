@@ -152,7 +152,7 @@ impl Follower {
     pub fn retry(&mut self, error: &dyn std::fmt::Display) {
         if !std::mem::replace(&mut self.complained, true) {
             let bucket = &self.bucket;
-            warn!("cannot follow {bucket} yet (is an orchestrator running?), retrying: {error:#}");
+            warn!("cannot follow bucket {bucket} yet (an orchestrator makes it), retrying: {error:#}");
         }
         self.state = State::Paused(Box::pin(sleep(self.pace.retry)));
     }

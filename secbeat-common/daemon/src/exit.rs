@@ -23,9 +23,20 @@ pub const UNAVAILABLE: u8 = 69;
 /// The daemon wants a token, knows none such, or one of a higher role (`EX_NOPERM`).
 pub const NOT_ALLOWED: u8 = 77;
 
+macro_rules! help {
+    ($more:literal) => {
+        concat!(
+            "Exit codes: 0 done, 1 failed, 2 a word of another program, answered with a hint, 3 there is no such ban or entry, ",
+            "64 wrong command line or config, 69 no daemon answers, 77 not allowed",
+            $more
+        )
+    };
+}
+
 /// The end of both programs' help.
-pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 a word of another program, answered with a hint, 3 there is no such ban or entry, 64 wrong command line or config, \
-                        69 no daemon answers, 77 not allowed";
+pub const HELP: &str = help!("");
+/// The end of the help of a program with `doctor`.
+pub const HELP_WITH_DOCTOR: &str = help!("; `doctor`: 1 there are notes, 2 a check failed");
 
 /// An error with an exit code of its own.
 #[derive(Debug, thiserror::Error)]

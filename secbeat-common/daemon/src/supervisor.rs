@@ -85,7 +85,7 @@ impl Supervised {
                     }
                 }
                 Ok(false) | Err(_) => {
-                    warn!("this daemon does not answer itself; systemd is not told that it lives")
+                    warn!("watchdog: event loop is blocked; withholding WATCHDOG=1");
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::{BootTime, Moment};
 pub enum Refusal {
     #[error("{0} is never banned: {1}")]
     Unbannable(Prefix, &'static str),
-    #[error("{0} is protected on this host")]
+    #[error("{0} is allowlisted on this host")]
     Allowlisted(Prefix),
     #[error(
         "{0} is one network too many: {MAX_BANNED_NETS} are banned (single sources, IPv4 /32 and IPv6 /64, do not count)"

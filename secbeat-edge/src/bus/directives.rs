@@ -73,7 +73,7 @@ fn take(
             });
             match checked {
                 Ok(interest) => {
-                    info!(filters = interest.len(), "read what rules ask for");
+                    info!(filters = interest.len(), "read telemetry filters");
                     filter.set_interest(interest);
                 }
                 Err(error) => report("what rules ask for", &error),
@@ -86,17 +86,14 @@ fn take(
                 ..
             }) => {
                 garbage.skip(skipped);
-                info!(%sources, "read what counts as one source");
+                info!(%sources, "read source prefixes");
                 filter.set_sources(sources);
             }
             Err(error) => report("what counts as one source", &error),
         },
         subjects::DETECTION_KEY => match Heard::open(&entry.value, trust) {
             Ok(told) => {
-                info!(
-                    rules = told.orders.detect.rules.len(),
-                    "read what the detector goes by"
-                );
+                info!(rules = told.orders.detect.rules.len(), "read rules");
                 heard.send_replace(Some(told));
             }
             Err(error) => report("what the detector goes by", &error),

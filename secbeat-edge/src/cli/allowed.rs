@@ -4,6 +4,7 @@ use secbeat_bus::Allowlist;
 use secbeat_daemon::{
     api::CallError,
     cli::{Cell, Column, Records},
+    protect,
     time::now_ms,
 };
 
@@ -15,7 +16,9 @@ use crate::{
 
 const ALLOWED: [Column<AllowedView>; 4] = [
     Column("NETWORK", "network", |entry| Cell::Network(entry.network.clone())),
-    Column("REASON", "reason", |entry| Cell::Text(entry.reason.clone())),
+    Column("REASON", "reason", |entry| {
+        Cell::Text(protect::shown_reason(&entry.reason).to_owned())
+    }),
     Column("UNTIL", "until", |entry| Cell::time(entry.until.clone())),
     Column("COMMENT", "comment", |entry| Cell::Text(entry.comment.clone())),
 ];

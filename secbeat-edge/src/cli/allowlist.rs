@@ -30,7 +30,7 @@ pub enum Allowlist {
         #[command(flatten)]
         target: Target,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }

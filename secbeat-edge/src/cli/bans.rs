@@ -148,7 +148,7 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         .with_local(local.entries())
         .covers(target)
     {
-        bail!("{target} is protected on this host");
+        bail!("{target} is allowlisted on this host");
     }
     kernel::require_host()?;
     places.require_pinned()?;

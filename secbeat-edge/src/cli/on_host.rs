@@ -33,7 +33,7 @@ pub enum OnHost {
         )]
         note: String,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     Unban(unban::Unban),
@@ -121,12 +121,28 @@ pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
     Ok(bans.map(|ban| ban.target).collect())
 }
 
-/// Networks that are never banned on this host, each with its reason.
+/// Networks that are never banned on this host.
 ///
 /// # Errors
 ///
 /// When neither a daemon nor the kernel tells.
-pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<(String, String)>> {
+pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<Allowed>> {
     let allowed = super::allowed::ask(&file.places()?)?.into_iter();
-    Ok(allowed.map(|entry| (entry.network, entry.reason)).collect())
+    let allowed = allowed.map(|entry| Allowed {
+        network: entry.network,
+        reason: entry.reason,
+        expires: entry.until.is_some(),
+    });
+    Ok(allowed.collect())
+}
+
+/// A network that is never banned on this host.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// CIDR.
+    pub network: String,
+    /// Its name for programs, as `ssh-peer`.
+    pub reason: String,
+    /// Whether it has an end that is known.
+    pub expires: bool,
 }

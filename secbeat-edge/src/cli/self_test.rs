@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
+    api::CallError,
     cli::{Output, print_json},
     program,
 };
@@ -91,10 +92,14 @@ fn ban(places: &Places, address: IpAddr, mode: FilterMode) -> anyhow::Result<Pas
         duration: BAN.to_owned(),
         note: "a test".to_owned(),
     };
-    let _: BanView = places
-        .api()
-        .post("/api/v1/bans", &request)
-        .context("ordering a ban of an address for documentation")?;
+    match places.api().post::<_, BanView>("/api/v1/bans", &request) {
+        Ok(_) => {}
+        Err(CallError::Refused(problem)) if problem.code == "allowlisted" => bail!(
+            "cannot self-test: {target} is allowlisted here; remove that entry, or test an address: `{} test ADDRESS`",
+            program::of_host()
+        ),
+        Err(error) => return Err(error).context("banning an address for documentation"),
+    }
     wait(&is_there).with_context(|| format!("the kernel has no ban of {target}"))?;
     let in_kernel_after_ms = begun.elapsed().as_millis();
     let dropped = kernel::is_dropped(&places.pins, address, Carries::Tcp(PORT))?;

@@ -26,7 +26,7 @@ pub enum Signatures {
     /// List the signatures of this host, and which of them are disabled.
     List {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub struct Test {
     #[arg(long, short, value_name = "FORMAT", default_value_t, requires = "log")]
     format: FormatChoice,
     /// Output format; JSON has an object per line of a log that matches.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 

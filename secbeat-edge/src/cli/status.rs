@@ -234,19 +234,19 @@ fn print_status(status: &Status) {
         }
         daemon.proxy.certificates.iter().for_each(print_certificate);
         let spool = &telemetry.spool;
-        secbeat_daemon::say!(
-            "spool      {}",
-            if spool.failing {
-                format!("UNUSABLE: telemetry is lost while {} is down", broker())
-            } else {
-                format!(
-                    "{} batches waiting for {} ({} bytes)",
-                    spool.batches,
-                    broker(),
-                    spool.bytes
-                )
-            }
-        );
+        if spool.failing {
+            secbeat_daemon::say!(
+                "spool      UNUSABLE: telemetry is lost while {} is down",
+                broker()
+            );
+        } else if spool.batches > 0 || !program::is_one_host() {
+            secbeat_daemon::say!(
+                "spool      {} batches waiting for {} ({} bytes)",
+                spool.batches,
+                broker(),
+                spool.bytes
+            );
+        }
         let unattributed: u64 = daemon.unattributed.values().sum();
         if unattributed > 0 {
             secbeat_daemon::say!(

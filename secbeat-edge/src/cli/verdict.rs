@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use secbeat_common::{maps::allow, prefix::Prefix, wire::Layer};
 use secbeat_daemon::{
     cli::{Output, print_json},
-    protect,
+    program, protect,
     time::{now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
@@ -32,7 +32,7 @@ pub struct Test {
     #[arg(long, value_enum, default_value_t)]
     protocol: Protocol,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -126,7 +126,7 @@ impl Test {
         let allowed = allowed.max_by_key(|(net, _)| net.len());
         let allowed_by = allowed.map(|(net, reason)| match (*reason, local_entry(places, net)) {
             (allow::LOCAL, Some(entry)) => format!("{net} ({entry})"),
-            (reason, _) => format!("{net} ({})", protect::reason_name(reason)),
+            (reason, _) => format!("{net} ({})", protect::shown_reason(protect::reason_name(reason))),
         });
         let mode = SettingsMap::open(&places.pins)?.mode()?;
         let mut verdict = Verdict {
@@ -237,10 +237,15 @@ impl fmt::Display for Verdict {
         }
         for ban in &self.bans {
             let until = ban.expires_at.as_deref().unwrap_or("it is lifted");
+            // On one host, all bans have the same origin.
+            let origin = match program::is_one_host() {
+                true => String::new(),
+                false => format!(", {}", ban.origin),
+            };
             writeln!(
                 f,
-                "ban        {} until {until} ({}, {}, {})",
-                ban.target, ban.reason, ban.origin, ban.layer
+                "ban        {} until {until} ({}{origin}, {})",
+                ban.target, ban.reason, ban.layer
             )?;
         }
         match self.enforced_on.is_empty() {

@@ -31,7 +31,7 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
             refused.count(RefusalReason::Expired);
             warn!(%target, late_ms, "a ban had ended before it came: is this host's clock right?");
         }
-        Fact::SnapshotRead { bans } => info!(bans, "read the fleet's bans"),
+        Fact::SnapshotRead { bans } => info!(bans, "read the bans in force"),
         Fact::BucketReplaced => {
             warn!("the bans bucket was recreated: bans stay until they expire or are removed again");
         }

@@ -138,7 +138,7 @@ impl Program {
             match attached {
                 Ok(Attached::Replaced(_)) => {}
                 Ok(Attached::Anew(mode)) => {
-                    warn!(%interface, mode = mode.name(), "the interface did not run the program: attached");
+                    warn!(%interface, mode = mode.name(), "program was not attached; attached it again");
                 }
                 Err(error) => drop(refusals.insert(interface, format!("{error:#}"))),
             }
@@ -248,7 +248,7 @@ impl Program {
             map.pin(&path)
                 .with_context(|| format!("pinning {}", path.display()))?;
         }
-        warn!("the pinned maps were gone, or others: pinned again");
+        warn!("pinned maps were missing or replaced; pinned them again");
         self.repin_programs()
     }
 

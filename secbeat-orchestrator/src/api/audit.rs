@@ -100,7 +100,8 @@ impl Question {
                 format!("invalid kind `{kind}`: expected one of {kinds}"),
             ));
         }
-        let since_ms = self.since.map(|since| since_ms(&since)).transpose()?;
+        let since_ms = self.since.map(|since| since_ms(&since)).transpose();
+        let since_ms = since_ms.map_err(|error| bad_request("since", error))?;
         Ok(AuditQuery {
             targets: targets.unwrap_or_default(),
             lists: Vec::new(),
@@ -121,15 +122,13 @@ fn target_and_around(text: &str) -> Result<Vec<Prefix>, Failure> {
     Ok(narrowest.around().collect())
 }
 
-fn since_ms(text: &str) -> Result<i64, Failure> {
+/// The time that `text` says, or the one so long ago, in ms since 1970.
+pub(crate) fn since_ms(text: &str) -> Result<i64, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    let HumanDuration(back) = text.parse().map_err(|_| {
-        bad_request(
-            "since",
-            format!("`{text}` is neither a duration as 24h nor a time as 2026-11-20T10:00:00Z"),
-        )
-    })?;
+    let HumanDuration(back) = text
+        .parse()
+        .map_err(|_| format!("`{text}` is neither a duration as 24h nor a time as 2026-11-20T10:00:00Z"))?;
     Ok(now_ms().saturating_sub(millis(back)))
 }

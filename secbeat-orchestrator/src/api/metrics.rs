@@ -238,7 +238,7 @@ fn detection(stats: &Stats) {
         ),
         (
             "secbeat_orchestrator_braked_total",
-            "Findings that a brake kept from a ban.",
+            "Findings that a safety limit kept from a ban.",
             stats.braked,
         ),
     ] {
@@ -265,12 +265,12 @@ fn detection(stats: &Stats) {
     }
     Told::gauge(
         "secbeat_orchestrator_held_back",
-        "Findings that a brake holds back.",
+        "Findings that a safety limit holds back.",
     )
     .is([], stats.held_back as f64);
     let brake = Told::gauge(
         "secbeat_orchestrator_brake",
-        "1 for the brake that holds right now.",
+        "1 for the safety limit that holds right now.",
     );
     for name in ["rate", "share"] {
         brake.holds([("brake", name)], stats.brake.as_deref() == Some(name));

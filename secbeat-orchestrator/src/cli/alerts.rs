@@ -5,11 +5,12 @@ use clap::Args;
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Cell, Column, Records},
+    program,
 };
 
 use crate::view::{Alert, ApiStats, FleetEdge, alerts};
 
-/// Show what is wrong right now with this orchestrator and with all edges; fails if anything is.
+/// Show what is wrong right now; fails if anything is.
 #[derive(Debug, Args)]
 pub struct Alerts {
     #[command(flatten)]
@@ -29,10 +30,13 @@ impl Alerts {
         let edges: Vec<FleetEdge> = api.get("/api/v1/edges")?;
         let found = alerts(&stats, &edges);
         let count = found.len();
-        let empty = format!(
-            "nothing is wrong: the orchestrator is ready, edges: {}",
-            edges.len()
-        );
+        let empty = match program::is_one_host() {
+            true => "nothing is wrong".to_owned(),
+            false => format!(
+                "nothing is wrong: the orchestrator is ready, edges: {}",
+                edges.len()
+            ),
+        };
         self.records.show(&ALERTS, found, &empty)?;
         match count {
             0 => Ok(()),

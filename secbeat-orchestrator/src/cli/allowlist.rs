@@ -20,7 +20,7 @@ use secbeat_daemon::{
 use super::list::{Bad, List, conclude};
 use crate::exchange::{self, End, Listed, Purpose};
 
-/// Manage the fleet-wide allowlist.
+/// Manage the allowlist.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the entries.
@@ -36,7 +36,7 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }
@@ -74,7 +74,7 @@ impl Command {
             Self::List(records) => records.show(&ENTRIES, api.get("/api/v1/allowlist")?, &no_entries()),
             Self::Add(new) => {
                 let entry: AllowView = api.post("/api/v1/allowlist", &new.request()?)?;
-                new.tell(&entry, "on every edge")
+                new.tell(&entry, program::everywhere())
             }
             Self::Import(import) => import.execute(api),
             Self::Remove { target, output } => {
@@ -82,7 +82,7 @@ impl Command {
                 if *output == Output::Json {
                     return print_json(&removed);
                 }
-                secbeat_daemon::say!("removed {} from the fleet's allowlist", removed.network);
+                secbeat_daemon::say!("removed {} from {}", removed.network, program::allowlist());
                 Ok(())
             }
         }
@@ -91,8 +91,8 @@ impl Command {
 
 /// What people read where there are none.
 fn no_entries() -> String {
-    let program = program::of_host();
-    format!("the fleet's allowlist is empty (`{program} allowed` lists what each host protects by itself)")
+    let (list, program) = (program::allowlist(), program::of_host());
+    format!("{list} is empty (`{program} allowed` lists all that is never banned on a host)")
 }
 
 impl Import {

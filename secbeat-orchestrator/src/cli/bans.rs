@@ -115,7 +115,7 @@ impl List {
                 let program = program::of_fleet();
                 format!("no bans in force (`{program} findings` lists what the rules found)")
             }
-            (None, false) => "no bans in force are like that".to_owned(),
+            (None, false) => "no ban in force matches".to_owned(),
         };
         // What the daemon does not sort by is sorted here.
         let order = match &self.records.sort {
@@ -232,7 +232,7 @@ pub struct Ban {
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
     label: Vec<(String, String)>,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -257,14 +257,14 @@ impl Ban {
         }
         let except = match ban.exempt.as_slice() {
             [] => String::new(),
-            exempt => format!(", except {}: on the fleet's allowlist", exempt.join(", ")),
+            exempt => format!(", except {}: on {}", exempt.join(", "), program::allowlist()),
         };
         let term = match ban.expires_in_ms {
             Some(_) => format!("for {}", ends_in(ban.expires_in_ms)),
             None => "permanently".to_owned(),
         };
         let Some(edges) = ban.edges() else {
-            secbeat_daemon::say!("banned {} {term} on every edge{except}", ban.target);
+            secbeat_daemon::say!("banned {} {term} {}{except}", ban.target, program::everywhere());
             return Ok(());
         };
         let have = self.edges_with(api, &request.labels)?;

@@ -14,7 +14,7 @@ use crate::api::session::Link;
 #[derive(Debug, Args)]
 pub struct Dashboard {
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 

@@ -102,7 +102,7 @@ pub struct Members {
     #[command(flatten)]
     dir: Dir,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -198,13 +198,19 @@ impl Init {
         let place = self.nats_dir.clone().unwrap_or_else(|| self.dir.dir.join("nats"));
         let folders = fleet.nats_configs();
         let folders = folders.iter().filter_map(|config| config.parent());
-        let lines = folders.zip(&self.hosts).map(|(folder, host)| {
-            format!(
-                "\n  {host}: copy {} to {}, readable by nobody else",
-                folder.display(),
-                place.display()
-            )
-        });
+        let lines = folders
+            .zip(&self.hosts)
+            .map(|(folder, host)| match folder == place {
+                true => format!(
+                    "\n  {host}: {} is there already, if this is its host",
+                    folder.display()
+                ),
+                false => format!(
+                    "\n  {host}: copy {} to {}, readable by nobody else",
+                    folder.display(),
+                    place.display()
+                ),
+            });
         format!(
             "one on each host, all with --config {}/nats-server.conf{}",
             place.display(),

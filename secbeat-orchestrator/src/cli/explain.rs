@@ -9,13 +9,13 @@ use secbeat_common::{
 };
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Cell, Column, Output, Records, print_json},
+    cli::{Cell, Column, Output, Records, checked, print_json},
     program,
     time::rfc3339,
 };
 
 use crate::{
-    api::audit::AuditView,
+    api::audit::{AuditView, since_ms},
     view::{self, FindingView, Outcome, SourceView},
 };
 
@@ -26,7 +26,7 @@ pub struct Why {
     #[arg(value_parser = client)]
     address: IpAddr,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -130,7 +130,7 @@ pub struct Audit {
     #[arg(long, short)]
     kind: Option<String>,
     /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = checked(since_ms))]
     since: Option<String>,
     #[command(flatten)]
     records: Records,
@@ -172,7 +172,7 @@ impl Audit {
                 .filter_map(|(key, value)| Some((key, value.clone()?))),
         );
         let empty = match is_filtered {
-            true => "no record of the audit is like that",
+            true => "no audit record matches",
             false => "the audit is empty: nothing was decided yet",
         };
         let records = api.query("/api/v1/audit", &query)?;

@@ -27,7 +27,7 @@ pub enum Command {
         /// Name of a feed.
         name: String,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Ask the source of a feed now, and give edges what it has.
@@ -45,7 +45,7 @@ pub enum Command {
         #[arg(value_name = "NAME|FILE|URL")]
         of: String,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show what an update of a feed would change now.
@@ -53,7 +53,7 @@ pub enum Command {
         /// Name of a feed.
         name: String,
         /// Output format; JSON names at most 1000 networks each way.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// List well-known public feeds, for `preset`, with their terms. None is used unless the config names it.

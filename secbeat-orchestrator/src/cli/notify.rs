@@ -21,13 +21,13 @@ pub enum Command {
         /// Name of the receiver.
         name: Option<String>,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// List the receivers of the config.
     List {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }

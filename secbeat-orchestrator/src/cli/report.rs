@@ -1,18 +1,27 @@
 //! `report`: what happened in a time.
 
-use clap::{Args, ValueEnum};
-use secbeat_daemon::{api::ApiClient, cli::print_json, say};
+use std::str::FromStr as _;
 
-use crate::view::{NameCount, Report};
+use clap::{Args, ValueEnum};
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{checked, print_json},
+    say,
+};
+
+use crate::{
+    reports::Length,
+    view::{NameCount, Report},
+};
 
 /// Report bans by rule and edge, repeat offenders, lifted bans, and the packets that were dropped.
 #[derive(Debug, Args)]
 pub struct Summary {
     /// `day` (the last 24 hours), `week`, `month`, `year`, or a duration such as `7d`, up to `400d`.
-    #[arg(long, default_value = "day")]
+    #[arg(long, default_value = "day", value_parser = checked(Length::from_str))]
     period: String,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Form,
 }
 

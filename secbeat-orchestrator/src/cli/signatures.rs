@@ -8,7 +8,7 @@ use secbeat_common::wire::{MAX_SIGNATURE_TEXT, SignatureText};
 use secbeat_daemon::{
     api::{ApiClient, Remote},
     cli::{Cell, Column, Output, Records, print_json},
-    say,
+    program, say,
 };
 
 use super::client;
@@ -34,16 +34,16 @@ pub enum SignatureOrder {
     /// Withdraw all files that were published.
     Withdraw {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show which files are published.
     Published {
         /// Output format; JSON has their text.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
-    /// Disable signatures on all edges at once.
+    /// Disable signatures at once.
     Disable {
         /// Ids of signatures, as `list` shows them.
         #[arg(required = true, value_name = "ID")]
@@ -58,7 +58,7 @@ pub enum SignatureOrder {
         )]
         note: String,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Have all edges look for disabled signatures again.
@@ -67,7 +67,7 @@ pub enum SignatureOrder {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }
@@ -82,7 +82,7 @@ pub struct Publish {
     #[arg(long)]
     dry_run: bool,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -156,7 +156,7 @@ impl SignatureOrder {
                     dry_run: false,
                 };
                 let view = api.put("/api/v1/signatures/published", &request)?;
-                (view, *output, "withdrew the fleet's files".to_owned())
+                (view, *output, "withdrew all published files".to_owned())
             }
             Self::Published { output } => {
                 let view = api.get("/api/v1/signatures/published")?;
@@ -171,13 +171,17 @@ impl SignatureOrder {
                 (
                     view,
                     *output,
-                    format!("disabled {} on every edge", ids.join(", ")),
+                    format!("disabled {} {}", ids.join(", "), program::everywhere()),
                 )
             }
             Self::Enable { ids, output } => {
                 let request = EnableRequest { ids: ids.clone() };
                 let view = api.post("/api/v1/signatures/enable", &request)?;
-                (view, *output, format!("enabled {} on every edge", ids.join(", ")))
+                (
+                    view,
+                    *output,
+                    format!("enabled {} {}", ids.join(", "), program::everywhere()),
+                )
             }
         };
         if output == Output::Json {
@@ -217,7 +221,7 @@ impl Publish {
     fn verb(&self) -> String {
         match self.dry_run {
             true => "would publish".to_owned(),
-            false => "published for every edge".to_owned(),
+            false => format!("published {}", program::everywhere()),
         }
     }
 }
@@ -226,7 +230,10 @@ fn show(view: &PublishedView) {
     for file in &view.files {
         say!("file      {} ({} bytes)", file.name, file.text.len());
     }
-    say!("published {} signatures", view.signatures);
+    match view.signatures {
+        1 => say!("published 1 signature"),
+        count => say!("published {count} signatures"),
+    }
     if !view.disabled.is_empty() {
         say!("disabled  {}", view.disabled.join(", "));
     }

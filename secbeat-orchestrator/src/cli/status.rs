@@ -7,6 +7,7 @@ use secbeat_common::wire::ClockOffset;
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
+    program,
 };
 
 use crate::view::{ApiStats, LeasesView};
@@ -35,9 +36,13 @@ fn text(stats: &ApiStats) -> String {
         true => "connected",
         false => "UNREACHABLE",
     };
-    line(broker(), bus.to_owned());
-    line("clock", ClockOffset::tell(stats.clock));
-    for edge in &engine.fleet {
+    // On one host, the edge has said so, and there is nobody to share anything with.
+    let is_fleet = !program::is_one_host();
+    if is_fleet {
+        line(broker(), bus.to_owned());
+        line("clock", ClockOffset::tell(stats.clock));
+    }
+    for edge in engine.fleet.iter().filter(|_| is_fleet) {
         if let Some(clock) = edge.clock.filter(|clock| clock.is_wrong()) {
             line("edge clock", format!("{}: WRONG: {clock}", edge.edge_id));
         }
@@ -68,8 +73,8 @@ fn text(stats: &ApiStats) -> String {
     );
     if let Some(brake) = &engine.brake {
         line(
-            "brake",
-            format!("REACHED ({brake}): automatic bans are suppressed"),
+            "limit",
+            format!("SAFETY LIMIT REACHED ({brake}): automatic bans are suppressed"),
         );
     }
     if engine.held_back > 0 {
@@ -123,7 +128,7 @@ fn text(stats: &ApiStats) -> String {
             ),
         );
     }
-    for edge in &engine.edges {
+    for edge in engine.edges.iter().filter(|_| is_fleet) {
         line(
             "edge",
             format!(
@@ -165,7 +170,9 @@ fn text(stats: &ApiStats) -> String {
             ),
         );
     }
-    text.push_str(&shares(&stats.leases));
+    if is_fleet || stats.leases.unowned().next().is_some() {
+        text.push_str(&shares(&stats.leases));
+    }
     text
 }
 

@@ -16,7 +16,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Role::Read)]
         role: Role,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }
@@ -44,7 +44,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
     secbeat_daemon::say!("{token}\n");
     secbeat_daemon::complain!(
-        "The token is shown only once. Add this to the orchestrator's config and restart it:\n"
+        "The token is shown only once. Add this to the orchestrator's config, and reload it (systemctl reload secbeat-orchestrator):\n"
     );
     secbeat_daemon::say!(
         "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",

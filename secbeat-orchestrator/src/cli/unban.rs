@@ -8,7 +8,7 @@ use secbeat_daemon::{
     allowing::{AllowRequest, AllowView},
     api::{ApiClient, CallError},
     cli::{Exemption, Outcome, Output, Selection, print_json},
-    say,
+    program, say,
 };
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{api::bans::Unbanned, view::BanView};
 
-/// Remove bans on every edge, reset the clients' counters, and clear their repeat offences (strikes).
+/// Remove bans, reset the clients' counters, and clear their repeat offences (strikes).
 #[derive(Debug, Args)]
 pub struct Unban {
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct Unban {
     #[arg(long)]
     dry_run: bool,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -73,7 +73,7 @@ impl Unban {
         } else {
             self.lift_all(api, &targets, &mut outcome)?;
         }
-        outcome.tell("on every edge", self.dry_run, self.output)
+        outcome.tell(program::everywhere(), self.dry_run, self.output)
     }
 
     /// The targets of the bans that have in common what is asked for.
@@ -118,7 +118,7 @@ impl Unban {
         let add = |request: &AllowRequest| -> anyhow::Result<AllowView> {
             Ok(api.post("/api/v1/allowlist", request)?)
         };
-        exemption.put(&known, add, ("on every edge", self.output))
+        exemption.put(&known, add, (program::everywhere(), self.output))
     }
 
     /// One target, and what covers it if it is not banned itself.
@@ -127,10 +127,11 @@ impl Unban {
         if self.output == Output::Json {
             return print_json(&lifted);
         }
+        let everywhere = program::everywhere();
         match self.keep_strikes {
-            false => say!("unbanned {} on every edge", lifted.target),
+            false => say!("unbanned {} {everywhere}", lifted.target),
             true => say!(
-                "the ban of {} ends within 2 s on every edge, and counts as a repeat offence",
+                "the ban of {} ends within 2 s {everywhere}, and counts as a repeat offence",
                 lifted.target
             ),
         }

@@ -71,6 +71,14 @@ pub const WORDS: &[Word] = &[
         "jails …",
         Hint("there are no jails, but rules, which hold for all edges: `secbeat-orchestrator rules`"),
     ),
+    word(FAIL2BAN, "status", Runs("status")),
+    word(
+        FAIL2BAN,
+        "status JAIL",
+        Hint(
+            "there are no jails: `secbeat-orchestrator rules` lists the rules, `secbeat-orchestrator bans --rule RULE` whom one banned",
+        ),
+    ),
     word(FAIL2BAN, "banned …", Runs("bans …")),
     word(FAIL2BAN, "unban ADDRESS …", Runs("unban ADDRESS …")),
     word(FAIL2BAN, "unban --all", Runs("unban --all")),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::StreamExt as _;
 use secbeat_bus::{
     Bus, DirectiveBucket, Entry, EntryKind, FeedBucket, Garbage, HeldFeed, Unread, Update, WriteOutcome,
-    unpack,
+    broker::broker, unpack,
 };
 use secbeat_common::{
     prefix::Prefix,
@@ -68,7 +68,10 @@ enum Cause {
 pub(crate) enum Refusal {
     #[error("the config has no [[feed]] with name = \"{0}\"")]
     Unknown(String),
-    #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
+    #[error(
+        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        broker()
+    )]
     Disconnected,
     #[error("another orchestrator brings feed {0} up to date at the same time")]
     Contended(String),

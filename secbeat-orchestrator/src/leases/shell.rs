@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use secbeat_bus::{
-    Bus, EntryKind, Error, Follower, LeaseBucket, Update, WriteOutcome, Writing, broker::broker,
+    Bus, EntryKind, Error, Follower, LEASE_TTL, LeaseBucket, Update, WriteOutcome, Writing, broker::broker,
 };
 use secbeat_common::{
     subjects::{self, LeaseKey, PARTITIONS},
@@ -339,9 +339,9 @@ impl Leases {
         self.publish(true);
         match tokio::time::timeout(PATIENCE, self.bucket.remove(&subjects::member(&self.id))).await {
             Ok(Ok(())) => info!("gave the partitions back"),
-            Ok(Err(error)) => warn!("others will take over when the lease ends: {error}"),
+            Ok(Err(error)) => warn!("could not release leases; they expire in {LEASE_TTL:?}: {error}"),
             Err(_) => warn!(
-                "others will take over when the lease ends: {} does not answer",
+                "could not release leases ({} unreachable); they expire in {LEASE_TTL:?}",
                 broker()
             ),
         }

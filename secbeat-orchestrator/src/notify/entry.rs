@@ -29,7 +29,7 @@ pub struct NotifyEntry {
     pub name: String,
     /// How it is told.
     pub kind: Kind,
-    /// What it is told of. By default everything. Who is told that something began is told that it is over.
+    /// What it is told of. By default everything. A receiver that is told that something began is told that it is over.
     #[serde(default = "EventName::all")]
     pub events: Vec<EventName>,
     /// A report of each day, or of each week from Monday to Sunday, in UTC, once it is over. By default none.

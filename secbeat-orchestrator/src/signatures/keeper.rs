@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use secbeat_bus::{
     AuditLog, Bus, DirectiveBucket, Entry, EntryKind, Garbage, HeldSignatures, SignatureBucket, Update,
-    WriteOutcome,
+    WriteOutcome, broker::broker,
 };
 use secbeat_common::{
     sign::Trust,
@@ -53,7 +53,10 @@ pub(crate) struct Keeper {
 /// Why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("NATS is unreachable, so no edge would hear of it; nothing was changed")]
+    #[error(
+        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        broker()
+    )]
     Disconnected,
     #[error("nothing was published, since {}", problems(.0))]
     Wrong(Vec<Problem>),
@@ -229,7 +232,7 @@ impl Keeper {
                 if is_newer_than(held.set.as_ref(), known.changed_at_ms - 1) {
                     return Ok(());
                 }
-                warn!("the bus lost the fleet's signatures: writing them again");
+                warn!("{} lost the published signatures; writing them again", broker());
                 self.bucket.put(&known, &held).await.map(drop)
             };
             if let Err(error) = restored.await {

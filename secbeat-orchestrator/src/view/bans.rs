@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::protection::because;
+use super::protection::allowlisted;
 use crate::engine::Bans;
 
 /// One ban.
@@ -248,10 +248,8 @@ pub fn refusal(refused: &decider::Refused) -> String {
     let target = refused.target;
     match (refused.refusal, &refused.protected) {
         (Refusal::Unbannable(why), _) => format!("{target} is never banned: {why}"),
-        (Refusal::Protected(_), Some(protected)) => {
-            format!("{target} is protected, because of {}", because(protected))
-        }
-        (Refusal::Protected(net), None) => format!("{target} is protected ({net} is)"),
+        (Refusal::Protected(_), Some(protected)) => allowlisted(&target.to_string(), protected),
+        (Refusal::Protected(net), None) => format!("{target} is allowlisted ({net} is)"),
         (Refusal::Outlasted(until_ms), _) => format!(
             "{target} is banned {}, which is longer; --shorten (`shorten` in the API) replaces that ban",
             until(until_ms)

@@ -1,6 +1,6 @@
 //! Networks that are never banned.
 
-use secbeat_daemon::{protect, time::rfc3339};
+use secbeat_daemon::{program, protect, time::rfc3339};
 use secbeat_orchestrator_core::ProtectedNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,32 +29,44 @@ impl ProtectedView {
     }
 }
 
-/// As `192.0.2.0/24: on the fleet's allowlist (office), until 2026-11-20T10:00:00.000Z`.
+/// Why `target` is not banned, as `192.0.2.7/32 is allowlisted, because of 192.0.2.0/24: on the fleet's allowlist (office), until
+/// 2026-11-20T10:00:00.000Z`.
 #[must_use]
-pub(super) fn because(protected: &ProtectedNet) -> String {
+pub(super) fn allowlisted(target: &str, protected: &ProtectedNet) -> String {
+    let (network, why) = (protected.network.to_string(), why(protected));
+    match network == target {
+        true => format!("{target} is allowlisted: {why}"),
+        false => format!("{target} is allowlisted, because of {network}: {why}"),
+    }
+}
+
+/// As `on the fleet's allowlist (office), until 2026-11-20T10:00:00.000Z`.
+fn why(protected: &ProtectedNet) -> String {
     let ProtectedNet {
-        network,
+        network: _,
         code,
         comment,
         until_ms,
     } = protected;
+    let host = program::orchestrators_host();
     let why = match protect::reason_name(*code) {
-        "configured" => "the orchestrator's config lists it under [protect]",
-        "loopback" => "loopback",
-        "own-address" => "an address of the orchestrator's host",
-        "gateway" => "a default gateway of the orchestrator's host",
-        "resolver" => "a DNS resolver of the orchestrator's host",
-        "bus" => "the NATS server",
-        "fleet" => "on the fleet's allowlist",
-        "ssh-peer" => "somebody is logged in from there by SSH",
-        "upstream" => "an upstream",
-        "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place",
-        other => other,
+        "configured" if program::is_one_host() => "the config lists it under [protect]".to_owned(),
+        "configured" => "the orchestrator's config lists it under [protect]".to_owned(),
+        "loopback" => "loopback".to_owned(),
+        "own-address" => format!("an address of {host}"),
+        "gateway" => format!("a default gateway of {host}"),
+        "resolver" => format!("a DNS resolver of {host}"),
+        "bus" => "the NATS server".to_owned(),
+        "fleet" => format!("on {}", program::allowlist()),
+        "ssh-peer" => "somebody is logged in from there by SSH".to_owned(),
+        "upstream" => "an upstream".to_owned(),
+        "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place".to_owned(),
+        other => other.to_owned(),
     };
     let comment = match comment.as_str() {
         "" => String::new(),
         comment => format!(" ({comment})"),
     };
     let until = until_ms.map_or_else(String::new, |until| format!(", until {}", rfc3339(until)));
-    format!("{network}: {why}{comment}{until}")
+    format!("{why}{comment}{until}")
 }

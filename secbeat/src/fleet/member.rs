@@ -53,7 +53,7 @@ enum OfMember {
     Why {
         address: IpAddr,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
 }

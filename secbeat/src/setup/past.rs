@@ -258,7 +258,10 @@ fn told(rehearsed: &Rehearsed, attempts: usize, is_short: bool) -> Vec<String> {
     };
     let _ = write!(
         first,
-        ": {requests} requests of {sources} clients, {attempts} failed logins"
+        ": {requests} {} of {sources} {}, {attempts} failed {}",
+        if *requests == 1 { "request" } else { "requests" },
+        if *sources == 1 { "client" } else { "clients" },
+        if attempts == 1 { "login" } else { "logins" }
     );
     if is_short {
         let _ = write!(

@@ -104,7 +104,7 @@ fn admin(admins: Admins) -> String {
 /// Why no packet is to be dropped yet, if so.
 fn why_observe(found: &Found, observe: bool) -> Option<String> {
     if observe {
-        return Some("as you asked; set mode = \"enforce\" to drop packets".to_owned());
+        return Some("dry run, as requested; set mode = \"enforce\" to drop packets".to_owned());
     }
     let crowds = found.logs.iter().filter_map(|log| match &log.state {
         State::Understood { crowd, .. } => crowd.as_ref().map(|crowd| (log, crowd)),
@@ -132,7 +132,7 @@ fn why_observe(found: &Found, observe: bool) -> Option<String> {
 
 fn config(found: &Found, why_observe: Option<&str>) -> String {
     let mut text =
-        "# SecBeat on this host, as `secbeat setup` found it. All keys: secbeat(1), docs/configuration.md.\n"
+        "# SecBeat on this host, as `secbeat setup` found it. All keys: secbeat(1), /usr/share/doc/secbeat/docs/config-edge.md and\n# config-orchestrator.md there.\n"
             .to_owned();
     text.push_str("\n# Proxies, load balancers and CDNs in front of this host. Without them here, they would be banned for their clients.\n");
     text.push_str("trusted_proxies = []\n\n[kernel]\n");
@@ -245,7 +245,7 @@ mod tests {
         for (found, observe, word) in [
             (found(Admins::Unknown, understood(None)), false, "locked out"),
             (found(SSH, understood(Some(crowd))), false, "trusted_proxies"),
-            (found(SSH, understood(None)), true, "as you asked"),
+            (found(SSH, understood(None)), true, "as requested"),
         ] {
             let proposal = Proposal::of(&found, observe);
             assert!(

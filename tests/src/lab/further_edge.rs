@@ -105,9 +105,9 @@ reconcile_interval = "1s"
         self.daemon = spawn(&self.host, &self.files, &self.pins, &self.id);
     }
 
-    /// Waits until it has read the fleet's bans.
+    /// Waits until it has read the bans in force.
     pub fn await_synced(&self) {
-        wait_until("the further edge has read the fleet's bans", START, || {
+        wait_until("the further edge has read the bans in force", START, || {
             self.stats().is_some_and(|stats| stats["synced"] == true)
         });
     }

@@ -85,7 +85,7 @@ impl Hub {
         let enrolled = enroll.output().expect("running a command");
         assert!(enrolled.status.success(), "{enrolled:?}");
         let mut edge = daemon(&host, "secbeat-edge", &pins.config);
-        edge.wait_for_log("read the fleet's bans", START);
+        edge.wait_for_log("read the bans in force", START);
         Self {
             _edge: edge,
             _orchestrator: orchestrator,

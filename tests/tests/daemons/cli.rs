@@ -41,7 +41,7 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
         for (arguments, parts) in [
             (["ban", "127.0.0.1"], ["127.0.0.1/32 is never banned", "loopback"]),
             (["ban", "fe80::1"], ["fe80::/64 is never banned", "link-local"]),
-            (["ban", "198.51.100.1"], ["198.51.100.1/32 is protected", ""]),
+            (["ban", "198.51.100.1"], ["198.51.100.1/32 is allowlisted", ""]),
             (
                 ["ban", "198.0.0.0/7"],
                 ["198.0.0.0/7 is never banned", "wider than a /8"],
@@ -61,7 +61,7 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
     assert_refused(&absent, NOT_FOUND, &["198.51.100.77/32 is not banned"]);
     for (arguments, parts) in [
         (["ban", "127.0.0.1"], ["127.0.0.1/32 is never banned", "loopback"]),
-        (["ban", "198.51.100.1"], ["198.51.100.1/32 is protected", ""]),
+        (["ban", "198.51.100.1"], ["198.51.100.1/32 is allowlisted", ""]),
         (
             ["ban", "198.0.0.0/7"],
             ["198.0.0.0/7 is never banned", "wider than a /8"],
@@ -254,7 +254,7 @@ fn the_edge_unbans_many_at_once_with_the_daemon_and_without_and_keeps_notes() {
         let said = stdout(&unban(&["198.51.100.77", "198.51.100.78", "--covering"]));
         assert!(said.starts_with("unbanned 198.51.100.64/26 "), "{said}");
         assert_eq!(left(&fleet), []);
-        assert_eq!(stdout(&unban(&["--all"])), "no ban is meant\n");
+        assert_eq!(stdout(&unban(&["--all"])), "no ban matches\n");
         fleet.kill_edge();
     }
     // The limit of this host holds without the daemon, too.

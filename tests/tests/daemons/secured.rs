@@ -75,7 +75,7 @@ fn each_member_may_do_what_its_daemon_does() {
     let mut fleet = fleet();
     fleet
         .edge
-        .wait_for_log("read what rules ask for filters=1", PATIENCE);
+        .wait_for_log("read telemetry filters filters=1", PATIENCE);
     for family in Family::BOTH {
         fleet.make_errors(family, 50);
         fleet.await_ban(family.attacker());

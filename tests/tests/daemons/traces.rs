@@ -122,7 +122,7 @@ fn a_ban_that_an_edge_refuses_says_so_in_its_trace() {
     assert_one_whole(&trace);
     let status = trace[2].span.status.as_ref().unwrap();
     assert_eq!(status.code(), StatusCode::Error);
-    assert!(status.message.contains("protected"), "{status:?}");
+    assert!(status.message.contains("allowlisted"), "{status:?}");
     assert_eq!(fleet.ban_of([192, 0, 2, 77].into()), None);
 }
 

@@ -166,7 +166,7 @@ fn a_client_on_the_allowlist_is_never_banned_and_why_names_its_entry() {
     let entry = "198.51.100.0/24: on the fleet's allowlist (office), until 2100-01-01T00:00:00.000Z";
     let why = ["why", "198.51.100.2"];
     let text = orchestrator(&fleet, &why);
-    let sentence = format!("198.51.100.2/32 is never banned, because of {entry}.");
+    let sentence = format!("198.51.100.2/32 is allowlisted, because of {entry}.");
     assert!(text.contains(&sentence), "{text}");
     let source = json(&orchestrator(&fleet, &[&why[..], &["-o", "json"]].concat()));
     assert_eq!(source["standing"], "protected");
@@ -261,7 +261,7 @@ fn it_survives_restarts_of_edge_orchestrator_and_bus() {
 fn what_one_orchestrator_is_told_holds_for_the_others() {
     let fleet = start();
     let mut other = fleet.another_orchestrator(3031);
-    other.wait_for_log("read the fleet's allowlist", PATIENCE);
+    other.wait_for_log("read the allowlist", PATIENCE);
     orchestrator(
         &fleet,
         &["allowlist", "add", "192.0.2.0/24", "--comment", "office"],

@@ -116,7 +116,7 @@ fn many_bans_are_lifted_by_name_by_file_and_by_what_they_have_in_common() {
     assert!(refused.contains(&format!("{path}:2")), "{refused}");
     stdout(&unban(&["--all"]));
     assert_eq!(left(), [""; 0]);
-    assert_eq!(stdout(&unban(&["--all"])), "no ban is meant\n");
+    assert_eq!(stdout(&unban(&["--all"])), "no ban matches\n");
 }
 
 /// A list from somewhere else, whose comments would move a cursor, rename a window, write the clipboard, and turn text around.

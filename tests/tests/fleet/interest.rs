@@ -33,7 +33,7 @@ fn fleet(front: Front) -> Fleet {
 fn await_interest(fleet: &mut Fleet, filters: usize) {
     fleet
         .edge
-        .wait_for_log(&format!("read what rules ask for filters={filters}"), PATIENCE);
+        .wait_for_log(&format!("read telemetry filters filters={filters}"), PATIENCE);
 }
 
 fn ask(client: &mut Client, method: &str, url: &str, times: u64) {

@@ -233,7 +233,7 @@ fn a_network_banned_on_this_host_survives_reconciliation_and_the_daemons_death()
         await_served(&fleet, family, true);
     }
     // The host's own address lay in the banned network all the time.
-    assert_refused(&fleet.cli("edge", &["ban", own]), FAILURE, &["is protected"]);
+    assert_refused(&fleet.cli("edge", &["ban", own]), FAILURE, &["is allowlisted"]);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn after_an_outage_of_nats_only_new_bans_are_acknowledged() {
     });
     fleet.nats.restart();
     wait_until("the edge has read the bans again", PATIENCE, || {
-        fleet.edge_log().matches("read the fleet's bans").count() == 2
+        fleet.edge_log().matches("read the bans in force").count() == 2
     });
     // An acknowledgement is lost if the orchestrator does not listen again yet when it is sent.
     let mut new = 99..120_u8;
@@ -379,7 +379,7 @@ fn a_ban_that_an_edge_rightly_refuses_shows_as_refused_and_is_no_drift() {
     let command = &view["commands"][0];
     assert_eq!(
         command["refused"],
-        json!([{"edge_id": "edge-2", "why": "192.0.2.7/32 is protected on this host"}])
+        json!([{"edge_id": "edge-2", "why": "192.0.2.7/32 is allowlisted on this host"}])
     );
     assert_eq!(command["enforced"][0]["edge_id"], "edge-1");
     let address: IpAddr = "192.0.2.7".parse().unwrap();

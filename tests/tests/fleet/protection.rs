@@ -31,7 +31,7 @@ fn a_live_ssh_session_is_never_locked_out() {
     assert_eq!(fleet.ban_of(family.attacker()), None);
     let refused = fleet.cli("edge", &["ban", &family.attacker().to_string()]);
     assert!(
-        String::from_utf8_lossy(&refused.stderr).contains("protected on this host"),
+        String::from_utf8_lossy(&refused.stderr).contains("allowlisted on this host"),
         "{refused:?}"
     );
 }

@@ -111,7 +111,7 @@ fn what_a_fleet_publishes_and_disables_holds_on_its_edges_at_once_and_without_na
     fs::write(&file, OURS).unwrap();
     let dry = told(&fleet, &["signatures", "publish", "--dry-run", path]);
     assert!(
-        dry.contains("published 1 signatures") && !dry.contains("set "),
+        dry.contains("published 1 signature\n") && !dry.contains("set "),
         "{dry}"
     );
     told(&fleet, &["signatures", "publish", path]);

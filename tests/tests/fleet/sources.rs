@@ -32,10 +32,9 @@ fn fleet(front: Front) -> Fleet {
         more_orchestrator_config: "[detect]\nsources = { ipv4 = 30, ipv6 = 60 }\n".to_owned(),
         ..Options::default()
     });
-    fleet.edge.wait_for_log(
-        "read what counts as one source sources=IPv4 /30 and IPv6 /60",
-        PATIENCE,
-    );
+    fleet
+        .edge
+        .wait_for_log("read source prefixes sources=IPv4 /30 and IPv6 /60", PATIENCE);
     for (_, members, neighbour, _) in SOURCES {
         for address in members.into_iter().chain([neighbour]) {
             let len = if address.contains(':') { 48 } else { 24 };

@@ -213,7 +213,7 @@ fn a_trusted_proxy_is_not_banned_even_if_the_fleet_says_so() {
     // Of IPv6 the /64 around it is banned, and lets the proxy pass.
     let refused = fleet.cli("edge", &["ban", chain::CDN[0]]);
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("is protected on this host"), "{said}");
+    assert!(said.contains("is allowlisted on this host"), "{said}");
     assert_eq!(fleet.ban_of(chain::CDN[0].parse().unwrap()), None);
     let allowed = fleet.cli("edge", &["allowed"]);
     let allowed = String::from_utf8(allowed.stdout).unwrap();

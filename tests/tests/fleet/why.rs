@@ -183,7 +183,7 @@ fn why_somebody_is_not_banned() {
     assert_shows(
         &text,
         &[
-            "198.51.100.2/32 is never banned, because of 198.51.100.0/24: the orchestrator's config lists it under \
+            "198.51.100.2/32 is allowlisted, because of 198.51.100.0/24: the orchestrator's config lists it under \
              [protect] (the scanner we rent), until 2099-12-31T00:00:00.000Z.",
             "error-flood found 50 in 1m",
             "/missing-49",

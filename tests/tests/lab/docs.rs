@@ -237,6 +237,18 @@ fn commands_that_pages_name_are_commands() {
 }
 
 #[test]
+fn the_playbook_ends_after_the_batch_with_a_failed_host() {
+    let playbook = workspace().join("packaging/ansible/site.yml");
+    let playbook = fs::read_to_string(playbook).unwrap();
+    let states = |key: &str| playbook.lines().any(|line| line.trim().starts_with(key));
+    // Without it, Ansible goes on to the next batch unless a whole one failed.
+    assert!(
+        states("serial:") && states("any_errors_fatal: true"),
+        "{playbook}"
+    );
+}
+
+#[test]
 fn every_alert_has_a_runbook() {
     let alerts = workspace().join("packaging/prometheus/alerts.yml");
     let alerts = fs::read_to_string(alerts).unwrap();

@@ -117,4 +117,12 @@ fn one_package_protects_nginx_and_sshd_without_an_edit_and_purges_without_a_trac
     assert!(left.is_empty(), "the purged package has left {left:?}");
     let lost: Vec<&String> = before.difference(&after).collect();
     assert!(lost.is_empty(), "the purged package has taken {lost:?} with it");
+
+    // Asked for, it is a dry run from the first moment on, also for somebody who cannot be locked out.
+    booted.ask(
+        TestProgram::Bash,
+        &["-ec", &format!("export SECBEAT_SETUP=observe; {install}")],
+    );
+    let config = booted.ask(TestProgram::Cat, &["/etc/secbeat/secbeat.toml"]);
+    assert!(config.contains("mode = \"observe\""), "{config}");
 }

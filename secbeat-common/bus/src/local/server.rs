@@ -115,7 +115,7 @@ impl LocalServer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            error!("the store's thread died");
+            error!("the store's thread stopped unexpectedly");
         }
     }
 

@@ -15,7 +15,7 @@ pub enum Unanswered {
     #[error("another order for the same target came in between")]
     Superseded,
     /// The order is still carried out.
-    #[error("not done within {0:?}; it is tried until it is")]
+    #[error("timed out after {0:?}; the operation continues in the background")]
     Late(Duration),
 }
 

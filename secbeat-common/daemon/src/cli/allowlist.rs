@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use secbeat_common::{coverage::Coverage, prefix::Prefix};
 
-use super::{Cell, Column, Output, Target, print_json};
+use super::{Cell, Column, Output, Target, checked, print_json};
 use crate::{
     allowing::{AllowRequest, AllowView},
     complain,
@@ -37,14 +37,19 @@ pub struct NewEntry {
     #[arg(long, short, allow_hyphen_values = true)]
     duration: Option<Term>,
     /// Expiry, such as 2026-11-20T10:00:00Z.
-    #[arg(long, short, value_name = "TIME", conflicts_with = "duration")]
+    #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = checked(time))]
     until: Option<String>,
     /// Reason, shown in listings and in the audit.
     #[arg(long, visible_alias = "reason", default_value = "", hide_default_value = true)]
     comment: String,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| format!("invalid time `{text}`: expected one such as 2026-11-20T10:00:00Z"))
 }
 
 impl NewEntry {

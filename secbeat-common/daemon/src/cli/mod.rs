@@ -30,8 +30,16 @@ pub use self::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     #[default]
+    #[value(name = "text", alias = "table")]
     Table,
     Json,
+}
+
+/// A parser of an option whose value goes on as it was typed, once `read` has understood it.
+pub fn checked<T: 'static>(
+    read: impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |text| read(text).map(|_| text.to_owned())
 }
 
 /// A table for people: columns in line, and nothing else around them.

@@ -12,7 +12,7 @@ use secbeat_common::prefix::Prefix;
 use serde::Serialize;
 
 use super::{Listing, print_json, printable};
-use crate::{complain, say, time::ends_in};
+use crate::{complain, exit::Coded, say, time::ends_in};
 
 /// Records that a terminal gets unless more are asked for.
 const SHOWN: usize = 100;
@@ -34,7 +34,7 @@ pub enum ListOutput {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Records {
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: ListOutput,
     /// Print JSON, as `--output json` does.
     #[arg(long, conflicts_with = "output")]
@@ -177,7 +177,8 @@ impl Records {
             let name = sort.strip_prefix('-').unwrap_or(sort);
             let Some(Column(.., cell)) = columns.iter().find(|Column(_, field, _)| *field == name) else {
                 let fields: Vec<_> = columns.iter().map(|Column(_, field, _)| *field).collect();
-                bail!("--sort: there is no column `{name}`: use {}", fields.join(", "));
+                let why = format!("--sort: there is no column `{name}`: use {}", fields.join(", "));
+                bail!(Coded::usage(why));
             };
             records.sort_by(|one, other| match sort.starts_with('-') {
                 true => cell(other).order(&cell(one)),

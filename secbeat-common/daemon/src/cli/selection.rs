@@ -159,7 +159,7 @@ impl Outcome {
                     say!("{done} {unbanned} targets {place}");
                 }
                 if unbanned + missing == 0 {
-                    say!("no ban is meant");
+                    say!("no ban matches");
                 }
             }
         }

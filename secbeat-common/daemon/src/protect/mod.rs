@@ -21,6 +21,8 @@ use parking_lot::RwLock;
 use secbeat_common::{maps::allow, prefix::Prefix};
 use tracing::warn;
 
+use crate::program;
+
 pub use self::{
     config::{Allowed, Protect, everybody},
     network::{RESOLV_CONF, RESOLVED_UPLINKS},
@@ -89,6 +91,15 @@ pub const fn reason_name(code: u32) -> &'static str {
         allow::FLEET => "fleet",
         allow::LOCAL => "local",
         _ => "unknown",
+    }
+}
+
+/// The name of a reason, as people read it: on one host, the allowlist is not that of a fleet.
+#[must_use]
+pub fn shown_reason(name: &str) -> &str {
+    match name {
+        "fleet" if program::is_one_host() => "allowlist",
+        name => name,
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "FILTER", conflicts_with_all = ["format", "trusted_proxies", "suggest"])]
     service: Option<String>,
     /// Output format; JSON has an object per line.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
     /// Print a log format for this web server which is understood, and in which no request can move a field.
     #[arg(long, value_enum, value_name = "SERVER")]

@@ -25,7 +25,7 @@ pub(in crate::cli) enum Command {
     /// List the filters of this host: those that are shipped, and files of the folder.
     List {
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Read filters and judge the lines that they state themselves; all of this host, or those that are named.
@@ -33,7 +33,7 @@ pub(in crate::cli) enum Command {
         /// Names of filters, or files.
         filters: Vec<String>,
         /// Output format.
-        #[arg(long, short, value_enum, default_value_t)]
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
     /// Show whom lines blame.

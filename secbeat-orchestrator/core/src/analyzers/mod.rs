@@ -159,7 +159,7 @@ impl fmt::Display for Why {
             counted,
             window,
         } = self;
-        write!(f, "{count} {counted} in {window:?}")
+        write!(f, "{count} {} in {window:?}", counted.named(*count))
     }
 }
 

@@ -1,8 +1,14 @@
 //! The answer in words.
 
 use secbeat_bus::broker::broker;
-use secbeat_common::wire::{AuditRecord, ListRecord, SeenEvent};
-use secbeat_daemon::time::{NEVER, left, rfc3339};
+use secbeat_common::{
+    maps::allow,
+    wire::{AuditRecord, ListRecord, SeenEvent},
+};
+use secbeat_daemon::{
+    program,
+    time::{NEVER, left, rfc3339},
+};
 use secbeat_orchestrator_core::{
     ProtectedNet,
     analyzers::{Excused, WindowCount},
@@ -17,7 +23,7 @@ use super::{
 };
 use crate::{
     millis,
-    view::{bans::BanView, lists::list, protection::because},
+    view::{bans::BanView, lists::list, protection::allowlisted},
 };
 
 pub(super) fn standing(
@@ -55,6 +61,7 @@ pub(super) fn sentences(
     audit_missing: Option<&str>,
 ) -> Vec<String> {
     let address = facts.address;
+    let passes = facts.protected.iter().any(holds_everywhere);
     let mut sentences: Vec<String> = bans
         .iter()
         .map(|ban| {
@@ -69,9 +76,13 @@ pub(super) fn sentences(
             let edges = ban
                 .edges()
                 .map_or_else(String::new, |edges| format!(", only on edges {edges}"));
+            let banned = match passes {
+                true => format!("{} is banned", ban.target),
+                false => format!("{address} is banned: {}", ban.target),
+            };
             format!(
-                "{address} is banned: {} {until}{edges}; {}{note}, by {}.",
-                ban.target, ban.reason, ban.issuer
+                "{banned} {until}{edges}; {}{note}, by {}.",
+                ban.reason, ban.issuer
             )
         })
         .collect();
@@ -81,7 +92,13 @@ pub(super) fn sentences(
         sentences.push(format!("{address} is never banned: {why}."));
     }
     let source = facts.source.to_string();
-    sentences.extend(facts.protected.iter().map(|net| protection(&source, net)));
+    sentences.extend(facts.protected.iter().map(|net| {
+        let passes = match standing == Standing::Banned && holds_everywhere(net) {
+            true => ", so its packets pass",
+            false => "",
+        };
+        format!("{}{passes}.", allowlisted(&source, net))
+    }));
     match standing {
         Standing::Banned | Standing::Protected => {}
         Standing::Free => {
@@ -129,8 +146,9 @@ fn of_list(ban: &BanView, id: Uuid, lists: &[ListRecord]) -> String {
     }
 }
 
-fn protection(source: &str, protected: &ProtectedNet) -> String {
-    format!("{source} is never banned, because of {}.", because(protected))
+/// Whether the kernels of all edges know it: what the orchestrators found on their own hosts, and what their configs say, edges do not.
+fn holds_everywhere(protected: &ProtectedNet) -> bool {
+    protected.code == allow::FLEET || program::is_one_host()
 }
 
 fn last_end(history: &[PastBan]) -> Option<String> {
@@ -170,7 +188,7 @@ fn crawler(facts: &SourceFacts) -> Option<String> {
     })
 }
 
-/// When the outage guard held.
+/// When the upstream-error guard held.
 fn excused(facts: &SourceFacts) -> Option<String> {
     let Excused { count, status, at_ms } = facts.excused?;
     let (responses, last) = match count {

@@ -304,6 +304,48 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
 }
 
 #[test]
+fn an_exempt_client_of_a_banned_network_is_told_which_of_both_is_banned() {
+    let exempt = |code| ProtectedNet {
+        network: prefix("198.51.100.7"),
+        code,
+        comment: "exempt".to_owned(),
+        until_ms: None,
+    };
+    let first = |protected| {
+        let facts = SourceFacts {
+            bans: vec![in_force("198.51.100.0/24", NOW - 1000)],
+            protected: vec![protected],
+            ..nothing("198.51.100.7")
+        };
+        let view = tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default());
+        render(&view)
+            .lines()
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let until =
+        "until 2026-11-20T10:04:59.001Z, 4m 59s left; error-flood (50 errors in 60s), by orchestrator.";
+    assert_eq!(
+        first(exempt(allow::FLEET)),
+        [
+            format!("198.51.100.0/24 is banned {until}"),
+            "198.51.100.7/32 is allowlisted: on the fleet's allowlist (exempt), so its packets pass."
+                .to_owned()
+        ]
+    );
+    // What an orchestrator's config says, the edges do not know.
+    assert_eq!(
+        first(exempt(allow::CONFIGURED)),
+        [
+            format!("198.51.100.7 is banned: 198.51.100.0/24 {until}"),
+            "198.51.100.7/32 is allowlisted: the orchestrator's config lists it under [protect] (exempt)."
+                .to_owned()
+        ]
+    );
+}
+
+#[test]
 fn a_protected_source_is_told_what_protects_it() {
     let protected = ProtectedNet {
         network: prefix("198.51.100.0/24"),
@@ -329,7 +371,7 @@ fn a_protected_source_is_told_what_protects_it() {
     };
     let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
     insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), &Catalogue::default(), &Geo::default())), @r#"
-    198.51.100.7/32 is never banned, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
+    198.51.100.7/32 is allowlisted, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
 
     Source:  198.51.100.7/32
     Strikes: 0

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use secbeat_bus::broker::broker;
 use secbeat_common::wire::{AuditRecord, Decision, MatchedSignature, SeenEvent, SeenWhat, tell_labels};
-use secbeat_daemon::time::{end, rfc3339};
+use secbeat_daemon::{
+    program,
+    time::{end, rfc3339},
+};
 
 use super::{
     history::decided_ms,
@@ -330,9 +333,12 @@ fn summary(run: &[SeenEvent], until: Option<&str>, catalogue: &Catalogue) -> Str
     };
     let clock = until.and_then(|until| Some(until.split_once('T')?.1));
     let until = clock.map_or_else(String::new, |clock| format!(" until {clock}"));
+    let by = match program::is_one_host() {
+        true => String::new(),
+        false => format!(", reported by {}", edges.join(", ")),
+    };
     format!(
-        "{events}{until}, reported by {}: {}{}",
-        edges.join(", "),
+        "{events}{until}{by}: {}{}",
         whats.join(", "),
         recognised(run, catalogue)
     )

@@ -153,7 +153,7 @@ impl Fleet {
     /// Waits until the edge is ready and has heard the bus.
     pub fn await_edge(&mut self) {
         self.edge.wait_for_log("running", START);
-        wait_until("the edge has read the fleet's bans", START, || {
+        wait_until("the edge has read the bans in force", START, || {
             self.edge_stats().is_some_and(|stats| stats["synced"] == true)
         });
     }

@@ -19,7 +19,7 @@ fn a_ban_of_an_allowlisted_target_is_refused_and_enforced_once_it_is_not() {
     let effects = edge.send(&command(1, CLIENT, 300));
     assert_eq!(
         acks(&effects),
-        refused(1, "198.51.100.7/32 is protected on this host")
+        refused(1, "198.51.100.7/32 is allowlisted on this host")
     );
     assert_eq!((edge.status().active, edge.status().set_aside), (0, 1));
     let effects = edge.allow_on_host(&[]);

@@ -84,7 +84,7 @@ pub struct Stats {
     pub convicted: usize,
     /// Sources that went because of the ceiling, since the start.
     pub evicted: u64,
-    /// Answers that did not count because of the outage guard, since the start.
+    /// Answers that did not count because of the upstream-error guard, since the start.
     pub excused: u64,
 }
 
@@ -333,7 +333,7 @@ impl Detector {
         self.rules.iter().enumerate().map(view).collect()
     }
 
-    /// What the outage guard excused of `source`, as far as that is remembered.
+    /// What the upstream-error guard excused of `source`, as far as that is remembered.
     #[must_use]
     pub fn excused(&self, source: &Prefix) -> Option<Excused> {
         self.guard.excused(source)

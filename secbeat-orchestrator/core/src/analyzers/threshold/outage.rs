@@ -1,4 +1,4 @@
-//! The outage guard: what a server does to most of its clients is no fault of theirs.
+//! The upstream-error guard: what a server does to most of its clients is no fault of theirs.
 
 mod upstream;
 

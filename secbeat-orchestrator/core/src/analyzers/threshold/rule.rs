@@ -123,11 +123,11 @@ pub struct RuleConfig {
 /// What a rule counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counts {
-    /// [Errors](is_error), if the outage guard blames the client for them.
+    /// [Errors](is_error), if the upstream-error guard blames the client for them.
     Errors,
-    /// Requests of any outcome. Where the filter names statuses, the outage guard watches over errors here, too.
+    /// Requests of any outcome. Where the filter names statuses, the upstream-error guard watches over errors here, too.
     Requests,
-    /// Requests that the client [gave up](is_aborted), if the outage guard blames it for them.
+    /// Requests that the client [gave up](is_aborted), if the upstream-error guard blames it for them.
     Aborted,
     /// [Errors](is_error) without a request that could be understood, such as a head that was too slow, and those of limits.
     ProtocolErrors,
@@ -135,7 +135,7 @@ pub enum Counts {
     WafEvents(WafFilter),
     /// What logs of services tell of.
     ServiceEvents(ServiceFilter),
-    /// Requests that match one of these signatures. The outage guard does not watch over them: what a server answers does not matter.
+    /// Requests that match one of these signatures. The upstream-error guard does not watch over them: what a server answers does not matter.
     Signatures(SignatureFilter),
 }
 
@@ -201,6 +201,22 @@ pub enum Counted {
     Signatures,
     #[strum(serialize = "distinct signatures")]
     DistinctSignatures,
+}
+
+impl Counted {
+    /// Its name behind `count`.
+    pub(crate) fn named(self, count: u32) -> String {
+        let many = self.to_string();
+        if count != 1 {
+            return many;
+        }
+        // The word that is counted comes last, but for requests with something.
+        match many.strip_suffix('s') {
+            _ if self == Self::Signatures => many.replacen("requests", "request", 1),
+            Some(one) => one.to_owned(),
+            None => many,
+        }
+    }
 }
 
 impl RuleConfig {
@@ -273,7 +289,7 @@ impl RuleConfig {
             .map(|matched| matched.id.as_str())
     }
 
-    /// Whether a single answer counts; `blames` asks the outage guard about what a server or many clients may be to blame for.
+    /// Whether a single answer counts; `blames` asks the upstream-error guard about what a server or many clients may be to blame for.
     pub(super) fn counts_answer(
         &self,
         request: &Request<'_>,
@@ -354,6 +370,16 @@ mod tests {
                 "requests with signatures",
                 "distinct signatures"
             ]
+        );
+        let one = [
+            Counted::Errors,
+            Counted::Signatures,
+            Counted::Abuse,
+            Counted::Paths,
+        ];
+        assert_eq!(
+            one.map(|unit| unit.named(1)),
+            ["error", "request with signatures", "abuse", "distinct path"]
         );
     }
 

@@ -1,4 +1,4 @@
-//! The outage guard.
+//! The upstream-error guard.
 
 use proptest::prelude::*;
 use secbeat_common::rules::Target;

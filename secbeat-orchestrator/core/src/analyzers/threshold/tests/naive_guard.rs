@@ -1,4 +1,4 @@
-//! The outage guard as one would write it that keeps everything.
+//! The upstream-error guard as one would write it that keeps everything.
 
 use std::collections::{BTreeSet, HashMap};
 
