@@ -148,6 +148,8 @@ pub struct Part {
     pub keys: &'static [&'static str],
     /// Puts other defaults in the place of the edge's own, and what the rest of the file at this path says.
     pub adapt: fn(&mut Config, &Path) -> Result<(), ConfigError>,
+    /// Checks the rest of the file, before a daemon that runs takes its part again.
+    pub check: fn(&Path) -> Result<(), ConfigError>,
 }
 
 /// Where bans are enforced.
@@ -645,7 +647,10 @@ impl Config {
     pub fn read_again(&self) -> Result<Self, ConfigError> {
         let mut config = match self.part {
             None => Self::load(&self.path)?,
-            Some(part) => Self::load_part(&self.path, part)?,
+            Some(part) => {
+                (part.check)(&self.path)?;
+                Self::load_part(&self.path, part)?
+            }
         };
         // State stays where it is until a restart.
         let proxy = config.proxy_file.as_ref();

@@ -316,7 +316,9 @@ impl Orchestrator {
                 tokio::select! {
                     _ = &mut stopped => break,
                     Some(()) = hangups.recv() => {
-                        let config = Config::load_orchestrator(&path).map_err(Into::into);
+                        // All of the file, as the edge's part does: both take it, or neither.
+                        let config = Config::load(&path).map(|config| config.orchestrator);
+                        let config = config.map_err(Into::into);
                         drop(changed.send(config).await);
                     }
                 }
