@@ -39,6 +39,10 @@ impl Status {
             findings.extend(room(&daemon.enforcer.reconcile));
             findings.extend(lists(&daemon.lists));
             findings.push(clock(daemon.clock));
+            findings.extend(daemon.enforcer.modes_without_interface.iter().map(|name| {
+                let detail = format!("`{name}` in interface_modes under [kernel] stands for no interface: its mode holds nowhere");
+                Finding::new("mode", State::Problem, detail)
+            }));
             findings.push(telemetry(daemon));
             findings.extend(daemon.access_logs.iter().map(|found| log(found, program)));
         }

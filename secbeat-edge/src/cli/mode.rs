@@ -120,7 +120,8 @@ fn switch_one(
     interface: &str,
 ) -> anyhow::Result<()> {
     let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
-    if !attachments.iter().any(|it| it.interface == interface) {
+    let name = kernel::primary(interface);
+    if !attachments.iter().any(|it| it.interface == name) {
         bail!("`{interface}` is not a protected interface: `status` lists them");
     }
     let index = if_nametoindex(interface).with_context(|| format!("finding the interface {interface}"))?;

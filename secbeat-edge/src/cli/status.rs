@@ -280,6 +280,9 @@ fn print_memory(maps: &BTreeMap<String, u64>) {
         .take(NAMED)
         .map(|(name, bytes)| format!("{name} {}", mb(**bytes)));
     secbeat_daemon::say!(
+        for name in &daemon.enforcer.modes_without_interface {
+            secbeat_daemon::say!("NO EFFECT  kernel.interface_modes: no interface is called {name}");
+        }
         "memory     {} of the kernel ({}, ...)",
         mb(maps.values().sum()),
         named.collect::<Vec<_>>().join(", ")

@@ -123,7 +123,7 @@ impl KernelSide {
     }
 
     /// Makes one interface enforce bans, or only observe.
-    pub(super) fn set_interface_mode(&mut self, interface: String, mode: FilterMode) -> anyhow::Result<()> {
+    pub(super) fn set_interface_mode(&mut self, interface: &str, mode: FilterMode) -> anyhow::Result<()> {
         self.modes.set(interface, mode);
         self.modes.apply(&mut self.settings).map(drop)
     }
@@ -140,6 +140,11 @@ impl KernelSide {
         let attachments = self.program.keep(&self.setup);
         let observing = observing.or_else(|_| self.settings.observing());
         observed(attachments, &observing.unwrap_or_default())
+    }
+
+    /// Names and patterns in the modes of single interfaces that stand for none.
+    pub(super) fn modes_without_interface(&self) -> Vec<String> {
+        self.modes.without_interface().to_vec()
     }
 
     /// Whether only a new start can enforce bans again.

@@ -29,7 +29,7 @@ const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// Of `linux/if_link.h`, inside `IFLA_LINKINFO`.
 const IFLA_INFO_KIND: u16 = 1;
 /// `struct ifinfomsg`.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// A program that runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,7 +263,7 @@ fn set_program(index: u32, fd: RawFd, flags: u32) -> Question {
 }
 
 /// An `ifinfomsg` that is empty but for its index.
-fn about(index: u32) -> [u8; HEADER] {
+pub(super) fn about(index: u32) -> [u8; HEADER] {
     let mut message = [0; HEADER];
     message[4..8].copy_from_slice(&index.to_ne_bytes());
     message

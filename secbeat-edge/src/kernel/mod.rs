@@ -22,6 +22,7 @@ mod list_tables;
 mod memory;
 mod migrate;
 mod modes;
+mod names;
 mod net_tables;
 mod nets;
 #[expect(
@@ -65,6 +66,7 @@ pub use list_tables::{Allowing, ListTables, Listing, read_lists};
 pub use memory::memory;
 pub use modes::InterfaceModes;
 pub use nets::{AllowedNets, read_allowed};
+pub use names::primary;
 pub use new_table::new_table;
 pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
