@@ -108,7 +108,9 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
     let status = edge::status(&file);
     if let Some(config) = &config {
         let is_running = status.as_ref().is_ok_and(edge::Status::is_running);
-        findings.push(store(&config.store(), is_running && config.fleet.is_none()));
+        let user = UnitUser::find(UNIT);
+        let is_in_use = is_running && config.fleet.is_none();
+        findings.push(store(&config.store(), is_in_use, user.as_ref()));
     }
     match status {
         Ok(status) => findings.extend(status.findings(PROGRAM)),
@@ -145,8 +147,8 @@ fn host(config: &Config, path: &Path) -> Vec<Finding> {
     }
 }
 
-/// Whether the daemon can open its store; one that `is_in_use` is that of a daemon that runs.
-fn store(store: &Path, is_in_use: bool) -> Finding {
+/// Whether the daemon, which runs as `user`, can open its store; one that `is_in_use` is that of a daemon that runs.
+fn store(store: &Path, is_in_use: bool, user: Option<&UnitUser>) -> Finding {
     let shown = store.display();
     let folder = store.parent().unwrap_or(Path::new("/"));
     let problem = |why: String| Finding::new("store", State::Problem, format!("{shown}: {why}"));
@@ -169,7 +171,7 @@ fn store(store: &Path, is_in_use: bool) -> Finding {
     }
     // Root may read everything, and the daemon is not root.
     let open = || OpenOptions::new().read(true).write(true).open(store);
-    let opened = match UnitUser::find(UNIT) {
+    let opened = match user {
         Some(user) => user
             .act(open)
             .unwrap_or_else(|error| Err(std::io::Error::other(error))),
@@ -344,21 +346,21 @@ mod tests {
     fn a_store_that_is_missing_is_no_problem_yet_and_one_that_cannot_be_opened_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        assert_eq!(store(&path, false).state, State::Note);
-        let found = store(&path, true);
+        assert_eq!(store(&path, false, None).state, State::Note);
+        let found = store(&path, true, None);
         assert!(
             found.state == State::Problem && found.detail.contains("removed"),
             "{found:?}"
         );
         let mut server = LocalServer::open(&path).unwrap();
-        let found = store(&path, true);
+        let found = store(&path, true, None);
         assert!(found.detail.contains("MiB of room"), "{found:?}");
         server.close();
-        let found = store(&path, false);
+        let found = store(&path, false, None);
         assert!(found.detail.contains("MiB of room"), "{found:?}");
         fs::write(&path, "x".repeat(9000)).unwrap();
         for is_in_use in [false, true] {
-            let found = store(&path, is_in_use);
+            let found = store(&path, is_in_use, None);
             assert!(
                 found.state == State::Problem && found.detail.contains("damaged"),
                 "{found:?}"

@@ -3,7 +3,7 @@
 use std::{fs, io, net::IpAddr, path::PathBuf, time::Duration};
 
 use secbeat_common::maps::{origin, reason};
-use secbeat_tests::lab::{one_host::OneHost, visitor::Visitor, wait::wait_until};
+use secbeat_tests::lab::{one_host::OneHost, paths, visitor::Visitor, wait::wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 /// The owner's default.
@@ -104,7 +104,9 @@ fn a_store_that_is_gone_or_was_emptied_lifts_no_ban() {
     let listen = "api_listen = \"127.0.0.1:3041\"\napi_socket = \"\"\n";
     let other = format!("{listen}{}", config.replace(&pins, &format!("{pins}-two")));
     fs::write(&two, other).unwrap();
-    let second = host.run("secbeat", &["run", "--config", two.to_str().unwrap()]);
+    let (object, two) = (paths::bpf_object(), two.to_str().unwrap());
+    let object = object.to_str().unwrap();
+    let second = host.run("secbeat", &["run", "--bpf-object", object, "--config", two]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(!second.status.success() && said.contains("another"), "{said}");
 
