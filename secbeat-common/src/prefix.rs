@@ -204,6 +204,24 @@ impl Prefix {
         }
     }
 
+    /// That it is banned all the same by those of the `banned` networks that cover it, once its own ban is lifted; `None` if none does.
+    #[must_use]
+    pub fn still_banned(&self, banned: impl IntoIterator<Item = Self>) -> Option<String> {
+        let covering = banned.into_iter().filter(|net| net != self && net.covers(self));
+        let covering: Vec<_> = covering.map(|net| net.to_string()).collect();
+        let what = match covering.as_slice() {
+            [] => return None,
+            [net] => format!("{net}, which covers it, is banned: --covering unbans that"),
+            nets => format!(
+                "these networks, which cover it, are banned: {}; --covering unbans them",
+                nets.join(", ")
+            ),
+        };
+        Some(format!(
+            "the ban of {self} itself is lifted, but its packets are still dropped: {what}, too, and --except lets {self} alone through"
+        ))
+    }
+
     /// Itself and every wider network around it that may be banned, the narrowest first.
     pub fn around(self) -> impl Iterator<Item = Self> {
         let widest = self.min_banned_len().min(self.len());
@@ -409,6 +427,23 @@ mod tests {
 
     fn prefix(text: &str) -> Prefix {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn who_is_banned_by_networks_too_is_told_of_them() {
+        let client = prefix("198.51.100.7");
+        let banned = |texts: &[&str]| client.still_banned(texts.iter().map(|text| prefix(text)));
+        assert_eq!(banned(&["198.51.100.7", "203.0.113.0/24"]), None);
+        let one = banned(&["198.51.100.0/24"]).unwrap();
+        assert!(
+            one.contains("198.51.100.0/24, which covers it") && one.contains("--covering"),
+            "{one}"
+        );
+        let two = banned(&["198.51.0.0/16", "198.51.100.0/24"]).unwrap();
+        assert!(
+            two.contains("are banned: 198.51.0.0/16, 198.51.100.0/24;"),
+            "{two}"
+        );
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What a host takes along when it joins a fleet, and what it keeps when it leaves.
 
 use anyhow::Context as _;
-use secbeat_common::wire::{Action, AllowEntry, BlockCommand, Layer, NO_LEASE, PERMANENT, Reason, Scope};
+use secbeat_common::{
+    maps::allow,
+    wire::{Action, AllowEntry, BlockCommand, Layer, NO_LEASE, PERMANENT, Reason, Scope},
+};
 use secbeat_edge_core::BootTime;
 use secbeat_orchestrator_core::stand_in::Orders;
 use tokio::sync::oneshot;
@@ -9,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    kernel::{BanMaps, Pins, moment_now},
+    kernel::{AllowedNets, BanMaps, Pins, moment_now},
     notes::Notes,
     stand_in::Kept,
 };
@@ -54,6 +57,39 @@ impl InForce {
             bans,
             allowed: allowed.unwrap_or_default(),
         })
+    }
+}
+
+impl InForce {
+    /// The same, with the entries of the bus's allowlist that the kernel holds: it knows neither their ends nor their comments.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's maps cannot be read.
+    pub fn with_the_kernels_allowlist(mut self, config: &Config) -> anyhow::Result<Self> {
+        let pins = Pins::at(&config.kernel.pin_dir);
+        if !config.enforcement.in_kernel() || !pins.are_there() {
+            return Ok(self);
+        }
+        let added_at_ms = moment_now().wall_ms;
+        let nets = AllowedNets::open(&pins).and_then(|allowed| allowed.of_reason(allow::FLEET));
+        let nets = nets.with_context(|| format!("reading the allowlist in {}", pins.dir().display()))?;
+        let known: Vec<_> = self.allowed.iter().map(|entry| entry.network).collect();
+        let unknown = nets.into_iter().filter(|net| !known.contains(net));
+        self.allowed.extend(unknown.map(|network| AllowEntry {
+            network,
+            comment: "taken over from the kernel, which knows no end of it".to_owned(),
+            until_ms: None,
+            added_by: "secbeat".to_owned(),
+            added_at_ms,
+        }));
+        Ok(self)
+    }
+
+    /// Whether nothing is banned or allowed.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.bans.as_ref().is_none_or(Vec::is_empty) && self.allowed.is_empty()
     }
 }
 

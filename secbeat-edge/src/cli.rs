@@ -25,6 +25,7 @@ mod words;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use anyhow::Context;
@@ -33,15 +34,17 @@ use secbeat_common::{maps, sign::Trust};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Asked, Generate, Output, Records},
-    config::HumanDuration,
+    config::{HumanDuration, load_part},
     exit::{self, Coded},
+    program,
     protect::Known,
 };
 use secbeat_edge_core::FilterMode;
+use serde::Deserialize;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
-    on_host::{Allowed, OnHost, allowed, ask, banned_in_kernel, list_allowed, observes, status, test},
+    on_host::{Allowed, OnHost, allowed, ask, banned_in_kernel, leak, list_allowed, status, test},
     signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,
@@ -53,6 +56,7 @@ use crate::{
     notes::Notes,
     signatures::{FleetFile, SignaturesConfig, Sought},
     sources::service_log::Filters,
+    view::StatsView,
 };
 
 /// SecBeat's edge agent: reports HTTP responses and drops packets of banned clients in the kernel.
@@ -159,6 +163,26 @@ pub struct ConfigFile<'a> {
     pub state_dir: &'a Path,
 }
 
+/// What a config that is wrong elsewhere says of places.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SaidOfPlaces {
+    api_listen: Option<SocketAddr>,
+    api_socket: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    kernel: SaidOfKernel,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SaidOfKernel {
+    pin_dir: Option<PathBuf>,
+}
+
+impl SaidOfPlaces {
+    const KEYS: [&str; 4] = ["api_listen", "api_socket", "state_dir", "kernel"];
+}
+
 impl<'a> ConfigFile<'a> {
     /// The config; `None` where none was named and there is none at the usual place.
     fn load(&self) -> anyhow::Result<Option<Config>> {
@@ -179,10 +203,13 @@ impl<'a> ConfigFile<'a> {
 
     /// Where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
     fn places(&self) -> anyhow::Result<Places> {
-        Ok(match self.load()? {
-            Some(config) => Places::of(&config),
-            None => self.usual_places(),
-        })
+        match self.load() {
+            Ok(Some(config)) => Ok(Places::of(&config)),
+            Ok(None) => Ok(self.usual_places()),
+            // A name with a slip is not a wrong config.
+            Err(error) if !self.path().exists() => Err(error),
+            Err(error) => Ok(self.places_in_need(&error)),
+        }
     }
 
     fn usual_places(&self) -> Places {
@@ -196,16 +223,42 @@ impl<'a> ConfigFile<'a> {
             max_ban: config::Bans::default().max_duration,
             notes: Notes::in_folder(self.state_dir),
             allowlist: LocalAllowlistFile::in_folder(self.state_dir),
+            is_guessed: false,
         }
     }
 
-    /// As [`places`](Self::places); with a config that cannot be read, the usual ones: the kill switch must work then, too.
-    fn places_in_need(&self) -> Places {
-        self.places().unwrap_or_else(|error| {
-            let usual = self.usual_places();
-            secbeat_daemon::complain!("{error:#}; using {}", usual.pins.dir().display());
-            usual
-        })
+    /// Of a config that is wrong, what it says of places, else the usual ones: who has spoiled the file must still be able to look, to unban
+    /// and to detach.
+    fn places_in_need(&self, error: &anyhow::Error) -> Places {
+        // Some commands ask for places more than once.
+        static WARNED: Once = Once::new();
+        let mut places = self.usual_places();
+        places.is_guessed = true;
+        let said: SaidOfPlaces =
+            load_part(self.path(), |key| SaidOfPlaces::KEYS.contains(&key)).unwrap_or_default();
+        if let Some(pins) = said.kernel.pin_dir {
+            places.pins = Pins::at(&pins);
+        }
+        if let Some(state) = said.state_dir {
+            places.detached = state.join(DETACHED);
+            places.notes = Notes::in_folder(&state);
+            places.allowlist = LocalAllowlistFile::in_folder(&state);
+        }
+        if let Some(socket) = said.api_socket {
+            places.socket = Some(socket).filter(|socket| !socket.as_os_str().is_empty());
+        }
+        places.api = said.api_listen.unwrap_or(places.api);
+        WARNED.call_once(|| {
+            secbeat_daemon::complain!(
+                "warning: {error:#}; going on with the daemon at {} and the pins in {}",
+                match &places.socket {
+                    Some(socket) => socket.display().to_string(),
+                    None => places.api.to_string(),
+                },
+                places.pins.dir().display()
+            )
+        });
+        places
     }
 
     /// Where filters are: the usual folder without a config.
@@ -262,7 +315,10 @@ impl Local {
                 explain::run(args, &file.filters()?, &file.signatures().unwrap_or_default())
             }
             Self::Filter(args) => filter::run(args, &file.filters()?),
-            Self::Detach { output } => switch::detach(&file.places_in_need(), *output),
+            Self::Detach { output } => {
+                let places = file.places().unwrap_or_else(|error| file.places_in_need(&error));
+                switch::detach(&places, *output)
+            }
             Self::Attach { output } => switch::attach(&file.places()?, *output),
         }
     }
@@ -341,6 +397,8 @@ struct Places {
     notes: Notes,
     /// What this host's operators allowlist at run time.
     allowlist: LocalAllowlistFile,
+    /// Whether there is a config that cannot be read, so that nobody knows whom it protects.
+    is_guessed: bool,
 }
 
 impl Places {
@@ -355,6 +413,7 @@ impl Places {
             max_ban: config.bans.max_duration,
             notes: Notes::in_folder(&config.state_dir),
             allowlist: LocalAllowlistFile::in_folder(&config.state_dir),
+            is_guessed: false,
         }
     }
 
@@ -371,11 +430,19 @@ impl Places {
         {
             return Ok(());
         }
-        let message = format!(
-            "no daemon answers at {} and there is no pinned map {}: SecBeat is not active on this host",
-            self.api,
-            path.display()
-        );
+        let (program, path) = (program::of_host(), path.display());
+        let message = if self.detached.exists() {
+            format!(
+                "there is no pinned map {path}: detached by `{program} detach`; `{program} attach` takes that back"
+            )
+        } else if self.api().get::<StatsView>("/api/v1/stats").is_ok() {
+            format!("the daemon answers, and there is no pinned map {path}: `{program} status` says why")
+        } else {
+            format!(
+                "no daemon answers at {} and there is no pinned map {path}: SecBeat is not active on this host",
+                self.api
+            )
+        };
         Err(Coded::unavailable(message).into())
     }
 }

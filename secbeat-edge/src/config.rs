@@ -149,6 +149,8 @@ pub struct Part {
     pub keys: &'static [&'static str],
     /// Puts other defaults in the place of the edge's own, and what the rest of the file at this path says.
     pub adapt: fn(&mut Config, &Path) -> Result<(), ConfigError>,
+    /// Checks the rest of the file, before a daemon that runs takes its part again.
+    pub check: fn(&Path) -> Result<(), ConfigError>,
 }
 
 /// Where bans are enforced.
@@ -272,12 +274,29 @@ impl TryFrom<NamesOrWord> for Interfaces {
             )),
             NamesOrWord::Names(names) => {
                 for name in &names {
+                    check_name(name)?;
                     glob::Pattern::new(name).map_err(|error| format!("`{name}`: {error}"))?;
                 }
                 Ok(Self::Named(names))
             }
         }
     }
+}
+
+/// Whether an interface may be called `name`, as the kernel has it, or that may be a pattern of such names.
+fn check_name(name: &str) -> Result<(), String> {
+    // Of `linux/netdevice.h`: 127 letters, as an alternative name may have.
+    const ALT_IFNAMSIZ: usize = 128;
+    let why = match name {
+        "auto" => "write interfaces = \"auto\", without a list",
+        "" => "a name is empty",
+        _ if name.len() >= ALT_IFNAMSIZ => "no interface has so long a name",
+        _ if name.contains(|letter: char| letter == '/' || letter.is_whitespace()) => {
+            "no interface has a slash or a space in its name"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("`{name}`: {why}"))
 }
 
 /// A pattern of names.
@@ -439,9 +458,16 @@ fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     )))
 }
 
+/// Most slots of a ban map: of more, the kernel would have to find over 10 GB.
+const MAX_BAN_SLOTS: u32 = 100_000_000;
+
 /// Whatever one key cannot say alone.
 #[derive(Debug, thiserror::Error)]
 enum Contradiction {
+    #[error("a folder of a bpffs, from the root on, such as /sys/fs/bpf/secbeat")]
+    RelativePins,
+    #[error("at most {0}: four times the bans that you expect")]
+    TooManySlots(u32),
     #[error(
         "enforcement = \"{0}\" needs at least one interface in kernel.interfaces, or \"auto\" (or set enforcement = \"l7\")"
     )]
@@ -500,6 +526,14 @@ impl Config {
             };
             let message = Contradiction::NoInterfaces(name).to_string();
             return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
+        }
+        if !config.kernel.pin_dir.is_absolute() {
+            let message = Contradiction::RelativePins.to_string();
+            return Err(ConfigError::contradiction(path, "kernel.pin_dir", message));
+        }
+        if config.kernel.ban_slots.get() > MAX_BAN_SLOTS {
+            let message = Contradiction::TooManySlots(MAX_BAN_SLOTS).to_string();
+            return Err(ConfigError::contradiction(path, "kernel.ban_slots", message));
         }
         let listed = match lists::check(&config.list, &config.geo) {
             Err(why) => Err(Contradiction::Lists(why)),
@@ -646,7 +680,10 @@ impl Config {
     pub fn read_again(&self) -> Result<Self, ConfigError> {
         let mut config = match self.part {
             None => Self::load(&self.path)?,
-            Some(part) => Self::load_part(&self.path, part)?,
+            Some(part) => {
+                (part.check)(&self.path)?;
+                Self::load_part(&self.path, part)?
+            }
         };
         // State stays where it is until a restart.
         let proxy = config.proxy_file.as_ref();

@@ -235,7 +235,7 @@ impl EnforcerTask {
                 interface,
                 mode,
                 reply,
-            } => drop(reply.send(self.set_interface_mode(interface, mode))),
+            } => drop(reply.send(self.set_interface_mode(&interface, mode))),
             Message::InterfaceModes(modes) => {
                 if let Some(kernel) = &mut self.surroundings.kernel {
                     kernel.configure_modes(modes);
@@ -397,6 +397,10 @@ impl EnforcerTask {
             status: self.core.status(boot_now()),
             fleet: self.core.digest(now_ms()),
             attachments: self.attachments.clone(),
+            modes_without_interface: {
+                let kernel = self.surroundings.kernel.as_ref();
+                kernel.map_or_else(Vec::new, KernelSide::modes_without_interface)
+            },
             drops: self.drops.by_reason().clone(),
             refused: {
                 let counts = self.surroundings.refused.counts();

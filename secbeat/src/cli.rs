@@ -104,12 +104,20 @@ impl Cli {
         config::edge_file(self.config.as_deref())
     }
 
-    /// The orchestrator's part of the config, or the defaults where none was named and there is none.
+    /// The orchestrator's part of the config, or the defaults where none was named and there is none, or where it is wrong: who has spoiled
+    /// the file must still be able to look and to unban.
     fn orchestrator_config(&self) -> anyhow::Result<secbeat_orchestrator::config::Config> {
         let path = self.config_path();
-        match self.config.is_some() || path.exists() {
-            true => Ok(config::Config::load_orchestrator(path)?),
-            false => Ok(secbeat_orchestrator::config::Config::default()),
+        if self.config.is_none() && !path.exists() {
+            return Ok(secbeat_orchestrator::config::Config::default());
+        }
+        match config::Config::load_orchestrator(path) {
+            Ok(config) => Ok(config),
+            Err(error) if !path.exists() => Err(error.into()),
+            Err(error) => {
+                complain!("warning: {error}; going on with the usual place of the daemon's API");
+                Ok(config::Config::api_of(path))
+            }
         }
     }
 
@@ -121,10 +129,16 @@ impl Cli {
 
     /// What this host is in the fleet, if it is an edge of one.
     fn member(&self) -> anyhow::Result<Option<Member>> {
-        match self.is_in_fleet() {
-            true => Ok(Some(Member::of(&config::Config::load(self.config_path())?))),
-            false => Ok(None),
+        if !self.is_in_fleet() {
+            return Ok(None);
         }
+        Ok(Some(match config::Config::load(self.config_path()) {
+            Ok(config) => Member::of(&config),
+            Err(error) => {
+                complain!("warning: {error}");
+                Member::default()
+            }
+        }))
     }
 
     /// Carries out any command but `run`.
@@ -167,11 +181,9 @@ impl Cli {
                     order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
                     if order.tells_of_bans()
                         && !self.remote.is_named()
-                        && edge::observes(&self.edge_file()).unwrap_or_default()
+                        && let Ok(Some(why)) = edge::leak(&self.edge_file(), "secbeat")
                     {
-                        complain!(
-                            "secbeat: observe: the packets of banned clients pass; `secbeat mode` says more"
-                        );
+                        complain!("secbeat: {why}");
                     }
                     Ok(())
                 }

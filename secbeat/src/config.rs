@@ -73,6 +73,7 @@ const FLEET: &str = "fleet";
 const EDGE: Part = Part {
     keys: EDGE_KEYS,
     adapt: as_one_host,
+    check: |path| Config::load_orchestrator(path).map(drop),
 };
 
 /// This host as an edge of a fleet: its own orchestrator does not run then.
@@ -156,11 +157,19 @@ impl Config {
         if let Some(key) = unknown.keys().next() {
             return Err(ConfigError::contradiction(path, key, unknown_key(key)));
         }
-        Ok(Self {
+        let config = Self {
             edge: edge::Config::load_part(path, EDGE)?,
             orchestrator: Self::load_orchestrator(path)?,
             fleet: Fleet::of(path)?,
-        })
+        };
+        if config.fleet.is_none() && config.edge.api_listen == config.orchestrator.api.listen {
+            let message = format!(
+                "{} is also `listen` under [api]: each needs a port of its own",
+                config.edge.api_listen
+            );
+            return Err(ConfigError::contradiction(path, "api_listen", message));
+        }
+        Ok(config)
     }
 
     /// The orchestrator's part of the file at `path`.
@@ -174,6 +183,19 @@ impl Config {
             config.evidence.memory_bytes = EVIDENCE_BYTES;
         }
         Ok(config)
+    }
+
+    /// Defaults, and what a file that is wrong says of the API all the same.
+    #[must_use]
+    pub(crate) fn api_of(path: &Path) -> orchestrator::Config {
+        let table = std::fs::read_to_string(path).ok();
+        let table = table.and_then(|text| text.parse::<toml::Table>().ok());
+        let api = table.as_ref().and_then(|table| table.get("api"));
+        let api = api.and_then(|api| api.clone().try_into().ok());
+        orchestrator::Config {
+            api: api.unwrap_or_default(),
+            ..orchestrator::Config::default()
+        }
     }
 
     /// The file with everything that has to outlive the process.
@@ -360,5 +382,29 @@ mod tests {
         let before = Config::load(&path).unwrap();
         let after = before.edge.read_again().unwrap();
         assert_eq!(before.edge.differences(&after), [""; 0]);
+    }
+
+    #[test]
+    fn a_reload_looks_at_the_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secbeat.toml");
+        std::fs::write(&path, "").unwrap();
+        let before = Config::load(&path).unwrap();
+        for wrong in ["[kernel]\nno = 1\n", "[detect]\nno = 1\n"] {
+            std::fs::write(&path, wrong).unwrap();
+            assert!(before.edge.read_again().is_err(), "{wrong}");
+            assert!(Config::load(&path).is_err(), "{wrong}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(before.edge.read_again().is_ok());
+    }
+
+    #[test]
+    fn one_port_for_both_apis_is_named() {
+        let error = load("api_listen = \"127.0.0.1:3030\"").unwrap_err().to_string();
+        assert!(
+            error.contains("api_listen: 127.0.0.1:3030 is also `listen`"),
+            "{error}"
+        );
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinHandle, LocalSet, spawn_local},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     config::{self, Config},
@@ -180,43 +180,90 @@ fn when_settled(then: impl FnOnce() -> anyhow::Result<()> + 'static) -> oneshot:
     settled
 }
 
-/// What was in force on this host while it was an edge of a fleet, which it is no more.
+/// What is in force on this host, of which its store does not know.
 struct Left {
     in_force: InForce,
-    marker: Marker,
+    why: Unknown,
+}
+
+/// Why a store does not know what is in force.
+enum Unknown {
+    /// This host was an edge of a fleet, and is none any more.
+    LeftFleet(Marker),
+    /// The store was removed or emptied. Without what the kernel holds, every ban would be lifted.
+    Lost(&'static str),
 }
 
 impl Left {
-    /// `None` where it was none when the daemon ran last, or still is one.
+    /// `None` where the store knows, or this host is an edge of a fleet.
     fn look(config: &Config) -> Option<Self> {
-        let marker = Marker::in_folder(&config.edge.state_dir);
-        if config.fleet.is_some() || !marker.is_there() {
+        if config.fleet.is_some() {
             return None;
         }
-        let in_force = InForce::look(&config.edge, "secbeat leave").unwrap_or_else(|error| {
-            warn!("only bans from before this host joined the fleet are kept: {error:#}");
-            InForce::default()
-        });
-        Some(Self { in_force, marker })
+        let marker = Marker::in_folder(&config.edge.state_dir);
+        if marker.is_there() {
+            let in_force = InForce::look(&config.edge, "secbeat leave").unwrap_or_else(|error| {
+                warn!("only bans from before this host joined the fleet are kept: {error:#}");
+                InForce::default()
+            });
+            let why = Unknown::LeftFleet(marker);
+            return Some(Self { in_force, why });
+        }
+        let why = lost(&config.store())?;
+        let in_force = InForce::look(&config.edge, "secbeat, from the kernel");
+        let in_force = in_force.and_then(|found| found.with_the_kernels_allowlist(&config.edge));
+        match in_force {
+            Ok(in_force) if in_force.is_nothing() => None,
+            Ok(in_force) => Some(Self {
+                in_force,
+                why: Unknown::Lost(why),
+            }),
+            Err(error) => {
+                error!(store = %config.store().display(), "THE STORE {why}, and the bans that the kernel holds are lifted: {error:#}");
+                None
+            }
+        }
     }
 
     /// Hands it to the store, before anybody else reads that.
     async fn keep(self, server: &LocalServer, config: &Config) -> anyhow::Result<Brought> {
-        let Self { in_force, marker } = self;
+        let Self { in_force, why } = self;
         let bus = server.join().bus();
         secbeat_bus::make_all(&bus, config.orchestrator.longest_window()).await?;
         let kept = fleet::keep(&bus, in_force.bans, &in_force.allowed).await?;
-        info!(
-            bans = kept.bans,
-            lifted = kept.lifted,
-            allowed = kept.allowed,
-            "this host was an edge of a fleet: the store has what was in force here"
-        );
+        let settled = match why {
+            Unknown::LeftFleet(marker) => {
+                info!(
+                    bans = kept.bans,
+                    lifted = kept.lifted,
+                    allowed = kept.allowed,
+                    "this host was an edge of a fleet: the store has what was in force here"
+                );
+                Some(when_settled(move || marker.clear()))
+            }
+            Unknown::Lost(why) => {
+                error!(
+                    store = %config.store().display(),
+                    bans = kept.bans,
+                    allowed = kept.allowed,
+                    "THE STORE {why}: what the kernel holds was taken over; repeat offences, findings, what was counted and the audit are lost"
+                );
+                None
+            }
+        };
         Ok(Brought {
             is_back: true,
-            settled: Some(when_settled(move || marker.clear())),
+            settled,
             ..Brought::default()
         })
+    }
+}
+
+/// What has become of the store at `path`, if it holds nothing.
+fn lost(path: &Path) -> Option<&'static str> {
+    match std::fs::metadata(path) {
+        Ok(found) => (found.len() == 0).then_some("WAS EMPTIED"),
+        Err(error) => (error.kind() == std::io::ErrorKind::NotFound).then_some("IS GONE"),
     }
 }
 
@@ -269,7 +316,9 @@ impl Orchestrator {
                 tokio::select! {
                     _ = &mut stopped => break,
                     Some(()) = hangups.recv() => {
-                        let config = Config::load_orchestrator(&path).map_err(Into::into);
+                        // All of the file, as the edge's part does: both take it, or neither.
+                        let config = Config::load(&path).map(|config| config.orchestrator);
+                        let config = config.map_err(Into::into);
                         drop(changed.send(config).await);
                     }
                 }

@@ -1,8 +1,13 @@
 //! `doctor`: every check there is, each with what to do.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    path::Path,
+};
 
 use nix::sys::statvfs::statvfs;
+use secbeat_bus::local::look_at_store;
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     api::Remote,
@@ -102,10 +107,16 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
     };
     if let Some(config) = &config {
         findings.extend(host(config, path));
-        findings.push(store(&config.store()));
     }
     let file = config::edge_file(named);
-    match edge::status(&file) {
+    let status = edge::status(&file);
+    if let Some(config) = &config {
+        let is_running = status.as_ref().is_ok_and(edge::Status::is_running);
+        let user = UnitUser::find(UNIT);
+        let is_in_use = is_running && config.fleet.is_none();
+        findings.push(store(&config.store(), is_in_use, user.as_ref()));
+    }
+    match status {
         Ok(status) => findings.extend(status.findings(PROGRAM)),
         Err(error) => findings.push(Finding::new("daemon", State::Problem, format!("{error:#}"))),
     }
@@ -140,17 +151,39 @@ fn host(config: &Config, path: &Path) -> Vec<Finding> {
     }
 }
 
-fn store(store: &Path) -> Finding {
+/// Whether the daemon, which runs as `user`, can open its store; one that `is_in_use` is that of a daemon that runs.
+fn store(store: &Path, is_in_use: bool, user: Option<&UnitUser>) -> Finding {
     let shown = store.display();
     let folder = store.parent().unwrap_or(Path::new("/"));
+    let problem = |why: String| Finding::new("store", State::Problem, format!("{shown}: {why}"));
     let size = match store.metadata() {
         Ok(file) => file.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_in_use => {
+            return problem(
+                "it was removed, and what the daemon writes into it is lost when that ends; a restart takes over what the kernel holds"
+                    .to_owned(),
+            );
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let detail = format!("there is no {shown} yet: the daemon makes it");
             return Finding::new("store", State::Note, detail);
         }
-        Err(error) => return Finding::new("store", State::Problem, format!("{shown}: {error}")),
+        Err(error) => return problem(error.to_string()),
     };
+    if let Err(why) = look_at_store(store, is_in_use) {
+        return problem(why);
+    }
+    // Root may read everything, and the daemon is not root.
+    let open = || OpenOptions::new().read(true).write(true).open(store);
+    let opened = match user {
+        Some(user) => user
+            .act(open)
+            .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+        None => open(),
+    };
+    if let Err(error) = opened {
+        return problem(format!("the daemon may not write it: {error}"));
+    }
     match statvfs(folder) {
         Ok(disk) => {
             let free = disk.blocks_available() * disk.fragment_size();
@@ -317,16 +350,34 @@ fn others(folder: &Path) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_bus::local::LocalServer;
+
     use super::*;
 
     #[test]
-    fn a_store_that_is_missing_is_no_problem_yet() {
+    fn a_store_that_is_missing_is_no_problem_yet_and_one_that_cannot_be_opened_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        assert_eq!(store(&path).state, State::Note);
-        fs::write(&path, "x").unwrap();
-        let found = store(&path);
+        assert_eq!(store(&path, false, None).state, State::Note);
+        let found = store(&path, true, None);
+        assert!(
+            found.state == State::Problem && found.detail.contains("removed"),
+            "{found:?}"
+        );
+        let mut server = LocalServer::open(&path).unwrap();
+        let found = store(&path, true, None);
         assert!(found.detail.contains("MiB of room"), "{found:?}");
+        server.close();
+        let found = store(&path, false, None);
+        assert!(found.detail.contains("MiB of room"), "{found:?}");
+        fs::write(&path, "x".repeat(9000)).unwrap();
+        for is_in_use in [false, true] {
+            let found = store(&path, is_in_use, None);
+            assert!(
+                found.state == State::Problem && found.detail.contains("damaged"),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct Enforcer {
     revision: u64,
     /// Bans of the fleet that were refused because their target is allowlisted; tried again when the allowlist changes.
     deferred: HashMap<Prefix, BlockCommand>,
+    /// Targets of which the bus has an entry that nobody can read. What the kernel holds of them stays until it ends.
+    spoiled: HashSet<Prefix>,
     /// Targets whose latest entry the kernel neither took nor removed.
     unwritten: HashSet<Prefix>,
     in_flight: BTreeMap<WriteId, InFlight>,
@@ -110,6 +112,7 @@ impl Enforcer {
             snapshot: None,
             revision: 0,
             deferred: HashMap::new(),
+            spoiled: HashSet::new(),
             unwritten: HashSet::new(),
             in_flight: BTreeMap::new(),
             next_write: 0,

@@ -182,10 +182,17 @@ impl Api {
     }
 }
 
-/// Ready once the enforcer answers and while every configured interface is protected; the proxy was bound before this API.
+/// Ready once the enforcer answers and while every configured interface is protected and the kernel has all bans; the proxy was bound before this API.
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     let report = api.enforcer.report().await?;
     match Attachment::unprotected(&report.attachments) {
+        None if report.status.unwritten > 0 => {
+            let why = format!(
+                "not protected: the kernel refused {} bans",
+                report.status.unwritten
+            );
+            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
+        }
         None => Ok("ready\n"),
         Some(why) => {
             let why = format!("not protected: {why}");

@@ -42,7 +42,11 @@ async fn reload(
 ) {
     let config = match started_with.read_again() {
         Ok(config) => config,
-        Err(error) => return error!("the old config stays in force: {error}"),
+        // With its cause: a file that is gone, say.
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            return error!("the old config stays in force: {error:#}");
+        }
     };
     let mut left: Vec<_> = started_with
         .differences(&config)

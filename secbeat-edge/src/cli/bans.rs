@@ -139,6 +139,11 @@ pub(super) fn ban(
 
 /// Writes a ban into the pinned maps; the daemon adopts it when it is back.
 fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> anyhow::Result<KernelBan> {
+    if places.is_guessed {
+        bail!(
+            "{target} is not banned: the config is wrong, so nobody knows whom it protects, and no daemon runs"
+        );
+    }
     if let Some(why) = target.unbannable() {
         bail!("{target} is never banned: {why}");
     }
@@ -163,6 +168,9 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         dropped_bytes: 0,
     };
     let mut bans = BanMaps::open(&places.pins)?;
+    if bans.get(target)?.is_some_and(|known| known.ends > ban.ends) {
+        bail!("{target} is banned for longer already: unban it first to give its ban an earlier end");
+    }
     if target.is_single() {
         bans.put(target, &ban, &clock)?;
         return Ok(ban);

@@ -5,7 +5,7 @@ use secbeat_edge_core::FilterMode;
 
 use super::{
     check::{Finding, State},
-    status::Status,
+    status::{Status, refused},
 };
 use crate::view::{AccessLogView, AttachmentView, ListsView, ReconcileView, StatsView};
 
@@ -34,8 +34,15 @@ impl Status {
         if let Some(daemon) = &self.daemon {
             findings.push(match self.unreadable {
                 Some(why) => Finding::new("maps", State::Note, format!("not looked at: {why}")),
+                None if self.unwritten() > 0 => {
+                    Finding::new("maps", State::Problem, refused(self.unwritten()))
+                }
                 None => agreement(&daemon.enforcer.reconcile, self.bans_in_kernel),
             });
+            findings.extend(daemon.enforcer.modes_without_interface.iter().map(|name| {
+                let detail = format!("`{name}` in interface_modes under [kernel] stands for no interface: its mode holds nowhere");
+                Finding::new("mode", State::Problem, detail)
+            }));
             findings.extend(room(&daemon.enforcer.reconcile));
             findings.extend(lists(&daemon.lists));
             findings.push(clock(daemon.clock));

@@ -9,10 +9,10 @@ use secbeat_daemon::{
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
 
-use super::Places;
+use super::{Places, status::refused};
 use crate::{
     kernel::{self, SettingsMap},
-    view::{ModeRequest, StatsView},
+    view::{AttachmentView, ModeRequest, StatsView},
 };
 
 /// What `mode` shows.
@@ -25,6 +25,9 @@ struct Mode {
     /// Interfaces that only observe, while the host enforces.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observing: Vec<String>,
+    /// Interfaces that are not protected, with the reasons.
+    #[serde(skip)]
+    unprotected: Vec<String>,
 }
 
 pub(super) fn run(
@@ -42,6 +45,7 @@ pub(super) fn run(
             mode,
             interface: Some(interface.to_owned()),
             observing: Vec::new(),
+            unprotected: Vec::new(),
         },
         _ => current(places)?,
     };
@@ -64,31 +68,55 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Whether this host lets the packets of all banned clients pass.
-pub(super) fn observes(places: &Places) -> anyhow::Result<bool> {
-    Ok(current(places)?.mode == FilterMode::Observe)
+/// Why this host lets packets of banned clients pass, if it does. `program` has the command that says more.
+pub(super) fn leak(places: &Places, program: &str) -> anyhow::Result<Option<String>> {
+    // The daemon may take 2 s to see it.
+    if places.detached.exists() {
+        return Ok(Some(format!(
+            "NOT ENFORCED, the packets of banned clients pass: detached by `{program} detach`; `{program} attach` takes that back"
+        )));
+    }
+    let now = current(places)?;
+    Ok(match (now.mode, &*now.unprotected) {
+        (FilterMode::Observe, _) => Some(format!(
+            "observe: the packets of banned clients pass; `{program} mode` says more"
+        )),
+        (FilterMode::Enforce, []) => None,
+        (FilterMode::Enforce, unprotected) => Some(format!(
+            "NOT ENFORCED, the packets of banned clients pass: {}; `{program} status` says more",
+            unprotected.join("; ")
+        )),
+    })
 }
 
 fn current(places: &Places) -> anyhow::Result<Mode> {
-    let (mode, observing): (_, Vec<_>) = match places.api().get::<StatsView>("/api/v1/stats") {
-        Ok(stats) => {
-            let observing = stats.xdp.into_iter().filter(|it| it.observes);
-            let observing = observing.map(|it| it.interface).collect();
-            (stats.enforcer.mode, observing)
-        }
-        Err(CallError::Unreachable(_)) => {
-            places.require_pinned()?;
-            let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
-            let observing = attachments.into_iter().filter(|it| it.observes);
-            let observing = observing.map(|it| it.interface).collect();
-            (SettingsMap::open(&places.pins)?.mode()?, observing)
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let (mode, observing, unprotected): (_, Vec<_>, Vec<_>) =
+        match places.api().get::<StatsView>("/api/v1/stats") {
+            Ok(stats) => {
+                let why = |it: &AttachmentView| Some(format!("{}: {}", it.interface, it.why.as_ref()?));
+                let unwritten = stats.enforcer.unwritten;
+                let refused = (unwritten > 0).then(|| refused(unwritten));
+                let unprotected = stats.xdp.iter().filter_map(why).chain(refused).collect();
+                let observing = stats.xdp.into_iter().filter(|it| it.observes);
+                let observing = observing.map(|it| it.interface).collect();
+                (stats.enforcer.mode, observing, unprotected)
+            }
+            Err(CallError::Unreachable(_)) => {
+                places.require_pinned()?;
+                let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
+                let unprotected = attachments.iter().filter(|it| it.mode.is_err());
+                let unprotected = unprotected.map(ToString::to_string).collect();
+                let observing = attachments.into_iter().filter(|it| it.observes);
+                let observing = observing.map(|it| it.interface).collect();
+                (SettingsMap::open(&places.pins)?.mode()?, observing, unprotected)
+            }
+            Err(error) => return Err(error.into()),
+        };
     Ok(Mode {
         mode,
         interface: None,
         observing,
+        unprotected,
     })
 }
 
@@ -120,7 +148,8 @@ fn switch_one(
     interface: &str,
 ) -> anyhow::Result<()> {
     let attachments = kernel::attachments(&places.pins, places.interfaces.as_ref())?;
-    if !attachments.iter().any(|it| it.interface == interface) {
+    let name = kernel::primary(interface);
+    if !attachments.iter().any(|it| it.interface == name) {
         bail!("`{interface}` is not a protected interface: `status` lists them");
     }
     let index = if_nametoindex(interface).with_context(|| format!("finding the interface {interface}"))?;

@@ -73,13 +73,13 @@ pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
     Status::look(&file.places()?)
 }
 
-/// Whether this host lets the packets of all banned clients pass.
+/// Why this host lets packets of banned clients pass, if it does; `program` has the commands that say more.
 ///
 /// # Errors
 ///
 /// When neither a daemon nor the kernel tells.
-pub fn observes(file: &ConfigFile<'_>) -> anyhow::Result<bool> {
-    mode::observes(&file.places()?)
+pub fn leak(file: &ConfigFile<'_>, program: &str) -> anyhow::Result<Option<String>> {
+    mode::leak(&file.places()?, program)
 }
 
 /// Shows what the kernel does with a packet of `address`, and why.

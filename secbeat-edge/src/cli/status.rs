@@ -114,6 +114,11 @@ impl Status {
         self.running
     }
 
+    /// Bans that the kernel did not take, or did not remove.
+    pub(super) fn unwritten(&self) -> usize {
+        self.daemon.as_ref().map_or(0, |daemon| daemon.enforcer.unwritten)
+    }
+
     /// Prints it for people.
     pub fn print(&self) {
         print_status(self);
@@ -121,12 +126,19 @@ impl Status {
 
     /// # Errors
     ///
-    /// When an interface is not protected that should be.
+    /// When an interface is not protected that should be, or the kernel does not have a ban that it should have.
     pub fn ensure_protected(&self) -> anyhow::Result<()> {
         let is_protected = self.attached.iter().all(|attachment| attachment.protected);
         anyhow::ensure!(is_protected, "not every configured interface is protected");
+        let unwritten = self.unwritten();
+        anyhow::ensure!(unwritten == 0, "{}", refused(unwritten));
         Ok(())
     }
+}
+
+/// That the kernel refused so many bans.
+pub(super) fn refused(unwritten: usize) -> String {
+    format!("the kernel refused to take or to remove {unwritten} bans; the daemon's log says why")
 }
 
 fn print_status(status: &Status) {
@@ -168,6 +180,12 @@ fn print_status(status: &Status) {
     match status.unreadable {
         Some(why) => secbeat_daemon::say!("kernel     maps unknown: {why}"),
         None => secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel),
+    }
+    if status.unwritten() > 0 {
+        secbeat_daemon::say!(
+            "           NOT ENFORCED as they should be: {}",
+            refused(status.unwritten())
+        );
     }
     if status.allowlisted_here > 0 {
         secbeat_daemon::say!(
@@ -261,6 +279,9 @@ fn print_status(status: &Status) {
         }
         for service in &daemon.unwatched {
             secbeat_daemon::say!("NOT WATCHED {service}");
+        }
+        for name in &daemon.enforcer.modes_without_interface {
+            secbeat_daemon::say!("NO EFFECT  kernel.interface_modes: no interface is called {name}");
         }
         print_reconcile(&daemon.enforcer.reconcile);
     }

@@ -1,8 +1,13 @@
 //! The kill switch, and back.
 
-use std::{fs, io, os::unix::fs::DirBuilderExt as _};
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use secbeat_daemon::{
     cli::{Output, print_json},
     program,
@@ -10,6 +15,9 @@ use secbeat_daemon::{
 
 use super::Places;
 use crate::{kernel, view::StatsView};
+
+/// How long a daemon and the kernel may take to let go.
+const LET_GO: Duration = Duration::from_secs(3);
 
 /// Detaches everything. It stays so over restarts of the daemon, which a running one would else make good as a fault.
 pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
@@ -28,6 +36,7 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
             marker.display()
         )
     })?;
+    ensure_free(places)?;
     if output == Output::Json {
         return print_json(&serde_json::json!({ "detached": freed }));
     }
@@ -41,6 +50,29 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
     }
     secbeat_daemon::say!("nothing is attached until: {} attach", program::of_host());
     Ok(())
+}
+
+/// # Errors
+///
+/// When a program of SecBeat's runs on an interface all the same, and goes on to drop packets.
+fn ensure_free(places: &Places) -> anyhow::Result<()> {
+    let until = Instant::now() + LET_GO;
+    let held = loop {
+        let held = kernel::with_our_programs().context("looking for programs that are still attached")?;
+        if held.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            break held;
+        }
+        // The kernel lets go of links in its own time.
+        thread::sleep(Duration::from_millis(20));
+    };
+    let held = held.join(", ");
+    bail!(
+        "a program of SecBeat still runs on {held}, and is not pinned in {}: name the config of its daemon by --config, whose kernel.pin_dir is another, or take it off by `ip link set dev NAME xdp off`",
+        places.pins.dir().display()
+    )
 }
 
 /// Takes the kill switch back.

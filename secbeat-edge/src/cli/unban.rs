@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::bail;
 use clap::Args;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_daemon::{
@@ -79,7 +80,8 @@ impl Unban {
                 of_fleet.len()
             );
         }
-        told
+        told?;
+        still_banned(places, &named)
     }
 
     /// The targets that are named, those around them, and those that have in common what is asked for.
@@ -142,7 +144,8 @@ impl Unban {
             return Err(Coded::not_found(target.not_banned(banned)).into());
         };
         if self.output == Output::Json {
-            return print_json(&of);
+            print_json(&of)?;
+            return still_banned(places, &[*target]);
         }
         let everywhere = format!("`secbeat-orchestrator unban {target}` unbans it everywhere");
         match (by_daemon, of.fleet_ban) {
@@ -161,7 +164,26 @@ impl Unban {
                 }
             }
         }
-        Ok(())
+        still_banned(places, &[*target])
+    }
+}
+
+/// # Errors
+///
+/// When bans of networks around one of `targets` are still in force.
+fn still_banned(places: &Places, targets: &[Prefix]) -> anyhow::Result<()> {
+    let bans = in_force(places)?;
+    let nets = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+    let nets: Vec<_> = nets.filter(|net| !net.is_single()).collect();
+    let mut covered = targets
+        .iter()
+        .filter_map(|target| target.still_banned(nets.iter().copied()));
+    let Some(first) = covered.next() else {
+        return Ok(());
+    };
+    match covered.count() {
+        0 => bail!("{first}"),
+        more => bail!("{first}; {more} more targets lie in banned networks"),
     }
 }
 

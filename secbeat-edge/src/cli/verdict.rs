@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{Places, bans, self_test};
 use crate::{
-    kernel::{self, Attachment, Carries, ListTables, Pins, SettingsMap},
+    kernel::{self, Attachment, BanMaps, Carries, ListTables, Pins, SettingsMap},
     lists::ListVerdict,
     view::BanView,
 };
@@ -61,6 +61,8 @@ struct Verdict {
     /// The entry of the allowlist that covers the address.
     allowed_by: Option<String>,
     mode: FilterMode,
+    /// Whether the kernel does not have one of `bans` that it should have.
+    is_missing: bool,
 }
 
 /// A static list that an address is on.
@@ -120,6 +122,13 @@ impl Test {
         };
         let mut bans = bans::in_force(places).context("reading the bans in force")?;
         bans.retain(covers);
+        let held = BanMaps::open(&places.pins)?;
+        let is_missing = |ban: &BanView| {
+            let target = ban.target.parse().ok();
+            let held = target.and_then(|target| held.get(&target).ok());
+            ban.layer == Layer::Kernel.name() && held == Some(None)
+        };
+        let is_missing = bans.iter().any(is_missing);
         let lists = on_lists(&places.pins, &host).context("reading the lists in force")?;
         let allowed = kernel::read_allowed(&places.pins)?;
         let allowed = allowed.iter().filter(|(net, _)| net.covers(&host));
@@ -143,6 +152,7 @@ impl Test {
             lists,
             allowed_by,
             mode,
+            is_missing,
         };
         verdict.why = verdict.reason();
         Ok(verdict)
@@ -215,6 +225,9 @@ impl Verdict {
             (Some(entry), _, _) => format!("{what}, but allowlisted: {entry}"),
             (None, Some(allowed), _) => format!("{what}, but {allowed}, which allows"),
             (None, None, FilterMode::Observe) => format!("{what}, but the mode is observe"),
+            (None, None, FilterMode::Enforce) if self.is_missing => {
+                format!("{what}, but THE KERNEL DOES NOT HAVE THE BAN: `status` and the daemon's log say why")
+            }
             (None, None, FilterMode::Enforce) => {
                 format!("{what}, but bans do not reach this port (kernel.ports), or the ban has just ended")
             }

@@ -82,6 +82,7 @@ pub(crate) fn attach(
         let kernel = KernelSide {
             program,
             setup,
+            mode: config.mode,
             modes: Modes::new(config.modes),
             bans,
             floods,
@@ -91,6 +92,7 @@ pub(crate) fn attach(
             events,
             clock,
             walk: None,
+            was_repaired: false,
         };
         Ok((kernel, allowlist))
     })

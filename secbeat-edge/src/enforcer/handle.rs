@@ -96,6 +96,8 @@ pub(crate) struct EnforcerReport {
     pub fleet: Extract,
     /// The configured interfaces, as of the latest look at them.
     pub attachments: Vec<Attachment>,
+    /// Names and patterns of `kernel.interface_modes` that stand for no interface.
+    pub modes_without_interface: Vec<String>,
     pub drops: DropsByReason,
     /// Commands that were rejected, by reason.
     pub refused: BTreeMap<&'static str, u64>,

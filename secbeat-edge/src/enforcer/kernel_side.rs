@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
+use tracing::warn;
 
 use super::modes::Modes;
 use crate::kernel::{
@@ -17,6 +18,8 @@ pub(crate) struct KernelSide {
     pub(super) program: Program,
     /// What it was loaded with.
     pub(super) setup: XdpSetup,
+    /// The host's mode, as it was set last.
+    pub(super) mode: FilterMode,
     /// Of single interfaces.
     pub(super) modes: Modes,
     pub(super) bans: BanMaps,
@@ -28,6 +31,8 @@ pub(crate) struct KernelSide {
     pub(super) clock: JiffyClock,
     /// How far the ban maps are read.
     pub(super) walk: Option<Walk>,
+    /// Whether the allowlist was repaired, so that the marks of bans are to be renewed.
+    pub(super) was_repaired: bool,
 }
 
 /// Entries that wait to be written together.
@@ -70,9 +75,11 @@ impl KernelSide {
             self.bans.put_all_new(new, &self.clock),
             self.bans.put_all(known, &self.clock),
         ];
-        for mut unwritten in unwritten.into_iter().filter_map(Result::err) {
-            outcome.failed.append(&mut unwritten.targets);
+        for unwritten in unwritten.into_iter().filter_map(Result::err) {
+            let targets = unwritten.targets.clone();
+            // It names the first of them.
             outcome.why = format!("{:#}", anyhow::Error::from(unwritten));
+            outcome.failed.extend(targets);
         }
     }
 
@@ -84,7 +91,7 @@ impl KernelSide {
 
     /// Whether bans were changed beside the daemon, so that they should be compared.
     pub(super) fn is_outdated(&self) -> bool {
-        self.bans.is_lane_outdated()
+        self.was_repaired || self.bans.is_lane_outdated()
     }
 
     /// Brings a table of static lists into force, or none. Bans are compared with what it allows before it allows that, and slots begin to
@@ -119,11 +126,13 @@ impl KernelSide {
     }
 
     pub(super) fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
-        self.settings.set_mode(mode)
+        self.settings.set_mode(mode)?;
+        self.mode = mode;
+        Ok(())
     }
 
     /// Makes one interface enforce bans, or only observe.
-    pub(super) fn set_interface_mode(&mut self, interface: String, mode: FilterMode) -> anyhow::Result<()> {
+    pub(super) fn set_interface_mode(&mut self, interface: &str, mode: FilterMode) -> anyhow::Result<()> {
         self.modes.set(interface, mode);
         self.modes.apply(&mut self.settings).map(drop)
     }
@@ -133,13 +142,49 @@ impl KernelSide {
         self.modes.configure(modes);
     }
 
+    /// Names and patterns in the modes of single interfaces that stand for none.
+    pub(super) fn modes_without_interface(&self) -> Vec<String> {
+        self.modes.without_interface().to_vec()
+    }
+
     /// Compares what is configured with what the kernel says, and repairs what it can.
     pub(super) fn keep_attached(&mut self) -> Vec<Attachment> {
         // Before a program is attached, which would drop packets there.
         let observing = self.modes.apply(&mut self.settings);
         let attachments = self.program.keep(&self.setup);
         let observing = observing.or_else(|_| self.settings.observing());
-        observed(attachments, &observing.unwrap_or_default())
+        let attachments = observed(attachments, &observing.unwrap_or_default());
+        match self.keep_settings() {
+            Ok(()) => attachments,
+            Err(error) => {
+                let why = format!("what the program goes by in the kernel cannot be seen to: {error:#}");
+                let failed = |it: Attachment| if it.mode.is_ok() { it.failed(&why) } else { it };
+                attachments.into_iter().map(failed).collect()
+            }
+        }
+    }
+
+    /// Has the program go by what was set, whoever else has written there: else it would let banned packets pass while all is green.
+    fn keep_settings(&mut self) -> anyhow::Result<()> {
+        let ports = self.setup.ports.as_deref();
+        let differed = self.settings.keep(self.program.pins(), self.mode, ports)?;
+        if !differed.is_empty() {
+            let what = differed.join(" and ");
+            warn!("something else had changed {what} in the kernel: set again");
+        }
+        if self.allowed.is_outdated()? {
+            self.keep_allowed()?;
+        }
+        Ok(())
+    }
+
+    fn keep_allowed(&mut self) -> anyhow::Result<()> {
+        if self.allowed.keep()? {
+            warn!("something else had changed the allowlist in the kernel: set again");
+            self.bans.allow(&self.allowed);
+            self.was_repaired = true;
+        }
+        Ok(())
     }
 
     /// Whether only a new start can enforce bans again.
@@ -149,6 +194,8 @@ impl KernelSide {
 
     /// Begins to read all bans.
     pub(super) fn begin_read(&mut self) -> anyhow::Result<Event> {
+        self.keep_allowed()?;
+        self.was_repaired = false;
         self.clock = self.program.jiffy_clock()?;
         self.bans.set_clock(&self.clock);
         self.walk = Some(self.bans.begin());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use secbeat_edge_core::FilterMode;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::kernel::{InterfaceModes, SettingsMap};
 
@@ -15,6 +15,8 @@ pub(super) struct Modes {
     in_force: InterfaceModes,
     /// Why the kernel does not go by them.
     failure: Option<String>,
+    /// Names and patterns that stand for no interface.
+    without_interface: Vec<String>,
 }
 
 impl Modes {
@@ -23,6 +25,7 @@ impl Modes {
             in_force: configured.clone(),
             configured,
             failure: None,
+            without_interface: Vec::new(),
         }
     }
 
@@ -34,12 +37,32 @@ impl Modes {
     }
 
     /// Gives one interface a mode, until the next start.
-    pub(super) fn set(&mut self, interface: String, mode: FilterMode) {
+    pub(super) fn set(&mut self, interface: &str, mode: FilterMode) {
         self.in_force.set(interface, mode);
+    }
+
+    /// Names and patterns that stand for no interface, as of the latest [`apply`](Self::apply).
+    pub(super) fn without_interface(&self) -> &[String] {
+        &self.without_interface
+    }
+
+    /// Looks for names and patterns that stand for no interface: a slip of the keyboard leaves bans enforced that should only be
+    /// observed, or the other way round.
+    fn look_for_interfaces(&mut self) {
+        let Ok(without) = self.configured.without_interface() else {
+            return;
+        };
+        if without != self.without_interface {
+            for name in &without {
+                warn!("kernel.interface_modes: no interface is called `{name}`, so its mode holds nowhere");
+            }
+            self.without_interface = without;
+        }
     }
 
     /// Tells the kernel, and returns the numbers of the interfaces on which it only observes. A failure is logged when it is new.
     pub(super) fn apply(&mut self, settings: &mut SettingsMap) -> anyhow::Result<BTreeSet<u32>> {
+        self.look_for_interfaces();
         let applied = self
             .in_force
             .observing()

@@ -54,7 +54,7 @@ impl Attachment {
     }
 
     /// The same interface, not protected for another reason.
-    pub(super) fn failed(self, why: &str) -> Self {
+    pub(crate) fn failed(self, why: &str) -> Self {
         Self {
             mode: Err(why.to_owned()),
             ..self

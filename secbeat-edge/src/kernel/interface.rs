@@ -12,7 +12,7 @@ use nix::{
         IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_XDP, NLM_F_ACK,
         NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
     },
-    net::if_::if_nametoindex,
+    net::if_::{if_nameindex, if_nametoindex},
 };
 
 use super::{
@@ -28,8 +28,10 @@ const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// Of `linux/if_link.h`, inside `IFLA_LINKINFO`.
 const IFLA_INFO_KIND: u16 = 1;
+/// What the names of SecBeat's programs begin with.
+const OURS: &str = "secbeat";
 /// `struct ifinfomsg`.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// A program that runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,33 @@ pub(super) fn name_of(id: u32) -> String {
         Some(name) if !name.is_empty() => format!("`{name}` (id {id})"),
         _ => format!("program {id}"),
     }
+}
+
+/// The interfaces on which a program runs that is called as SecBeat's are, with these programs.
+///
+/// # Errors
+///
+/// When the kernel does not say which interfaces there are.
+pub fn with_our_programs() -> io::Result<Vec<String>> {
+    let ours: Vec<u32> = loaded_programs()
+        .flatten()
+        .filter(|program| program.name_as_str().is_some_and(|name| name.starts_with(OURS)))
+        .map(|program| program.id())
+        .collect();
+    if ours.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for interface in &if_nameindex()? {
+        // It may have gone since.
+        let running = Interface::of(interface.index()).map(|it| it.running);
+        // Filters are told by the pins that they belong to, and may be somebody else's with the same program.
+        let is_ours = |it: &Running| it.mode != Mode::Clsact && ours.contains(&it.program);
+        if running.is_ok_and(|running| running.iter().any(is_ours)) {
+            found.push(interface.name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// That another XDP program has the place, for people.
@@ -263,7 +292,7 @@ fn set_program(index: u32, fd: RawFd, flags: u32) -> Question {
 }
 
 /// An `ifinfomsg` that is empty but for its index.
-fn about(index: u32) -> [u8; HEADER] {
+pub(super) fn about(index: u32) -> [u8; HEADER] {
     let mut message = [0; HEADER];
     message[4..8].copy_from_slice(&index.to_ne_bytes());
     message

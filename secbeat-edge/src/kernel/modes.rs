@@ -6,11 +6,14 @@ use std::{
 };
 
 use glob::Pattern;
-use nix::net::if_::if_nameindex;
 use secbeat_edge_core::FilterMode;
 use serde::Deserialize;
 
-use super::{interface::Interface, selection::pattern};
+use super::{
+    interface::Interface,
+    names::{Named, primary},
+    selection::pattern,
+};
 
 /// The loopback interface, which nobody means by a pattern: the kernel runs tests of the program as if packets came in by it.
 const LOOPBACK: &str = "lo";
@@ -43,21 +46,41 @@ impl TryFrom<BTreeMap<String, FilterMode>> for InterfaceModes {
 }
 
 impl InterfaceModes {
-    /// Gives the interface of this very name a mode.
-    pub fn set(&mut self, interface: String, mode: FilterMode) {
-        self.named.insert(interface, mode);
+    /// Gives the interface of this very name a mode, which may be an alternative name of it.
+    pub fn set(&mut self, interface: &str, mode: FilterMode) {
+        self.named.insert(primary(interface), mode);
     }
 
-    /// Whether packets of banned clients pass on the interface of this name, also while the host enforces.
-    #[must_use]
-    pub fn observes(&self, interface: &str) -> bool {
+    /// Whether packets of banned clients pass on an interface, also while the host enforces. The name that the kernel goes by, the first of
+    /// `names`, goes before its other ones.
+    fn observes<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> bool {
+        let is_loopback = names.clone().any(|name| name == LOOPBACK);
         let of_pattern = || {
-            let mut patterns = self.patterns.iter().filter(|_| interface != LOOPBACK);
-            let found = patterns.find(|(pattern, _)| pattern.matches(interface));
+            let mut patterns = self.patterns.iter().filter(|_| !is_loopback);
+            let found = patterns.find(|(pattern, _)| names.clone().any(|name| pattern.matches(name)));
             found.map(|(_, mode)| *mode)
         };
-        let mode = self.named.get(interface).copied().or_else(of_pattern);
-        mode == Some(FilterMode::Observe)
+        let mode = names.clone().find_map(|name| self.named.get(name).copied());
+        mode.or_else(of_pattern) == Some(FilterMode::Observe)
+    }
+
+    /// Names and patterns that stand for no interface which there is.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say which interfaces there are.
+    pub(crate) fn without_interface(&self) -> io::Result<Vec<String>> {
+        if self.named.is_empty() && self.patterns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let present = Named::all()?;
+        let names = self.named.keys();
+        let names = names.filter(|name| !present.iter().any(|it| it.names().any(|known| known == **name)));
+        let patterns = self.patterns.iter().map(|(pattern, _)| pattern);
+        let patterns =
+            patterns.filter(|pattern| !present.iter().any(|it| it.name != LOOPBACK && it.fits(pattern)));
+        let patterns = patterns.map(|pattern| pattern.as_str().to_owned());
+        Ok(names.cloned().chain(patterns).collect())
     }
 
     /// The numbers of the interfaces whose packets are only observed, as the programs see them: a bond's program runs on its members.
@@ -69,20 +92,15 @@ impl InterfaceModes {
         if self.named.is_empty() && self.patterns.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let present: Vec<_> = if_nameindex()?
-            .iter()
-            .map(|interface| {
-                let name = interface.name().to_string_lossy().into_owned();
-                (interface.index(), name)
-            })
-            .collect();
-        let observing = present.iter().filter(|(_, name)| self.observes(name));
-        let mut observing: BTreeSet<_> = observing.map(|(index, _)| *index).collect();
+        let present = Named::all()?;
+        let observing = present.iter().filter(|it| self.observes(it.names()));
+        let mut observing: BTreeSet<_> = observing.map(|it| it.index).collect();
         let is_bond = |index: &u32| Interface::of(*index).is_ok_and(|found| found.is_bond());
         let bonds: Vec<_> = observing.iter().copied().filter(is_bond).collect();
         if !bonds.is_empty() {
-            let others = present.iter().filter(|(_, name)| !self.named.contains_key(name));
-            let members = others.map(|(index, _)| *index).filter(|index| {
+            let is_named = |it: &Named| it.names().any(|name| self.named.contains_key(name));
+            let others = present.iter().filter(|it| !is_named(it));
+            let members = others.map(|it| it.index).filter(|index| {
                 let master = Interface::of(*index).ok().and_then(|found| found.master());
                 master.is_some_and(|master| bonds.contains(&master))
             });
@@ -104,7 +122,7 @@ mod tests {
     fn a_name_goes_before_patterns_and_a_longer_pattern_before_a_shorter_one() {
         let mut modes =
             of("'*' = 'observe'\n'eth*' = 'enforce'\n'eth1*' = 'observe'\neth10 = 'enforce'").unwrap();
-        let observes = |modes: &InterfaceModes, name| modes.observes(name);
+        let observes = |modes: &InterfaceModes, name| modes.observes([name].into_iter());
         for (name, expected) in [
             ("wg0", true),
             ("eth0", false),
@@ -114,11 +132,15 @@ mod tests {
         ] {
             assert_eq!(observes(&modes, name), expected, "{name}");
         }
-        modes.set("eth1".to_owned(), FilterMode::Enforce);
-        modes.set("lo".to_owned(), FilterMode::Observe);
-        assert!(!modes.observes("eth1") && modes.observes("lo"));
+        let by_both = |modes: &InterfaceModes| modes.observes(["eth0", "eth10", "eth1"].into_iter());
+        assert!(!by_both(&modes), "the kernel's own name goes first");
+        modes.set("eth1", FilterMode::Enforce);
+        modes.set("lo", FilterMode::Observe);
+        assert!(!observes(&modes, "eth1") && observes(&modes, "lo"));
         assert!(modes.observing().unwrap().contains(&1));
         assert!(InterfaceModes::default().observing().unwrap().is_empty());
+        let none = of("nope0 = 'observe'\n'nope*' = 'observe'\nlo = 'observe'").unwrap();
+        assert_eq!(none.without_interface().unwrap(), ["nope0", "nope*"]);
     }
 
     #[test]

@@ -91,6 +91,43 @@ impl AllowedNets {
         Ok(())
     }
 
+    /// Whether something else has moved the generation on, as who changes the allowlist does.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn is_outdated(&self) -> anyhow::Result<bool> {
+        Ok(self.generation != 0 && self.settings.read()?.allow_generation != self.generation)
+    }
+
+    /// Has the kernel's allowlist be what was [set](Self::set), whatever else has written there since. Says whether it was not.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn keep(&mut self) -> anyhow::Result<bool> {
+        if self.generation == 0 {
+            return Ok(false);
+        }
+        let present = self.trie.iter().collect::<Result<Vec<_>, _>>();
+        let present = present.context("listing the kernel's allowlist")?;
+        let present: HashMap<_, _> = present
+            .iter()
+            .map(|(key, allow)| (parts(key), allow.reason))
+            .collect();
+        let written: HashMap<_, _> = self
+            .written
+            .iter()
+            .map(|(net, reason)| (parts(&key(net)), *reason))
+            .collect();
+        let differs = present != written || self.is_outdated()?;
+        if differs {
+            let written = self.written.clone();
+            self.set(&written)?;
+        }
+        Ok(differs)
+    }
+
     /// Adds a network of this host's operators beside what is there, for a process that is not the daemon: all else stays. Every ban's
     /// stamp is stale from then on.
     ///

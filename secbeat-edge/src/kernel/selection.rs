@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fmt, io};
 
 use glob::Pattern;
-use nix::net::if_::if_nameindex;
 use secbeat_daemon::protect::default_route_interfaces;
+
+use super::names::{Named, primary};
 
 /// What the config says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +23,13 @@ impl Selection {
         Self { named, except }
     }
 
-    /// Whether this very interface is named.
+    /// Whether this very interface is named, by whichever of its names.
     pub(super) fn names(&self, interface: &str) -> bool {
-        self.named
-            .as_ref()
-            .is_some_and(|named| named.iter().any(|name| name == interface))
+        self.named.as_ref().is_some_and(|named| {
+            named
+                .iter()
+                .any(|name| name == interface || primary(name) == interface)
+        })
     }
 
     /// Whether nothing is to be protected.
@@ -34,26 +37,30 @@ impl Selection {
         self.named.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// The interfaces that are to be protected now. A name is among them also while there is no such interface.
+    /// The interfaces that are to be protected now, by the names that the kernel goes by. A name is among them also while there is no such
+    /// interface.
     ///
     /// # Errors
     ///
     /// When the kernel does not say which interfaces or routes there are.
     pub fn now(&self) -> io::Result<Vec<String>> {
-        let present = present()?;
-        Ok(match &self.named {
-            None => self.unexcepted(default_route_interfaces()?),
-            Some(named) => {
-                let mut found = BTreeSet::new();
-                let matching = named.iter().flat_map(|name| match pattern(name) {
-                    Some(pattern) => {
-                        self.unexcepted(present.iter().filter(|it| pattern.matches(it)).cloned())
-                    }
-                    None => vec![name.clone()],
-                });
-                matching.filter(|name| found.insert(name.clone())).collect()
+        let Some(named) = &self.named else {
+            return Ok(self.unexcepted(default_route_interfaces()?));
+        };
+        let is_pattern = |name: &String| pattern(name).is_some();
+        let present = match named.iter().any(is_pattern) {
+            true => Named::all()?,
+            false => Vec::new(),
+        };
+        let mut found = BTreeSet::new();
+        let matching = named.iter().flat_map(|name| match pattern(name) {
+            Some(pattern) => {
+                let fitting = present.iter().filter(|interface| interface.fits(&pattern));
+                self.unexcepted(fitting.map(|interface| interface.name.clone()))
             }
-        })
+            None => vec![primary(name)],
+        });
+        Ok(matching.filter(|name| found.insert(name.clone())).collect())
     }
 
     /// The same, and of the interfaces in `held` those that there still are: a default route that goes away for a moment leaves no
@@ -65,9 +72,8 @@ impl Selection {
     pub(super) fn now_with(&self, held: impl IntoIterator<Item = String>) -> io::Result<Vec<String>> {
         let mut names = self.now()?;
         if self.named.is_none() {
-            let present = present()?;
             for name in self.unexcepted(held) {
-                if present.contains(&name) && !names.contains(&name) {
+                if Named::find(&name).is_some_and(|found| found.name == name) && !names.contains(&name) {
                     names.push(name);
                 }
             }
@@ -76,7 +82,13 @@ impl Selection {
     }
 
     fn unexcepted(&self, names: impl IntoIterator<Item = String>) -> Vec<String> {
-        let is_excepted = |name: &String| self.except.iter().any(|pattern| pattern.matches(name));
+        let is_excepted = |name: &String| {
+            !self.except.is_empty()
+                && match Named::find(name) {
+                    Some(interface) => self.except.iter().any(|pattern| interface.fits(pattern)),
+                    None => self.except.iter().any(|pattern| pattern.matches(name)),
+                }
+        };
         names.into_iter().filter(|name| !is_excepted(name)).collect()
     }
 
@@ -97,14 +109,6 @@ impl fmt::Display for Selection {
             Some(named) => write!(f, "{}", named.join(", ")),
         }
     }
-}
-
-fn present() -> io::Result<BTreeSet<String>> {
-    let interfaces = if_nameindex()?;
-    Ok(interfaces
-        .iter()
-        .map(|interface| interface.name().to_string_lossy().into_owned())
-        .collect())
 }
 
 /// The pattern that `name` is, if it is one.

@@ -132,24 +132,41 @@ impl SettingsMap {
         let Some(ports) = ports else {
             return self.change(|settings| settings.ports_in_use = 0).map(drop);
         };
-        let mut words = vec![0_u64; maps::PORT_WORDS as usize];
-        for port in ports {
-            if let Some(word) = words.get_mut(usize::from(port >> 6)) {
-                *word |= 1 << (port & 63);
-            }
-        }
-        let path = pins.map(maps::PORTS);
-        let data =
-            MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
-        let mut array: Array<MapData, u64> = Map::Array(data)
-            .try_into()
-            .context("PORTS is not of this release")?;
-        for (at, word) in (0..).zip(words) {
+        let mut array = port_words(pins)?;
+        for (at, word) in (0..).zip(words(ports)) {
             array
                 .set(at, word, 0)
                 .context("writing the ports that bans reach")?;
         }
         self.change(|settings| settings.ports_in_use = 1).map(drop)
+    }
+
+    /// Has the kernel go by `mode` and by these ports, whatever else has written there since they were set. Says what was different.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn keep(
+        &mut self,
+        pins: &Pins,
+        mode: FilterMode,
+        ports: Option<&[u16]>,
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let mut differed = Vec::new();
+        let before = self.read()?;
+        self.set_mode(mode)?;
+        if self.read()?.mode != before.mode {
+            differed.push("the mode");
+        }
+        let has_ports = match ports {
+            None => before.ports_in_use == 0,
+            Some(ports) => before.ports_in_use == 1 && ports_of(pins)?.iter().eq(words(ports).iter()),
+        };
+        if !has_ports {
+            self.set_ports(pins, ports)?;
+            differed.push("the ports that bans reach");
+        }
+        Ok(differed)
     }
 
     /// Which of `of`, bits of [`maps::nets`], say where the program looks for networks: `bits`.
@@ -188,4 +205,31 @@ impl SettingsMap {
         }
         Ok(after)
     }
+}
+
+/// `PORTS`.
+fn port_words(pins: &Pins) -> anyhow::Result<Array<MapData, u64>> {
+    let path = pins.map(maps::PORTS);
+    let data =
+        MapData::from_pin(&path).with_context(|| format!("opening the pinned map {}", path.display()))?;
+    Map::Array(data)
+        .try_into()
+        .context("PORTS is not of this release")
+}
+
+/// What `PORTS` holds for `ports`.
+fn words(ports: &[u16]) -> Vec<u64> {
+    let mut words = vec![0_u64; maps::PORT_WORDS as usize];
+    for port in ports {
+        if let Some(word) = words.get_mut(usize::from(port >> 6)) {
+            *word |= 1 << (port & 63);
+        }
+    }
+    words
+}
+
+/// What `PORTS` holds.
+fn ports_of(pins: &Pins) -> anyhow::Result<Vec<u64>> {
+    let words: Result<_, _> = port_words(pins)?.iter().collect();
+    words.context("reading the ports that bans reach")
 }

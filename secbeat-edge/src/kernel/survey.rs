@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::{
     Pins, XdpSetup, attachments,
     interface::{Interface, name_of},
+    names::primary,
     places::{Places, places},
     selection::Selection,
 };
@@ -46,6 +47,7 @@ impl fmt::Display for Surveyed {
 ///
 /// When the kernel does not tell.
 pub fn survey(name: &str, setup: &XdpSetup) -> anyhow::Result<Option<Surveyed>> {
+    let name = &*primary(name);
     let found = match Interface::find(name) {
         Ok(found) => found,
         Err(error)

@@ -12,6 +12,12 @@ use crate::enforcer::EnforcerReport;
 pub(crate) struct EnforcerView {
     /// Bans in force on this edge.
     pub blocked_ips: usize,
+    /// Bans among them that the kernel did not take, and lifted ones that it did not remove.
+    #[serde(default)]
+    pub unwritten: usize,
+    /// Names and patterns of `kernel.interface_modes` that stand for no interface.
+    #[serde(default)]
+    pub modes_without_interface: Vec<String>,
     pub protected_networks: usize,
     /// Of these, the networks that operators of this host have added and nothing else allowlists.
     #[serde(default)]
@@ -35,6 +41,8 @@ impl From<EnforcerReport> for EnforcerView {
         };
         Self {
             blocked_ips: report.status.active,
+            unwritten: report.status.unwritten,
+            modes_without_interface: report.modes_without_interface,
             protected_networks: report.status.allowed,
             allowlisted_here: report.status.allowed_here,
             synced: report.status.synced,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::bail;
 use clap::Args;
 use secbeat_common::{prefix::Prefix, wire::ListUse};
 use secbeat_daemon::{
@@ -17,6 +18,9 @@ use super::{
     list::{Origin, conclude},
 };
 use crate::{api::bans::Unbanned, view::BanView};
+
+/// Of more targets it is not asked which networks around them are banned, too.
+const MAX_LOOKED_AT: usize = 100;
 
 /// Remove bans, reset the clients' counters, and clear their repeat offences (strikes).
 #[derive(Debug, Args)]
@@ -73,7 +77,11 @@ impl Unban {
         } else {
             self.lift_all(api, &targets, &mut outcome)?;
         }
-        outcome.tell(program::everywhere(), self.dry_run, self.output)
+        outcome.tell(program::everywhere(), self.dry_run, self.output)?;
+        match named.len() > MAX_LOOKED_AT || self.dry_run || self.except || self.covering {
+            true => Ok(()),
+            false => still_banned(api, &named),
+        }
     }
 
     /// The targets of the bans that have in common what is asked for.
@@ -124,18 +132,16 @@ impl Unban {
     /// One target, and what covers it if it is not banned itself.
     fn one(&self, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
         let lifted: Unbanned = api.delete(&self.path(target, None))?;
-        if self.output == Output::Json {
-            return print_json(&lifted);
-        }
         let everywhere = program::everywhere();
-        match self.keep_strikes {
-            false => say!("unbanned {} {everywhere}", lifted.target),
-            true => say!(
+        match (self.output, self.keep_strikes) {
+            (Output::Json, _) => print_json(&lifted)?,
+            (Output::Table, false) => say!("unbanned {} {everywhere}", lifted.target),
+            (Output::Table, true) => say!(
                 "the ban of {} ends within 2 s {everywhere}, and counts as a repeat offence",
                 lifted.target
             ),
         }
-        Ok(())
+        still_banned(api, &[*target])
     }
 
     fn path(&self, target: &Prefix, list: Option<Uuid>) -> String {
@@ -174,6 +180,22 @@ impl Unban {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// # Errors
+///
+/// When bans of networks around one of `targets` are still in force.
+fn still_banned(api: &ApiClient, targets: &[Prefix]) -> anyhow::Result<()> {
+    for target in targets {
+        let around = covering(api, target)?;
+        let around = around.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+        // Those that were lifted, too, may take a moment.
+        let around = around.filter(|net| !targets.contains(net));
+        if let Some(why) = target.still_banned(around) {
+            bail!("{why}");
+        }
+    }
+    Ok(())
 }
 
 /// The bans of `target` and of networks around it.

@@ -314,7 +314,10 @@ impl Leases {
         let holder = match entry.kind {
             EntryKind::Put => match wire::decode::<Lease>(&entry.value) {
                 Ok(lease) => {
-                    if let LeaseKey::Member(id) = &key {
+                    // Its own one may be of before a reload.
+                    if let LeaseKey::Member(id) = &key
+                        && *id != self.id
+                    {
                         self.configs.heard(id.clone(), lease.config);
                     }
                     lease.holder

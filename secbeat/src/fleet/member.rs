@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{config::Config, words::WORDS};
 
 /// What this host is in the fleet, as far as the credentials can be read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Member {
     edge: Option<String>,
     /// Where the fleet's NATS servers are.

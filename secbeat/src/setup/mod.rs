@@ -9,7 +9,7 @@ mod servers;
 mod unwatched;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::Path,
     process::Command,
@@ -17,11 +17,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use secbeat_daemon::{
-    credentials::write_private,
     exit::Coded,
     protect::{self, Known, Names, default_route_interfaces},
     say,
     time::now_ms,
+    whole_file,
 };
 pub(crate) use secbeat_edge::unit_user::UnitUser;
 
@@ -244,19 +244,13 @@ pub(crate) fn agreed(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
 }
 
-/// Writes the config whole or not at all. It holds no secret.
+/// Writes the config whole or not at all. It holds no secret. One that was there keeps its owner, its mode and the link to it.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, config: &str) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    write_private(path, config.as_bytes(), true)?;
-    let opened = File::open(path).and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o644)));
-    opened.with_context(|| format!("letting others read {}", path.display()))
+    whole_file::edit(path, config.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Starts the unit, now and at each boot, where there is one for this config.

@@ -294,6 +294,12 @@ impl OneHost {
         })
     }
 
+    /// What the daemon has logged since it was started.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("state/store.db")

@@ -23,6 +23,7 @@ mod joining;
 mod lifecycle;
 mod lists;
 mod log_rotation;
+mod meddling;
 mod metrics;
 mod notify;
 mod observe_mode;

@@ -1,9 +1,9 @@
 //! One host: both daemons in one process, over a store instead of a broker.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fs, io, net::IpAddr, path::PathBuf, time::Duration};
 
 use secbeat_common::maps::{origin, reason};
-use secbeat_tests::lab::{one_host::OneHost, visitor::Visitor, wait::wait_until};
+use secbeat_tests::lab::{one_host::OneHost, paths, visitor::Visitor, wait::wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 /// The owner's default.
@@ -87,4 +87,57 @@ fn bans_outlive_a_kill_a_stop_and_a_reboot() {
     host.start_again();
     await_ban(&host, OneHost::ATTACKER);
     assert_shut_out(&host, OneHost::ATTACKER);
+}
+
+#[test]
+fn a_store_that_is_gone_or_was_emptied_lifts_no_ban() {
+    let mut host = OneHost::start("");
+    let office = "198.51.100.0/24";
+    assert!(host.secbeat(&["allowlist", "add", office]).status.success());
+    host.fail(OneHost::ATTACKER, ERRORS);
+    await_ban(&host, OneHost::ATTACKER);
+
+    // Whoever starts it a second time does not get at the store.
+    let config = fs::read_to_string(host.config()).unwrap();
+    let two = host.config().with_file_name("two.toml");
+    let pins = host.pin_folder().display().to_string();
+    let listen = "api_listen = \"127.0.0.1:3041\"\napi_socket = \"\"\n";
+    let other = format!("{listen}{}", config.replace(&pins, &format!("{pins}-two")));
+    fs::write(&two, other).unwrap();
+    let (object, two) = (paths::bpf_object(), two.to_str().unwrap());
+    let object = object.to_str().unwrap();
+    let second = host.run("secbeat", &["run", "--bpf-object", object, "--config", two]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("another"), "{said}");
+
+    let losses: [(fn(PathBuf) -> io::Result<()>, &str); 2] = [
+        (fs::remove_file, "IS GONE"),
+        (|path| fs::write(path, ""), "WAS EMPTIED"),
+    ];
+    for (lose, said) in losses {
+        host.stop();
+        lose(host.store()).unwrap();
+        host.start_again();
+        assert!(
+            host.log().contains(&format!("THE STORE {said}")),
+            "{}",
+            host.log()
+        );
+        let banned = wait_until("the store has the ban", SOON, || {
+            let bans = host.secbeat(&["bans"]);
+            let bans = String::from_utf8_lossy(&bans.stdout).into_owned();
+            bans.contains("203.0.113.7/32").then_some(bans)
+        });
+        assert!(banned.contains("error-flood"), "{banned}");
+        assert_shut_out(&host, OneHost::ATTACKER);
+        let allowed = host.secbeat(&["allowlist", "list"]);
+        assert!(
+            String::from_utf8_lossy(&allowed.stdout).contains(office),
+            "{allowed:?}"
+        );
+    }
+    assert!(host.secbeat(&["unban", "203.0.113.7"]).status.success());
+    wait_until("the ban is lifted", SOON, || {
+        host.ban_of(OneHost::ATTACKER).is_none()
+    });
 }

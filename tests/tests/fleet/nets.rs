@@ -140,7 +140,10 @@ fn a_network_within_a_network_hides_nothing_when_it_is_lifted_or_ends() {
         });
         assert!(!is_served(&fleet, family), "the end of {inner} lifted {outer}");
         done(&fleet.cli("edge", &["ban", inner, "--duration", "1h"]));
-        done(&fleet.cli("edge", &["unban", inner]));
+        let lifted = fleet.cli("edge", &["unban", inner]);
+        let said = String::from_utf8_lossy(&lifted.stderr);
+        let is_said = said.contains(&format!("{outer}, which covers it, is banned"));
+        assert!(lifted.status.code() == Some(1) && is_said, "{lifted:?}");
         assert!(!is_served(&fleet, family), "lifting {inner} lifted {outer}");
         done(&fleet.cli("edge", &["ban", inner, "--duration", "1h"]));
         done(&fleet.cli("edge", &["unban", outer]));

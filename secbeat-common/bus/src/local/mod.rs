@@ -16,6 +16,7 @@ mod group;
 mod job;
 mod keys;
 mod log;
+mod look;
 mod records;
 mod reserve;
 mod schema;
@@ -29,7 +30,6 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use tokio::sync::{oneshot, watch};
 
-pub use self::server::LocalServer;
 use self::{
     bucket::LocalBucket,
     job::{Call, Job, Publication},
@@ -37,6 +37,7 @@ use self::{
     server::Shared,
     store::Store,
 };
+pub use self::{look::look_at_store, server::LocalServer};
 use crate::{
     backend::{Answer, Backend, Bucket, Log, Messages, Published},
     bus::Bus,

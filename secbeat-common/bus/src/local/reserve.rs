@@ -2,6 +2,10 @@
 //!
 //! Blocks are allocated behind the ends of the database and of its write-ahead log (`FALLOC_FL_KEEP_SIZE` of fallocate(2)), which
 //! SQLite then writes into. File systems that cannot do that, or that never overwrite in place, give no such promise.
+//!
+//! The files are opened once, and closed after the database. POSIX drops all locks that a process holds on a file as soon as it
+//! closes any descriptor of it, SQLite's among them: <https://www.sqlite.org/howtocorrupt.html>, section 2.2. A second process could
+//! then open the database beside this one, and destroy it.
 
 use std::{
     fs::{File, OpenOptions},
@@ -40,19 +44,25 @@ pub(super) enum Worth {
 /// The room that is kept for one database.
 #[derive(Debug)]
 pub(super) struct Reserve {
-    /// The database and its write-ahead log.
-    files: [PathBuf; 2],
+    /// The database, which must stay open as long as SQLite has it.
+    database: File,
+    /// Its write-ahead log, once that is there.
+    log: Option<File>,
+    log_path: PathBuf,
     looked: Option<Instant>,
     is_tight: bool,
     is_half_used: bool,
 }
 
 impl Reserve {
-    pub(super) fn of(database: &Path) -> Self {
-        let mut log = database.as_os_str().to_owned();
+    /// For the `database` at `path`, which SQLite has not opened yet.
+    pub(super) fn of(database: File, path: &Path) -> Self {
+        let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         Self {
-            files: [database.to_owned(), log.into()],
+            database,
+            log: None,
+            log_path: log.into(),
             looked: None,
             is_tight: false,
             is_half_used: false,
@@ -61,9 +71,12 @@ impl Reserve {
 
     /// Keeps room again, as far as there is some.
     pub(super) fn renew(&mut self) {
-        for file in self.files.iter().filter_map(|path| open(path)) {
-            if left(&file) < ROOM / 2
-                && let Err(error) = keep(&file)
+        if self.log.is_none() {
+            self.log = OpenOptions::new().write(true).open(&self.log_path).ok();
+        }
+        for file in self.files() {
+            if left(file) < ROOM / 2
+                && let Err(error) = keep(file)
             {
                 debug!(%error, "no room can be kept for bans");
             }
@@ -85,12 +98,15 @@ impl Reserve {
     }
 
     fn look(&mut self) {
-        let [database, log] = self.files.each_ref().map(|path| open(path));
-        let room = database.as_ref().and_then(|file| fstatvfs(file.as_fd()).ok());
+        let room = fstatvfs(self.database.as_fd()).ok();
         let room = room.map(|disk| disk.blocks_available() * disk.fragment_size());
         self.is_tight = room.is_some_and(|room| room < TIGHT);
-        let files = [database, log];
-        self.is_half_used = files.iter().flatten().any(|file| left(file) < ROOM / 2);
+        let is_half_used = self.files().any(|file| left(file) < ROOM / 2);
+        self.is_half_used = is_half_used;
+    }
+
+    fn files(&self) -> impl Iterator<Item = &File> {
+        [Some(&self.database), self.log.as_ref()].into_iter().flatten()
     }
 
     #[cfg(test)]
@@ -98,10 +114,6 @@ impl Reserve {
         self.looked = Some(Instant::now() + Duration::from_secs(3600));
         (self.is_tight, self.is_half_used) = (true, is_half_used);
     }
-}
-
-fn open(path: &Path) -> Option<File> {
-    OpenOptions::new().write(true).open(path).ok()
 }
 
 /// Bytes that are allocated behind the end of a file.
@@ -132,7 +144,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         std::fs::write(&path, [7; 5000]).unwrap();
-        let mut reserve = Reserve::of(&path);
+        let database = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut reserve = Reserve::of(database, &path);
         assert!(!reserve.refuses(Worth::Record) && left(&File::open(&path).unwrap()) < ROOM);
         reserve.renew();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 5000);

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{backend::Storage, error::Result as Answered};
 
 /// The version of what is below. A later one carries over what an older one left.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
 /// Where a bucket or a log lies: a database of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

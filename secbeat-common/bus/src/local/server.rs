@@ -3,6 +3,8 @@
 use std::{
     collections::VecDeque,
     fmt,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,6 +14,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
@@ -20,7 +26,7 @@ use super::{
     LocalBus,
     group::{self, Waiting},
     job::Job,
-    store::Store,
+    store::{Store, TAKEN},
     topics::Topics,
 };
 use crate::error::{Error, Result};
@@ -29,6 +35,9 @@ use crate::error::{Error, Result};
 const WAITING: usize = 1024;
 /// Pause before a store that failed is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
+
+/// What the file's name ends in that says whose the store is.
+const LOCK: &str = "lock";
 
 /// A store that is open until it is [closed](Self::close).
 pub struct LocalServer {
@@ -92,12 +101,14 @@ impl LocalServer {
     }
 
     fn start(&mut self) -> Result<()> {
+        let lock = lock(&self.shared.path)?;
         let store = Store::open(&self.shared.path, self.shared.topics.clone())?;
         let (sender, jobs) = mpsc::channel();
         let shared = self.shared.clone();
-        let thread = thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || shared.run(store, &jobs));
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
+            shared.run(store, &jobs);
+            drop(lock);
+        });
         self.thread = Some(thread.map_err(|error| Error::Refused {
             what: "starting the store's thread".to_owned(),
             why: error.to_string(),
@@ -124,6 +135,28 @@ impl LocalServer {
     pub(super) fn reopen(&mut self) -> Result<()> {
         self.start()
     }
+}
+
+/// Takes the store at `path` for this process, also while it is opened again. SQLite's own locks keep other programs away.
+fn lock(path: &Path) -> Result<Flock<File>> {
+    let refused = |why: String| Error::Refused {
+        what: format!("opening the store {}", path.display()),
+        why,
+    };
+    let path = path.with_extension(LOCK);
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| refused(format!("{}: {error}", path.display())))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        refused(match errno {
+            Errno::EWOULDBLOCK => TAKEN.to_owned(),
+            errno => format!("{}: {errno}", path.display()),
+        })
+    })
 }
 
 impl Drop for LocalServer {

@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest rest of the thread, where nothing ends.
 const REST: Duration = Duration::from_secs(3600);
 
+/// Why a store cannot be opened that somebody has.
+pub(super) const TAKEN: &str = "another process has it open";
+
 /// What the thread has.
 pub(super) struct Store {
     pub(super) db: Connection,
@@ -45,7 +48,7 @@ pub(super) struct Store {
     checkpoint: Option<Instant>,
     /// The latest [`Created`].
     created: i64,
-    /// Where room is kept for bans.
+    /// Where room is kept for bans. It has the file open, and comes after `db`: fields are closed in their order.
     pub(super) reserve: Reserve,
     /// What makes the database unusable.
     failure: Option<String>,
@@ -61,20 +64,22 @@ impl Store {
             why,
         };
         // SQLite would make one that everybody may read.
-        OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(path)
             .map_err(|error| refused(error.to_string()))?;
+        // Before the database, so that it is closed after it.
+        let mut reserve = Reserve::of(file, path);
         let db = connect(path).map_err(|error| refused(in_words(&error)))?;
         schema::make(&db).map_err(refused)?;
-        let mut reserve = Reserve::of(path);
         reserve.renew();
-        Self::load(db, topics, reserve).map_err(|error| refused(in_words(&error)))
+        Self::load(reserve, db, topics).map_err(|error| refused(in_words(&error)))
     }
 
-    fn load(db: Connection, topics: Arc<Topics>, reserve: Reserve) -> rusqlite::Result<Self> {
+    /// `reserve` comes first: should this fail, it is closed last.
+    fn load(reserve: Reserve, db: Connection, topics: Arc<Topics>) -> rusqlite::Result<Self> {
         let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let latest = number(
             "SELECT max(at_ms) FROM (SELECT max(at_ms) AS at_ms FROM main.entries UNION ALL
@@ -208,7 +213,7 @@ fn ends_the_database(error: &rusqlite::Error) -> bool {
 fn in_words(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
-        Some(ErrorCode::DatabaseBusy) => "another process has it open".to_owned(),
+        Some(ErrorCode::DatabaseBusy) => TAKEN.to_owned(),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             format!("the file is damaged ({error}); move it away to begin with an empty one")
         }

@@ -14,6 +14,8 @@ use crate::{
     conformance::{self, Lab},
 };
 
+mod other_process;
+
 struct LocalLab {
     folder: TempDir,
     server: Mutex<LocalServer>,

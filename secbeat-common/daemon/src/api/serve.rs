@@ -41,13 +41,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_FIELDS: usize = 1000;
 /// How often certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);
+/// How often it is seen that the socket's file is still there.
+const LOOK_AT_FILE: Duration = Duration::from_secs(5);
 
 /// Where clients come from.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     /// Goes with it.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     slots: Arc<Semaphore>,
 }
 
@@ -78,7 +80,7 @@ impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
         Self {
             socket: Socket::Tcp(listener),
-            _file: None,
+            file: None,
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         }
     }
@@ -92,13 +94,38 @@ impl TryFrom<LocalSocket> for Listener {
         let (listener, trust, file) = socket.split();
         Ok(Self {
             socket: Socket::Local(UnixListener::from_std(listener)?, trust),
-            _file: Some(file),
+            file: Some(file),
             slots: Arc::new(Semaphore::new(MAX_STRANGERS)),
         })
     }
 }
 
 impl Listener {
+    /// Listens anew on a Unix socket whose file somebody has removed: nobody else would find the daemon.
+    fn renew(&mut self) {
+        let Some(path) = self.file.as_ref().map(|file| file.path().to_owned()) else {
+            return;
+        };
+        if !matches!(path.try_exists(), Ok(false)) {
+            return;
+        }
+        // It must not remove the new one.
+        self.file = None;
+        let renewed = LocalSocket::open(&path).and_then(|socket| {
+            let (listener, trust, file) = socket.split();
+            Ok((Socket::Local(UnixListener::from_std(listener)?, trust), file))
+        });
+        match renewed {
+            Ok((socket, file)) => {
+                (self.socket, self.file) = (socket, Some(file));
+                warn!(socket = %path.display(), "the API's socket was removed: made again");
+            }
+            Err(error) => {
+                warn!("the API's socket was removed, and cannot be made again before a restart: {error:#}");
+            }
+        }
+    }
+
     /// The next connection; `None` if it is not taken.
     async fn accept(&self) -> io::Result<Option<Accepted>> {
         let slots = self.slots.clone();
@@ -153,10 +180,12 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
-    let listener = listener.into();
+    let mut listener = listener.into();
     let graceful = GracefulShutdown::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look_at_file = interval(LOOK_AT_FILE);
+    look_at_file.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -165,6 +194,10 @@ pub async fn serve(
                 if let Some(tls) = &tls {
                     tls.refresh();
                 }
+                continue;
+            }
+            _ = look_at_file.tick() => {
+                listener.renew();
                 continue;
             }
             () = &mut stop => break,
@@ -227,5 +260,26 @@ async fn talk(stream: impl Stream + 'static, peer: Peer, router: Router, watcher
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!("a connection of the API failed: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_whose_file_was_removed_is_listened_on_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let mut listener = Listener::try_from(LocalSocket::open(&path).unwrap()).unwrap();
+        listener.renew();
+        std::fs::remove_file(&path).unwrap();
+        listener.renew();
+        let connected = UnixStream::connect(&path).await.unwrap();
+        assert!(listener.accept().await.unwrap().is_some());
+        drop((connected, listener));
+        assert!(!path.exists());
     }
 }

@@ -162,6 +162,12 @@ pub struct LocalSocket {
 #[derive(Debug)]
 pub(super) struct SocketFile(PathBuf);
 
+impl SocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Whoever comes next replaces what stays behind.
@@ -170,7 +176,7 @@ impl Drop for SocketFile {
 }
 
 impl LocalSocket {
-    fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let listening = || format!("listening on {}", path.display());
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             make_folder(folder).with_context(|| format!("making {}", folder.display()))?;

@@ -57,6 +57,7 @@ impl Enforcer {
                 received,
             } => {
                 self.is_present(command.target);
+                self.spoiled.remove(&command.target);
                 self.revision = self.revision.max(revision);
                 let arrival = self.arrival(command, received, turn.now);
                 if self.fence.admits(&arrival.command, revision) {
@@ -68,9 +69,13 @@ impl Enforcer {
             BucketUpdate::Removed { target, revision } => {
                 self.revision = self.revision.max(revision);
                 self.deferred.remove(&target);
+                self.spoiled.remove(&target);
                 self.withdraw(target, turn);
             }
-            BucketUpdate::Spoiled { target } => self.is_present(target),
+            BucketUpdate::Spoiled { target } => {
+                self.is_present(target);
+                self.spoiled.insert(target);
+            }
             BucketUpdate::SnapshotEnd => self.end_snapshot(turn),
             BucketUpdate::TimeSet => {
                 for change in self.reconciler.reckon_anew(turn.now) {
@@ -125,6 +130,7 @@ impl Enforcer {
         self.first_bucket = Some(bucket);
         turn.report(Fact::SnapshotRead { bans: present.len() });
         self.deferred.retain(|target, _| present.contains(target));
+        self.spoiled.retain(|target| present.contains(target));
         for change in self.reconciler.complete_snapshot(&present) {
             self.apply(&change, turn);
         }

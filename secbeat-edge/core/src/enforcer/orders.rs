@@ -11,7 +11,10 @@ use super::{
     id::Ticket,
     writes::{Turn, Waiting},
 };
-use crate::{FilterMode, Refusal, reconcile::Change};
+use crate::{
+    FilterMode, Refusal,
+    reconcile::{Change, Origin},
+};
 
 impl Enforcer {
     pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
@@ -95,7 +98,12 @@ impl Enforcer {
     }
 
     fn unban(&mut self, ticket: Ticket, target: Prefix, turn: &mut Turn<'_>) {
-        let Some((origin, change)) = self.reconciler.unban_locally(&target) else {
+        let lifted = self.reconciler.unban_locally(&target);
+        let of_kernel = || {
+            let is_kept = self.spoiled.remove(&target);
+            is_kept.then_some((Origin::Local, Change::Remove(target)))
+        };
+        let Some((origin, change)) = lifted.or_else(of_kernel) else {
             let reply = Reply::Unban(Ok(None));
             turn.effects.push(Effect::Reply(ticket, reply));
             return;

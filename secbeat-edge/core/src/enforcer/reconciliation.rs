@@ -60,7 +60,10 @@ impl Enforcer {
         };
         let (allowlist, unwritten) = (&self.allowlist, &self.unwritten);
         let has_to_go = |target: &Prefix| allowlist.covers(target) || unwritten.contains(target);
-        let changes = self.reconciler.compare(pass, bans, turn.now.boot, has_to_go);
+        let is_spoiled = |target: &Prefix| self.spoiled.contains(target);
+        let changes = self
+            .reconciler
+            .compare(pass, bans, turn.now.boot, has_to_go, is_spoiled);
         for change in changes {
             self.apply(&change, turn);
         }

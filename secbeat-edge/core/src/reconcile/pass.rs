@@ -58,13 +58,15 @@ impl Reconciler {
     /// the command line wrote them) are adopted, with the end that the kernel has. Unknown bans of the fleet are removed,
     /// but only once a snapshot of the bus was read: until then the kernel alone knows them. So are bans of this host that it
     /// [disowns](Self::disowning). `has_to_go` tells of which
-    /// targets the kernel must hold no ban unless it is desired: those that are allowlisted, or whose removal failed.
+    /// targets the kernel must hold no ban unless it is desired: those that are allowlisted, or whose removal failed. `is_spoiled` tells of
+    /// which ones the bus has an entry that nobody can read: the kernel alone knows of their bans, which stay.
     pub(crate) fn compare(
         &mut self,
         pass: &mut Pass,
         kernel: &[ObservedBan],
         now: BootTime,
         has_to_go: impl Fn(&Prefix) -> bool,
+        is_spoiled: impl Fn(&Prefix) -> bool,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         for ObservedBan { target, ban, stamp } in kernel {
@@ -92,7 +94,7 @@ impl Reconciler {
                 claims.set_local(adopted(ban, note));
                 claims.seen_in = Some(self.pass);
                 changes.push(self.change(*target));
-            } else if has_to_go || self.synced {
+            } else if has_to_go || (self.synced && !is_spoiled(target)) {
                 pass.drift.foreign += 1;
                 changes.push(Change::Remove(*target));
             } else {

@@ -66,7 +66,7 @@ fn diff(
                 Stamp::Outdated
             },
         };
-        changes.extend(reconciler.compare(&mut pass, &[observed], now, &allowlisted));
+        changes.extend(reconciler.compare(&mut pass, &[observed], now, &allowlisted, |_| false));
     }
     let (drift, missing) = reconciler.finish(pass, now);
     changes.extend(reconciler.repair(&missing, now));

@@ -31,6 +31,34 @@ fn a_spoiled_entry_of_a_snapshot_lifts_nothing() {
 }
 
 #[test]
+fn a_spoiled_entry_lifts_nothing_after_a_restart_until_it_is_removed_or_unbanned() {
+    let mut edge = Edge::new();
+    for (id, target) in [(1, CLIENT), (2, "198.51.100.2"), (3, "198.51.100.3")] {
+        edge.send(&command(id, target, 300));
+    }
+    // The kernel keeps what it has, and the process knows nothing.
+    let mut after = Edge::unsynced();
+    after.kernel = edge.kernel;
+    let spoiled = |target| BucketUpdate::Spoiled {
+        target: prefix(target),
+    };
+    after.handle(Event::Bucket(vec![
+        BucketUpdate::SnapshotBegin(BUCKET),
+        spoiled(CLIENT),
+        spoiled("198.51.100.3"),
+        BucketUpdate::SnapshotEnd,
+    ]));
+    after.reconcile();
+    assert!(after.drops(CLIENT) && after.drops("198.51.100.3"));
+    assert!(!after.drops("198.51.100.2"), "nobody bans it any more");
+    after.order(Order::Unban(prefix(CLIENT)));
+    assert!(!after.drops(CLIENT));
+    after.lift("198.51.100.3");
+    after.reconcile();
+    assert!(!after.drops("198.51.100.3"));
+}
+
+#[test]
 fn a_snapshot_that_broke_off_lifts_nothing() {
     let mut edge = Edge::new();
     let (one, other) = (command(1, "198.51.100.1", 300), command(2, "198.51.100.2", 300));

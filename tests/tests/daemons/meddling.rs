@@ -1,0 +1,192 @@
+//! Others write into the maps that the program goes by, or call an interface by another name. What can be repaired is; the rest is said.
+
+use std::{fs, time::Duration};
+
+use secbeat_common::maps;
+use secbeat_edge::kernel::{AllowedNets, Carries, Pins, SettingsMap, is_dropped};
+use secbeat_edge_core::FilterMode;
+use secbeat_tests::lab::{
+    client::Client,
+    executable::{Executable as _, Program},
+    host::{Host, assert_refused},
+    process::Daemon,
+    wait::wait_until,
+};
+
+const START: Duration = Duration::from_secs(20);
+/// How long something may be wrong.
+const SOON: Duration = Duration::from_secs(5);
+const CLIENT: &str = "198.51.100.7";
+
+fn start(host: &Host) -> Daemon {
+    let mut edge = host.start_edge();
+    edge.wait_for_log("running", START);
+    edge
+}
+
+fn status(host: &Host) -> (bool, serde_json::Value) {
+    let output = host.edge(&["status", "-o", "json"]);
+    (
+        output.status.success(),
+        serde_json::from_slice(&output.stdout).unwrap(),
+    )
+}
+
+fn ready(host: &Host) -> u16 {
+    Client::new(&host.namespace)
+        .get("http://127.0.0.1:8080/readyz")
+        .unwrap()
+}
+
+fn drops(host: &Host, port: u16) -> bool {
+    is_dropped(
+        &Pins::at(host.pin_folder()),
+        CLIENT.parse().unwrap(),
+        Carries::Tcp(port),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_others_write_into_the_programs_settings_is_undone() {
+    let host = Host::new();
+    host.reconfigure("ban_slots = 4096", "ban_slots = 4096\nports = [443, 8443]");
+    let edge = start(&host);
+    assert!(host.edge(&["ban", CLIENT, "--duration", "1h"]).status.success());
+    let pins = Pins::at(host.pin_folder());
+    let meddle: [(&str, &dyn Fn()); 4] = [
+        ("the mode", &|| {
+            SettingsMap::open(&pins)
+                .unwrap()
+                .set_mode(FilterMode::Observe)
+                .unwrap();
+        }),
+        ("no ports", &|| {
+            SettingsMap::open(&pins)
+                .unwrap()
+                .set_ports(&pins, Some(&[]))
+                .unwrap();
+        }),
+        ("all ports", &|| {
+            SettingsMap::open(&pins).unwrap().set_ports(&pins, None).unwrap();
+        }),
+        ("the allowlist", &|| {
+            let mut allowed = AllowedNets::open(&pins).unwrap();
+            allowed.add_local(&"198.51.100.0/24".parse().unwrap()).unwrap();
+        }),
+    ];
+    let is_well = || drops(&host, 443) && !drops(&host, 80);
+    assert!(is_well());
+    for (what, meddle) in meddle {
+        meddle();
+        assert!(!is_well(), "{what} made no difference");
+        wait_until(&format!("{what} is as it was"), SOON, is_well);
+    }
+    assert!(
+        edge.log().contains("something else had changed"),
+        "{}",
+        edge.log()
+    );
+}
+
+#[test]
+fn a_ban_that_the_kernel_refuses_is_said_everywhere() {
+    let host = Host::new();
+    let edge = start(&host);
+    assert_eq!((ready(&host), status(&host).0), (200, true));
+    let map = host.pin_folder().join(maps::BANNED_V4);
+    let frozen = Program::Bpftool
+        .command()
+        .args(["map", "freeze", "pinned", map.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(frozen.status.success(), "{frozen:?}");
+    assert!(!host.edge(&["ban", CLIENT, "--duration", "1h"]).status.success());
+    wait_until("the host is not ready", SOON, || ready(&host) == 503);
+    let (is_well, status) = status(&host);
+    assert!(!is_well && status["daemon"]["unwritten"] == 1, "{status}");
+    let log = edge.log();
+    assert!(log.contains(&format!("the first of them {CLIENT}/32")), "{log}");
+    let test = host.edge(&["test", CLIENT]);
+    let said = String::from_utf8(test.stdout).unwrap();
+    assert!(said.contains("THE KERNEL DOES NOT HAVE THE BAN"), "{said}");
+}
+
+#[test]
+fn an_alternative_name_stands_for_its_interface_everywhere() {
+    let host = Host::new();
+    let property = ["link", "property", "add", "dev", "eth-a", "altname"];
+    for name in ["enp9s9", "wan0"] {
+        host.namespace.ip(&[&property[..], &[name]].concat());
+    }
+    host.reconfigure(
+        "interfaces = [\"eth-a\"]",
+        "interfaces = [\"enp9s9\", \"eth-a\", \"wan*\"]\ninterface_modes = { wan0 = \"observe\", nope0 = \"observe\" }",
+    );
+    let edge = start(&host);
+    let attached = || status(&host).1["attached"].as_array().unwrap().clone();
+    let modes = |interface: &str| -> Vec<bool> {
+        let of = attached().into_iter().filter(|it| it["interface"] == interface);
+        of.map(|it| it["observes"].as_bool().unwrap_or_default())
+            .collect()
+    };
+    assert_eq!((attached().len(), modes("eth-a")), (1, vec![true]));
+    assert!(
+        edge.log().contains("no interface is called `nope0`"),
+        "{}",
+        edge.log()
+    );
+    let without = &status(&host).1["daemon"]["modes_without_interface"];
+    assert_eq!(without, &serde_json::json!(["nope0"]));
+    for (mode, observes) in [("enforce", false), ("observe", true)] {
+        assert!(
+            host.edge(&["mode", mode, "--interface", "enp9s9"])
+                .status
+                .success()
+        );
+        assert_eq!(modes("eth-a"), [observes], "{mode}");
+    }
+}
+
+#[test]
+fn a_wrong_config_leaves_the_commands_that_one_needs_then_and_detach_sees_what_is_left() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    assert!(host.edge(&["ban", CLIENT, "--duration", "1h"]).status.success());
+    let config = fs::read_to_string(host.file("edge.toml")).unwrap();
+    host.write(
+        "edge.toml",
+        &config.replace("[kernel]", "[kernel]\nno_such_key = 1"),
+    );
+    let bans = host.edge(&["bans"]);
+    assert!(bans.status.success(), "{bans:?}");
+    assert!(String::from_utf8_lossy(&bans.stdout).contains(CLIENT), "{bans:?}");
+    assert!(
+        String::from_utf8_lossy(&bans.stderr).contains("no_such_key"),
+        "{bans:?}"
+    );
+    assert!(host.edge(&["unban", CLIENT]).status.success());
+    edge.kill9();
+    assert_refused(
+        &host.edge(&["ban", CLIENT]),
+        1,
+        &["nobody knows whom it protects"],
+    );
+
+    // The pins of another config are not those of this daemon.
+    let elsewhere = config.replace(
+        &host.pin_folder().display().to_string(),
+        &format!("{}-other", host.pin_folder().display()),
+    );
+    host.write("edge.toml", &elsewhere);
+    assert_refused(&host.edge(&["detach"]), 1, &["still runs on eth-a", "--config"]);
+    host.write(
+        "edge.toml",
+        &config.replace("[kernel]", "[kernel]\nno_such_key = 1"),
+    );
+    assert!(host.edge(&["detach"]).status.success());
+    wait_until("the interface is free", SOON, || {
+        host.namespace.xdp_on("eth-a").is_none()
+    });
+    host.write("edge.toml", &config);
+}
