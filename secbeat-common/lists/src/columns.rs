@@ -5,9 +5,11 @@ use secbeat_common::wire::{Layer, Reason};
 use secbeat_daemon::{cli::FORMULAS, term::Term};
 
 use super::{
-    keys::{Sense, Verdict, plain},
+    keys::{Sense, plain},
     list::{About, End, Found, Purpose},
-    target, when,
+    target,
+    verdict::Verdict,
+    when,
 };
 
 /// What a field says.

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     columns::{Column, Draft},
-    keys::{self, LOG, Verdict},
+    keys,
     list::{About, Found, Purpose, Source},
+    logs::{self, LOG},
     target,
+    verdict::Verdict,
 };
 
 /// What separates values, the most usual one first.
@@ -56,7 +58,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     };
     let is_log = |line: &str| {
         let names = line.strip_prefix("#Fields:").map(str::split_whitespace);
-        names.is_some_and(|names| keys::are_of_log(names.map(|name| name.strip_suffix(')').unwrap_or(name))))
+        names.is_some_and(|names| logs::are_of_log(names.map(|name| name.strip_suffix(')').unwrap_or(name))))
     };
     if text.lines().take(SAMPLE).any(is_log) {
         found.refused = Some(LOG.to_owned());
@@ -222,7 +224,7 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
     let Some(columns) = header(first) else {
         return without_header(kind, records, source, found);
     };
-    if keys::are_of_log(first.iter().map(String::as_str)) {
+    if logs::are_of_log(first.iter().map(String::as_str)) {
         found.refused = Some(LOG.to_owned());
         return;
     }
@@ -307,7 +309,7 @@ fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &m
         .take(sample)
         .map(|(_, fields)| fields.join("\t"))
         .collect();
-    if keys::are_requests(joined.iter().map(String::as_str)) {
+    if logs::are_requests(joined.iter().map(String::as_str)) {
         found.refused = Some(LOG.to_owned());
         return;
     }

@@ -4,10 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
-use super::{
-    keys::{self, plain},
-    list::Purpose,
-};
+use super::{keys::plain, list::Purpose, logs};
 
 /// The fields of an object.
 pub(super) type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -160,8 +157,8 @@ pub(super) fn is_allowlist(fields: &Fields<'_>) -> bool {
 /// Why an object with an address is no entry, if that is known.
 pub(super) fn no_entry(fields: &Fields<'_>, purpose: Purpose) -> Option<&'static str> {
     let has = |names: &[&str]| names.iter().all(|name| fields.contains_key(*name));
-    if keys::are_of_log(fields.keys().map(|key| &**key)) || has(&["event_type", "src_ip"]) {
-        return Some(keys::LOG);
+    if logs::are_of_log(fields.keys().map(|key| &**key)) || has(&["event_type", "src_ip"]) {
+        return Some(logs::LOG);
     }
     if has(&["auth_type"]) || has(&["machineId"]) {
         return Some("a machine or a bouncer of CrowdSec, which is a host of yours");

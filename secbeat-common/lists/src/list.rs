@@ -9,6 +9,7 @@ use secbeat_common::{
 };
 use secbeat_daemon::term::Term;
 
+pub use super::keys::Purpose;
 use super::{BanEntry, keys::Sense, ranges::Ranges, target};
 
 /// Most entries of a list, together with its invalid lines.
@@ -115,13 +116,6 @@ impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.line, self.why)
     }
-}
-
-/// What a list is for: some formats name whom to keep out, and whom to let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Bans,
-    Allowlist,
 }
 
 /// A list to read.

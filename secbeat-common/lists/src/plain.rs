@@ -3,9 +3,10 @@
 use std::{borrow::Cow, iter};
 
 use super::{
-    keys::{self, LOG, Verdict},
     list::{About, Found, Purpose, Source},
+    logs::{self, LOG},
     target,
+    verdict::Verdict,
 };
 
 /// Lines that are looked at for requests.
@@ -54,7 +55,7 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
         .lines()
         .map(|(_, text)| text)
         .filter(|text| !is_comment(text));
-    if keys::are_requests(first.take(SAMPLE)) {
+    if logs::are_requests(first.take(SAMPLE)) {
         found.refused = Some(LOG.to_owned());
         return;
     }
