@@ -5,8 +5,11 @@ use secbeat_common::wire::{Layer, Reason};
 use secbeat_daemon::{cli::FORMULAS, term::Term};
 
 use super::{
-    list::{About, End, Found},
-    target, when,
+    keys::{Sense, plain},
+    list::{About, End, Found, Purpose},
+    target,
+    verdict::Verdict,
+    when,
 };
 
 /// What a field says.
@@ -28,10 +31,23 @@ pub(super) enum Column {
     Note,
     /// One more remark for the note, behind this word.
     Remark(&'static str),
-    /// What CrowdSec's decisions are about, what they do, and whether they only say so.
+    /// What CrowdSec's decisions are about, and whether they only say so.
     Scope,
-    Kind,
     Simulated,
+    /// What becomes of the client, in a word that must be known.
+    Verdict,
+    /// What kind of entry it is; others have words of their own there.
+    Kind,
+    /// Whether something of this sense is so.
+    Flag(Sense),
+    /// Whether the entry is in force, or whether it is over.
+    State {
+        is_over: bool,
+    },
+    /// The name of the list that the entry is on.
+    List,
+    /// Where our own bans hold.
+    Edges,
 }
 
 /// Names of fields for a network, the most exact ones first.
@@ -85,9 +101,8 @@ const TARGETS: &[&str] = &[
 
 impl Column {
     /// By its name in any spelling: `IP Address`, `ip_address`, `ipAddress`.
-    pub(super) fn of(name: &str) -> Option<Self> {
-        let letters = name.chars().filter(char::is_ascii_alphanumeric);
-        let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    pub(super) fn of(written: &str) -> Option<Self> {
+        let name = plain(written);
         if let Some(rank) = TARGETS.iter().position(|target| *target == name) {
             return Some(Self::Target(rank));
         }
@@ -96,7 +111,7 @@ impl Column {
             | "firstip" => Self::First,
             "end" | "endip" | "endaddress" | "rangeend" | "to" | "ipto" | "last" | "lastip" => Self::Last,
             "mask" | "netmask" | "subnetmask" | "masklen" | "masklength" | "maskbits" | "prefixlen"
-            | "prefixlength" | "cidrlength" => Self::Mask,
+            | "prefixlength" | "cidrlength" | "bits" | "netbits" | "prefixbits" | "cidrmask" => Self::Mask,
             "duration" | "bantime" | "ttl" | "timeout" | "expiresin" | "endsin" | "expiresinseconds" => {
                 Self::Length
             }
@@ -110,9 +125,24 @@ impl Column {
             | "threat" => Self::Note,
             "abuseconfidencescore" => Self::Remark("confidence"),
             "scope" => Self::Scope,
-            "type" | "action" => Self::Kind,
             "simulated" => Self::Simulated,
-            _ => return None,
+            "action" | "verdict" | "decision" | "disposition" | "status" | "kind" | "access"
+            | "classification" | "judgement" | "judgment" | "permission" | "outcome" => Self::Verdict,
+            // A state may be a part of a country.
+            "type" | "state" => Self::Kind,
+            "active" | "isactive" | "enabled" | "isenabled" | "inforce" => Self::State { is_over: false },
+            "disabled" | "isdisabled" | "expired" | "isexpired" | "revoked" | "isrevoked" | "deleted"
+            | "isdeleted" | "removed" | "isremoved" | "inactive" | "ended" => Self::State { is_over: true },
+            "blocked" | "isblocked" | "banned" | "isbanned" | "denied" | "isdenied" | "blacklisted"
+            | "isblacklisted" | "blocklisted" | "isblocklisted" | "malicious" | "ismalicious" => {
+                Self::Flag(Sense::KeepsOut)
+            }
+            "list" | "listname" | "listtype" | "ipset" => Self::List,
+            "edges" => Self::Edges,
+            _ => match Sense::of(written) {
+                Sense::LetsIn => Self::Flag(Sense::LetsIn),
+                _ => return None,
+            },
         })
     }
 
@@ -131,6 +161,8 @@ pub(super) struct Draft {
     about: About,
     scope: Option<String>,
     kind: Option<String>,
+    /// What other fields say of it: in each the column and the text.
+    verdicts: Vec<(Column, String)>,
     is_simulated: bool,
 }
 
@@ -146,6 +178,8 @@ impl Draft {
             return Ok(());
         }
         match column {
+            // `ip,prefix` and `198.51.100.0,24`.
+            Column::Target(_) if is_length(text) => self.mask = Some(text.to_owned()),
             Column::Target(rank) => {
                 if self.target.as_ref().is_none_or(|(known, _)| rank < *known) {
                     self.target = Some((rank, text.to_owned()));
@@ -183,7 +217,18 @@ impl Draft {
             }
             Column::Remark(word) => self.about.remark(&format!("{word} {text}")),
             Column::Scope => self.scope = Some(text.to_owned()),
-            Column::Kind => self.kind = Some(text.to_owned()),
+            Column::Verdict | Column::Kind => {
+                self.kind = Some(text.to_owned());
+                self.verdicts.push((column, text.to_owned()));
+            }
+            Column::Flag(_) | Column::State { .. } | Column::List => {
+                self.verdicts.push((column, text.to_owned()))
+            }
+            Column::Edges => {
+                if text != "all" {
+                    return Err(format!("the ban holds on some edges only ({text})"));
+                }
+            }
             Column::Simulated => self.is_simulated = text.eq_ignore_ascii_case("true"),
         }
         Ok(())
@@ -201,16 +246,18 @@ impl Draft {
     }
 
     /// The entry, into `found`.
-    pub(super) fn finish(mut self, line: u64, found: &mut Found) {
-        if let Err(why) = self.whole(line, found) {
+    pub(super) fn finish(mut self, line: u64, purpose: Purpose, found: &mut Found) {
+        if let Err(why) = self.whole(line, purpose, found) {
             found.bad(line, why);
         }
     }
 
-    fn whole(&mut self, line: u64, found: &mut Found) -> Result<(), String> {
+    fn whole(&mut self, line: u64, purpose: Purpose, found: &mut Found) -> Result<(), String> {
         if let (Some(first), Some(last)) = (&self.first, &self.last) {
             let range = format!("{first}-{last}");
-            found.take(line, &range, std::mem::take(&mut self.about));
+            if self.is_listed(line, &range, purpose, found)? {
+                found.take(line, &range, std::mem::take(&mut self.about));
+            }
             return Ok(());
         }
         let Some((_, target)) = self.target.take().or(self.first.take().map(|first| (0, first))) else {
@@ -228,21 +275,89 @@ impl Draft {
             None => (self.scope.as_deref(), target.as_str()),
         };
         if let Some(scope) = scope {
-            self.is_decided(scope, value)?;
+            self.is_decided(scope, value, purpose)?;
         }
-        let about = std::mem::take(&mut self.about);
-        match &self.mask {
+        let network = match &self.mask {
             Some(mask) if target::address(value).is_some() => {
-                let mask = mask.trim_start_matches('/');
-                found.take(line, &format!("{value}/{mask}"), about);
+                format!("{value}/{}", mask.trim_start_matches('/'))
             }
-            _ => found.take(line, value, about),
+            _ => value.to_owned(),
+        };
+        if self.is_listed(line, &network, purpose, found)? {
+            found.take(line, &network, std::mem::take(&mut self.about));
         }
         Ok(())
     }
 
+    /// Whether what the other fields say lists `network` for `purpose`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody knows what one of them says.
+    fn is_listed(
+        &self,
+        line: u64,
+        network: &str,
+        purpose: Purpose,
+        found: &mut Found,
+    ) -> Result<bool, String> {
+        for (column, text) in &self.verdicts {
+            let verdict = match *column {
+                Column::Flag(sense) => Verdict::of_flag(sense, text, purpose),
+                Column::State { is_over } => Verdict::of_state(is_over, text),
+                Column::List => match Sense::of_list(text).misfit(purpose) {
+                    Some(_) => Verdict::Other,
+                    None => Verdict::Listed,
+                },
+                Column::Kind => match Verdict::of_word(text, purpose) {
+                    Verdict::Unknown => Verdict::Listed,
+                    verdict => verdict,
+                },
+                _ => Verdict::of_word(text, purpose),
+            };
+            let said = match *column {
+                Column::Flag(sense) => {
+                    let what = if sense == Sense::LetsIn {
+                        "let in"
+                    } else {
+                        "kept out"
+                    };
+                    format!("`{text}` in the field that says whether they are {what}")
+                }
+                Column::State { is_over: false } => {
+                    format!("`{text}` in the field that says whether they hold")
+                }
+                Column::State { is_over: true } => {
+                    format!("`{text}` in the field that says whether they are over")
+                }
+                _ => format!("`{text}`"),
+            };
+            match verdict {
+                Verdict::Listed => continue,
+                Verdict::Other => {
+                    if purpose == Purpose::Bans {
+                        found.except(line, network);
+                    }
+                    found.pass_over(format!("entries with {said}"));
+                }
+                Verdict::Over => found.pass_over(format!("entries with {said}")),
+                Verdict::Unknown => {
+                    return Err(format!(
+                        "{said} does not say whether {network} is to be listed: leave the column out, or write `{}`",
+                        match purpose {
+                            Purpose::Bans => "ban",
+                            Purpose::Allowlist => "allow",
+                        }
+                    ));
+                }
+            }
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Whether a decision of CrowdSec is a ban of an address.
-    fn is_decided(&self, scope: &str, value: &str) -> Result<(), String> {
+    fn is_decided(&self, scope: &str, value: &str, purpose: Purpose) -> Result<(), String> {
         let is_address = ["ip", "range"]
             .iter()
             .any(|known| scope.eq_ignore_ascii_case(known));
@@ -257,10 +372,19 @@ impl Draft {
         }
         match &self.kind {
             _ if self.is_simulated => Err(format!("the decision about {value} is simulated")),
-            Some(kind) if !kind.eq_ignore_ascii_case("ban") => {
+            Some(kind) if purpose == Purpose::Bans && !kind.eq_ignore_ascii_case("ban") => {
                 Err(format!("the decision about {value} is not a ban, but `{kind}`"))
             }
+            Some(kind) if purpose == Purpose::Allowlist && Sense::of(kind) != Sense::LetsIn => Err(format!(
+                "the decision about {value} is `{kind}`, and lets nobody in"
+            )),
             _ => Ok(()),
         }
     }
+}
+
+/// The length of a prefix alone: `24` or `/24`.
+fn is_length(text: &str) -> bool {
+    let digits = text.strip_prefix('/').unwrap_or(text);
+    digits.len() <= 3 && digits.parse::<u8>().is_ok_and(|length| length <= 128)
 }

@@ -4,14 +4,20 @@ use std::fmt::Write as _;
 
 use super::{
     columns::{Column, Draft},
-    list::{About, Found, Source},
+    keys,
+    list::{About, Found, Purpose, Source},
+    logs::{self, LOG},
     target,
+    verdict::Verdict,
 };
 
 /// What separates values, the most usual one first.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Records from which the columns are found out where no header names them.
 const SAMPLE: usize = 100;
+
+/// The columns of `audit`.
+const AUDIT: [&str; 5] = ["at", "kind", "target", "by", "what"];
 
 /// A record and the line that it begins on.
 type Record = (u64, Vec<String>);
@@ -50,6 +56,14 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
         b'\t' => "tab".to_owned(),
         other => char::from(other).to_string(),
     };
+    let is_log = |line: &str| {
+        let names = line.strip_prefix("#Fields:").map(str::split_whitespace);
+        names.is_some_and(|names| logs::are_of_log(names.map(|name| name.strip_suffix(')').unwrap_or(name))))
+    };
+    if text.lines().take(SAMPLE).any(is_log) {
+        found.refused = Some(LOG.to_owned());
+        return;
+    }
     entries(&format!("CSV with `{shown}`"), &records, source, found);
 }
 
@@ -106,6 +120,9 @@ pub(super) fn read_table(source: &Source<'_>, found: &mut Found) {
     };
     let is_bar = |c: char| "|│║┆".contains(c);
     let mut records: Vec<Record> = Vec::new();
+    if let Some(records) = aligned(source) {
+        return entries("table", &records, source, found);
+    }
     for (line, text) in source.lines().filter(|(_, text)| !is_border(text)) {
         let cells: Vec<_> = text.trim_matches(is_bar).split(is_bar).collect();
         if cells.len() > 1 {
@@ -141,6 +158,53 @@ pub(super) fn read_table(source: &Source<'_>, found: &mut Found) {
     entries("table", &records, source, found);
 }
 
+/// The rows of a table without borders, whose columns begin below their names, as `bans` prints it.
+fn aligned(source: &Source<'_>) -> Option<Vec<Record>> {
+    let mut lines = (1..)
+        .zip(source.text.lines())
+        .filter(|(_, text)| !text.trim().is_empty());
+    let (first, names) = lines.next()?;
+    let mut begins: Vec<usize> = Vec::new();
+    let mut blanks = 2;
+    for (at, c) in names.chars().enumerate() {
+        match c {
+            ' ' => blanks += 1,
+            _ => {
+                if blanks >= 2 {
+                    begins.push(at);
+                }
+                blanks = 0;
+            }
+        }
+    }
+    let cells = |text: &str| -> Vec<String> {
+        let chars: Vec<char> = text.chars().collect();
+        let ends = begins.iter().skip(1).copied().chain([usize::MAX]);
+        let cell = |(from, to): (usize, usize)| chars.get(from.min(chars.len())..to.min(chars.len()));
+        let cells = begins.iter().copied().zip(ends).map(cell);
+        cells
+            .map(|cell| {
+                cell.unwrap_or_default()
+                    .iter()
+                    .collect::<String>()
+                    .trim()
+                    .to_owned()
+            })
+            .collect()
+    };
+    let header_cells = cells(names);
+    // Other tables of ours are about other clients than banned ones.
+    let is_of_bans = ["TARGET", "REASON", "LAYER"]
+        .iter()
+        .all(|name| header_cells.iter().any(|cell| cell == name));
+    (is_of_bans && header(&header_cells).is_some()).then(|| {
+        [(first, header_cells)]
+            .into_iter()
+            .chain(lines.map(|(line, text)| (line, cells(text))))
+            .collect()
+    })
+}
+
 /// `(3 rows)`, as databases end a table, and `3 duplicated entries skipped`.
 fn is_count(text: &str) -> bool {
     text.starts_with('(') || text.ends_with("skipped")
@@ -158,8 +222,31 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
         return;
     };
     let Some(columns) = header(first) else {
-        return without_header(kind, records, found);
+        return without_header(kind, records, source, found);
     };
+    if logs::are_of_log(first.iter().map(String::as_str)) {
+        found.refused = Some(LOG.to_owned());
+        return;
+    }
+    if first.iter().map(|name| keys::plain(name)).eq(AUDIT) {
+        found.refused =
+            Some("it is an audit, which tells what happened; `export` writes the bans in force".to_owned());
+        return;
+    }
+    let has = |known: &str| first.iter().any(|name| keys::plain(name) == known);
+    let other = match source.purpose {
+        Purpose::Bans if has("network") && has("addedby") => {
+            Some("it is an allowlist of SecBeat; `allowlist import` takes it")
+        }
+        Purpose::Allowlist if has("target") && has("strikes") => {
+            Some("these are bans of SecBeat; `import` takes them")
+        }
+        _ => None,
+    };
+    if let Some(other) = other {
+        found.refused = Some(other.to_owned());
+        return;
+    }
     if columns.len() > 1 {
         found.is_certain = true;
     }
@@ -183,7 +270,7 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
             .into_iter()
             .try_for_each(|(column, field)| draft.fill(column, field, source.zone));
         match filled {
-            Ok(()) => draft.finish(*line, found),
+            Ok(()) => draft.finish(*line, source.purpose, found),
             Err(why) => found.bad(*line, why),
         }
     }
@@ -215,8 +302,17 @@ fn has_braces(records: &[Record]) -> bool {
 }
 
 /// The one column that holds a network in every record is the target, and the others are the note.
-fn without_header(kind: &str, records: &[Record], found: &mut Found) {
+fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Found) {
     let sample = records.len().min(SAMPLE);
+    let joined: Vec<_> = records
+        .iter()
+        .take(sample)
+        .map(|(_, fields)| fields.join("\t"))
+        .collect();
+    if logs::are_requests(joined.iter().map(String::as_str)) {
+        found.refused = Some(LOG.to_owned());
+        return;
+    }
     let columns = records
         .iter()
         .map(|(_, fields)| fields.len())
@@ -242,8 +338,15 @@ fn without_header(kind: &str, records: &[Record], found: &mut Found) {
         [column] => {
             found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));
             for (line, fields) in records {
-                let others = (0..).zip(fields).filter(|(at, field)| *at != column && !field.is_empty());
-                let note: Vec<_> = others.map(|(_, field)| field.as_str()).collect();
+                let others = || (0..).zip(fields).filter(|(at, field)| *at != column && !field.is_empty());
+                let is_other = |field: &&str| Verdict::of_label(field, source.purpose) == Verdict::Other;
+                let verdict = others().map(|(_, field)| field.as_str()).filter(|field| !field.contains(' '));
+                if let Some(verdict) = verdict.clone().find(is_other) {
+                    found.except(*line, &fields[column]);
+                    found.pass_over(format!("entries with `{verdict}`"));
+                    continue;
+                }
+                let note: Vec<_> = others().map(|(_, field)| field.as_str()).collect();
                 found.take(*line, &fields[column], About::noting(note.join(", ")));
             }
         }

@@ -39,6 +39,14 @@ pub(super) fn text(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<&'static str>),
     }
 }
 
+/// `text` with lines as others end them, where each ends with a carriage return alone.
+pub(super) fn lines(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.contains('\n') || !text.contains('\r') {
+        true => text,
+        false => text.replace('\r', "\n").into(),
+    }
+}
+
 fn narrow(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<&'static str>), &'static str> {
     Ok(match str::from_utf8(bytes) {
         Ok(text) => (Cow::Borrowed(text), None),

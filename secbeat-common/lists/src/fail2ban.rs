@@ -4,14 +4,31 @@ use secbeat_daemon::term::Term;
 use serde_json::Value;
 
 use super::{
-    list::{About, End, Found, Purpose, Source},
+    list::{About, End, Found, Listed, Purpose, Source},
     when,
 };
 
+/// The note of those who are never banned.
+const NOTED: &str = "ignored by fail2ban";
 /// What stands before the list of those who are never banned.
 const IGNORED: &str = "These IP addresses/networks are ignored:";
 
 pub(super) fn read(source: &Source<'_>, found: &mut Found) {
+    let banned = found.entries.len();
+    read_all(source, found);
+    // Those whom it ignores are the only ones for an allowlist.
+    if source.purpose == Purpose::Allowlist {
+        let is_banned = |entry: &Listed| entry.about.note != NOTED;
+        if let Some(first) = found.entries.iter().skip(banned).find(|entry| is_banned(entry)) {
+            let line = first.line;
+            found.entries.retain(|entry| !is_banned(entry));
+            found.is_certain = true;
+            found.bad(line, "fail2ban has banned these; `import` takes them");
+        }
+    }
+}
+
+fn read_all(source: &Source<'_>, found: &mut Found) {
     if source.text.trim_start().starts_with(['[', '{']) {
         return read_python(source, found);
     }
@@ -31,7 +48,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
             found.is_certain = true;
         } else if is_branch && are_ignored {
             if source.purpose == Purpose::Allowlist {
-                found.take(line, branch, About::noting("ignored by fail2ban"));
+                found.take(line, branch, About::noting(NOTED));
             }
         } else if let Some((name, values)) = branch.split_once(':').filter(|_| is_branch) {
             branch_of(line, jail, name, values, found);

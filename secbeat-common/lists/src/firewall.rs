@@ -3,6 +3,7 @@
 use secbeat_daemon::term::Term;
 
 use super::{
+    keys::Sense,
     list::{About, End, Found, Purpose, Source},
     target, when,
     words::{after, words},
@@ -10,7 +11,9 @@ use super::{
 
 /// What `ipset save` and `ipset list` print.
 pub(super) fn read_ipset(source: &Source<'_>, found: &mut Found) {
-    let mut are_members = false;
+    // The set whose members are listed.
+    let (mut are_members, mut name) = (false, String::new());
+    let purpose = source.purpose;
     for (line, text) in source.lines() {
         let words = words(text);
         let commands = words
@@ -19,27 +22,37 @@ pub(super) fn read_ipset(source: &Source<'_>, found: &mut Found) {
         match words[commands.count()..] {
             [] => {}
             ["create" | "-N" | "--create", ..] => found.is_certain = true,
-            ["add" | "-A" | "--add", _, entry, ref options @ ..] => member(line, entry, options, found),
+            ["add" | "-A" | "--add", set, entry, ref options @ ..] => {
+                member(line, set, entry, options, purpose, found);
+            }
             ["del" | "flush" | "destroy" | "COMMIT", ..] => found.pass_over("commands that add nothing"),
             [word, ..] if word.starts_with('#') => {}
             ["Members:"] => (are_members, found.is_certain) = (true, true),
-            ["Name:", ..] => are_members = false,
+            ["Name:", ref set @ ..] => (are_members, name) = (false, set.join(" ")),
             [word, ..] if word.ends_with(':') && !are_members => {}
             ["Size" | "Number", ..] if !are_members => {}
-            [entry, ref options @ ..] if are_members => member(line, entry, options, found),
+            [entry, ref options @ ..] if are_members => member(line, &name, entry, options, purpose, found),
             _ => found.bad(line, "no line such as `add NAME 198.51.100.7`"),
         }
     }
 }
 
-fn member(line: u64, entry: &str, options: &[&str], found: &mut Found) {
+fn member(line: u64, set: &str, entry: &str, options: &[&str], purpose: Purpose, found: &mut Found) {
     // Others have commands with these names, too.
     found.is_certain |= entry.split(',').next().is_some_and(target::is_network);
     if entry.contains(',') {
         return found.bad(line, format!("`{entry}` is more than an address"));
     }
+    let sense = Sense::of_list(set);
+    if found.is_misfit(&format!("the set `{set}`"), sense, purpose) {
+        if purpose == Purpose::Bans {
+            found.except(line, entry);
+        }
+        return;
+    }
     if options.contains(&"nomatch") {
-        return found.bad(line, format!("{entry} is an exception of the set (nomatch)"));
+        found.except(line, entry);
+        return found.pass_over("entries with `nomatch`, which are exceptions");
     }
     let end = match after(options, "timeout").map(str::parse::<i64>) {
         None => None,
@@ -67,8 +80,8 @@ fn member(line: u64, entry: &str, options: &[&str], found: &mut Found) {
 /// Rules of `iptables-save`, commands of scripts, and what `iptables -L -n` shows: those that drop or reject a source, or accept one for
 /// an allowlist.
 pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
-    // Where the verdict stands in rows that are shown, once there was a header.
-    let mut shown = None;
+    // The columns of rows that are shown, once there was a header, and their chain.
+    let (mut shown, mut chain) = (None, String::new());
     for (line, text) in source.lines() {
         let words = words(without_counters(text));
         let words = match words[..] {
@@ -78,12 +91,24 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
         match words {
             [] => {}
             ["COMMIT"] => found.is_certain = true,
-            ["Chain", _, what, ..] if what.starts_with('(') => found.is_certain = true,
-            ["target" | "pkts" | "num", ..] if words.contains(&"source") => shown = verdict_at(words),
-            _ if shown.is_some() && !words[0].starts_with('-') => {
-                row(line, words, shown.unwrap_or_default(), source.purpose, found)
+            ["Chain", name, what, ..] if what.starts_with('(') => {
+                found.is_certain = true;
+                (*name).clone_into(&mut chain);
             }
-            [word, ..] if word.starts_with(['*', ':', '#']) => found.is_certain |= word.starts_with('*'),
+            ["target" | "pkts" | "num", ..] if words.contains(&"source") => shown = Shown::of(words),
+            _ if shown.is_some() && !words[0].starts_with('-') => {
+                if let Some(shown) = &shown {
+                    row(line, words, shown, &chain, source.purpose, found);
+                }
+            }
+            [table]
+                if table
+                    .strip_prefix('*')
+                    .is_some_and(|table| TABLES.contains(&table)) =>
+            {
+                found.is_certain = true;
+            }
+            [word, ..] if word.starts_with([':', '#']) => {}
             [command, ..] if command.starts_with('-') || command.ends_with("tables") => {
                 rule(line, words, source.purpose, found)
             }
@@ -91,6 +116,9 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
         }
     }
 }
+
+/// Tables of `iptables-save`, each behind a `*`.
+const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
 /// A rule without the `[12:720]` before it, which `iptables-save -c` writes.
 fn without_counters(text: &str) -> &str {
@@ -101,28 +129,73 @@ fn without_counters(text: &str) -> &str {
     rule.map_or(text, |(_, rule)| rule)
 }
 
-/// The column of the verdict.
-fn verdict_at(header: &[&str]) -> Option<usize> {
-    header.iter().position(|name| *name == "target")
+/// Where rows have the verdict and the source.
+struct Shown {
+    verdict: usize,
+    /// Columns from the verdict to the source.
+    to_source: usize,
 }
 
-/// A rule as `iptables -L -n` shows it: the verdict, and the source as the first network behind it.
-fn row(line: u64, words: &[&str], verdict: usize, purpose: Purpose, found: &mut Found) {
-    let Some((verdict, rest)) = words.get(verdict..).and_then(<[_]>::split_first) else {
-        return found.bad(line, "no rule such as `DROP all -- 198.51.100.7 0.0.0.0/0`");
-    };
-    let is_source = |word: &&&str| target::is_network(word.trim_start_matches('!'));
-    let Some(source) = rest.iter().find(is_source) else {
+impl Shown {
+    fn of(header: &[&str]) -> Option<Self> {
+        let at = |name: &str| header.iter().position(|column| *column == name);
+        let (verdict, source) = (at("target")?, at("source")?);
+        Some(Self {
+            verdict,
+            to_source: source.checked_sub(verdict)?,
+        })
+    }
+
+    /// The verdict of a row, its source and what stands behind it. Without options, IPv6 has an empty column before the source.
+    fn row<'a, 'w>(&self, words: &'a [&'w str]) -> Option<(&'w str, &'w str, &'a [&'w str])> {
+        let (verdict, rest) = words.get(self.verdict..)?.split_first()?;
+        let has_options = rest
+            .get(1)
+            .is_some_and(|word| matches!(*word, "--" | "-f" | "!f"));
+        let at = self.to_source.checked_sub(if has_options { 1 } else { 2 })?;
+        let (source, behind) = rest.get(at..)?.split_first()?;
+        Some((verdict, source, behind))
+    }
+}
+
+/// A rule as `iptables -L` shows it.
+fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, found: &mut Found) {
+    let Some((verdict, source, rest)) = shown.row(words) else {
         return found.pass_over("rules without a source or a verdict");
     };
-    if matches!(*source, "0.0.0.0/0" | "::/0") {
+    if matches!(source, "0.0.0.0/0" | "::/0" | "anywhere") {
         return found.pass_over("rules without a source or a verdict");
     }
     if !is_meant(verdict, purpose) {
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
+    if is_of_output(chain) {
+        return found.pass_over(of_output(chain));
+    }
+    // What `-L` shows of matches that hold for some packets only.
+    const SOME: [&str; 10] = [
+        "limit:",
+        "#conn",
+        "recent:",
+        "INVALID",
+        "STRING",
+        "TIME",
+        "quota:",
+        "statistic",
+        "match-set",
+        "owner",
+    ];
+    if let Some(some) = rest.iter().find(|word| SOME.contains(word)) {
+        return found.pass_over(format!("rules that hold for some packets only (`{some}`)"));
+    }
     if let Some(source) = source.strip_prefix('!') {
         return found.bad(line, format!("the rule is for all but {source}"));
+    }
+    if !target::is_network(source) {
+        return found.bad(
+            line,
+            format!("the source is the name `{source}`: `iptables -L -n` shows addresses"),
+        );
     }
     let comment = rest.iter().position(|word| *word == "/*");
     let note = comment.map(|at| {
@@ -134,6 +207,16 @@ fn row(line: u64, words: &[&str], verdict: usize, purpose: Purpose, found: &mut 
     found.take(line, source, About::noting(note.unwrap_or_default().join(" ")));
 }
 
+/// Whether a chain is about packets that this host sends, as `OUTPUT` and ufw's `ufw-user-output`.
+fn is_of_output(chain: &str) -> bool {
+    let chain = chain.to_ascii_lowercase();
+    chain.contains("output") || chain.contains("postrouting")
+}
+
+fn of_output(chain: &str) -> String {
+    format!("rules of the chain {chain}, whose sources are this host's addresses")
+}
+
 fn is_meant(verdict: &str, purpose: Purpose) -> bool {
     match purpose {
         Purpose::Bans => matches!(verdict, "DROP" | "REJECT"),
@@ -142,6 +225,29 @@ fn is_meant(verdict: &str, purpose: Purpose) -> bool {
 }
 
 fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
+    /// Matches that hold for all packets of a source, or for those to a port.
+    const PLAIN: [&str; 9] = [
+        "tcp",
+        "udp",
+        "icmp",
+        "icmp6",
+        "ipv6-icmp",
+        "comment",
+        "multiport",
+        "iprange",
+        "addrtype",
+    ];
+    const ADD: [&str; 4] = ["-A", "--append", "-I", "--insert"];
+    let is_command = |word: &&&str| {
+        matches!(
+            **word,
+            "-D" | "--delete" | "-C" | "--check" | "-R" | "--replace" | "-X" | "-F" | "-Z" | "-N" | "-P"
+        )
+    };
+    if let Some(command) = words.iter().take(6).find(is_command) {
+        found.is_certain |= words.contains(&"-j") || words.contains(&"--jump");
+        return found.pass_over(format!("commands with `{command}`, which add no rule"));
+    }
     let verdict = after(words, "-j").or_else(|| after(words, "--jump"));
     let sources = after(words, "-s").or_else(|| after(words, "--source"));
     let range = after(words, "--src-range");
@@ -149,16 +255,41 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         return found.pass_over("rules without a source or a verdict");
     };
     found.is_certain = true;
+    let is_whole = !words
+        .iter()
+        .any(|word| matches!(*word, "-p" | "--protocol" | "-m" | "--match" | "!" | "-d"));
     if !is_meant(verdict, purpose) {
+        if is_whole && verdict == "ACCEPT" {
+            sources
+                .split(',')
+                .for_each(|source| found.except_from_now_on(line, source));
+        }
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
-    let chain = ["-A", "--append", "-I", "--insert"]
-        .iter()
-        .find_map(|name| after(words, name));
-    if let Some(chain @ ("OUTPUT" | "POSTROUTING")) = chain {
-        return found.pass_over(format!(
-            "rules of the chain {chain}, whose sources are this host's addresses"
-        ));
+    let chain = ADD.iter().find_map(|name| after(words, name)).unwrap_or_default();
+    if is_of_output(chain) {
+        return found.pass_over(of_output(chain));
+    }
+    let has = |names: &[&str]| names.iter().any(|name| words.contains(name));
+    if chain == "FORWARD" && has(&["-d", "--destination"]) {
+        return found.pass_over("rules of the chain FORWARD from one network to another");
+    }
+    let values = |name: &'static str| {
+        words
+            .windows(2)
+            .filter(move |pair| pair[0] == name)
+            .map(|pair| pair[1])
+    };
+    let is_some = |module: &&str| !PLAIN.contains(module) && !matches!(*module, "state" | "conntrack");
+    let some = values("-m").chain(values("--match")).find(is_some);
+    let of_state = values("--state")
+        .chain(values("--ctstate"))
+        .find(|states| !states.contains("NEW"));
+    let some = some
+        .or(of_state)
+        .or(has(&["--tcp-flags"]).then_some("--tcp-flags"));
+    if let Some(some) = some {
+        return found.pass_over(format!("rules that hold for some packets only (`{some}`)"));
     }
     let is_inverse = words
         .windows(2)
@@ -196,12 +327,18 @@ pub(super) fn read_hosts(source: &Source<'_>, found: &mut Found) {
             "ALL" => String::new(),
             daemons => format!("from {daemons}"),
         };
+        let mut is_excepted = false;
         for client in clients {
             match client {
-                "ALL" => found.bad(line, "`ALL` is everybody"),
-                "EXCEPT" => {
-                    found.bad(line, "what follows EXCEPT is meant by no entry");
-                    break;
+                "ALL" if !is_excepted => found.bad(line, "`ALL` is everybody"),
+                "EXCEPT" => is_excepted = true,
+                _ if is_excepted => {
+                    let partial = target::partial(client).filter(|_| client.ends_with('.'));
+                    found.except(
+                        line,
+                        &partial.map_or_else(|| client.to_owned(), |network| network.to_string()),
+                    );
+                    found.pass_over("clients behind EXCEPT");
                 }
                 _ => match target::partial(client).filter(|_| client.ends_with('.')) {
                     Some(network) => found.take(line, &network.to_string(), About::noting(note.as_str())),

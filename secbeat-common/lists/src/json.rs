@@ -1,14 +1,13 @@
 //! JSON: lists of bans, one object a line, and documents that providers and programs publish.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
 use secbeat_common::wire::{Labels, Layer, tell_labels};
 use serde_json::{Value, value::RawValue};
 
 use super::{
     BanEntry,
     columns::{Column, Draft},
-    keys::{self, lets_in},
+    documents::{self, DOCUMENTS, Document, Fields},
+    keys::{Sense, plain},
     list::{About, Found, Purpose, Source},
     nft, stix, target, when,
 };
@@ -46,81 +45,10 @@ impl From<&Told> for BanEntry {
     }
 }
 
-/// A document that somebody publishes.
-struct Document {
-    /// What it is called.
-    what: &'static str,
-    /// Whose servers have the addresses.
-    provider: Option<&'static str>,
-    /// Keys that it has at its top.
-    keys: &'static [&'static str],
-    /// Where its entries are, in keys; arrays on the way are gone through.
-    paths: &'static [&'static [&'static str]],
-}
-
-const DOCUMENTS: &[Document] = &[
-    Document {
-        what: "ranges of AWS (ip-ranges.json)",
-        provider: Some("Amazon Web Services"),
-        keys: &["prefixes", "createDate"],
-        paths: &[&["prefixes"], &["ipv6_prefixes"]],
-    },
-    Document {
-        what: "ranges as Google publishes them (goog.json, cloud.json, crawlers)",
-        provider: Some("a cloud or a crawler, such as Google's"),
-        keys: &["prefixes", "creationTime"],
-        paths: &[&["prefixes"]],
-    },
-    Document {
-        what: "ranges of Cloudflare (/client/v4/ips)",
-        provider: Some("Cloudflare"),
-        keys: &["result", "success"],
-        paths: &[&["result", "ipv4_cidrs"], &["result", "ipv6_cidrs"]],
-    },
-    Document {
-        what: "service tags of Azure",
-        provider: Some("Microsoft Azure"),
-        keys: &["values", "changeNumber"],
-        paths: &[&["values", "properties", "addressPrefixes"]],
-    },
-    Document {
-        what: "ranges of Fastly (public-ip-list)",
-        provider: Some("Fastly"),
-        keys: &["addresses", "ipv6_addresses"],
-        paths: &[&["addresses"], &["ipv6_addresses"]],
-    },
-    Document {
-        what: "ranges of Oracle Cloud",
-        provider: Some("Oracle Cloud"),
-        keys: &["regions", "last_updated_timestamp"],
-        paths: &[&["regions", "cidrs"]],
-    },
-    Document {
-        what: "blacklist of AbuseIPDB",
-        provider: None,
-        keys: &["meta", "data"],
-        paths: &[&["data"]],
-    },
-    Document {
-        what: "STIX",
-        provider: None,
-        keys: &["type", "objects"],
-        paths: &[&["objects"]],
-    },
-    Document {
-        what: "stream of CrowdSec's decisions",
-        provider: None,
-        keys: &["new", "deleted"],
-        paths: &[&["new"]],
-    },
-];
-
 /// Objects within each other that are looked through.
 const MAX_NESTED: usize = 4;
 /// What programs print for an empty list.
 pub(super) const NOTHING: &str = "null";
-
-type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     if source.text.trim() == NOTHING {
@@ -153,6 +81,8 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
             }
         }
     }
+    // All of it may be for something else.
+    found.is_certain |= found.bad.is_empty() && !found.passed_over.is_empty();
 }
 
 struct Reader<'a, 'f> {
@@ -168,10 +98,12 @@ impl<'a> Reader<'a, '_> {
     fn line_of(&mut self, value: &RawValue) -> u64 {
         let at = value.get().as_ptr() as usize - self.source.text.as_ptr() as usize;
         let text = self.source.text.as_bytes();
-        if at < self.counted {
-            (self.line, self.counted) = (1, 0);
+        let between = &text[at.min(self.counted)..at.max(self.counted)];
+        let lines = memchr::memchr_iter(b'\n', between).count() as u64;
+        match at < self.counted {
+            true => self.line -= lines,
+            false => self.line += lines,
         }
-        self.line += memchr::memchr_iter(b'\n', &text[self.counted..at]).count() as u64;
         self.counted = at;
         self.line
     }
@@ -191,20 +123,23 @@ impl<'a> Reader<'a, '_> {
         };
         if let Some(objects) = fields.get("nftables") {
             self.found.what = Some("JSON of nft".to_owned());
-            return nft::read_json(line, objects, self.found);
+            return nft::read_json(line, objects, self.source.purpose, self.found);
         }
-        let is_warning = ["matching_attributes", "list"]
-            .iter()
-            .all(|key| fields.contains_key(*key));
-        if self.source.purpose == Purpose::Bans && is_warning {
+        if documents::is_allowlist(&fields) {
+            return self.object(value, &fields, "");
+        }
+        if let Some(why) = documents::no_list(&fields, self.source.purpose) {
             self.found.is_certain = true;
-            return self.found.bad(
-                line,
-                "a warninglist of MISP: it names well-known services, which are not to be banned",
-            );
+            return self.found.bad(line, why);
         }
         let has_all = |document: &&Document| document.keys.iter().all(|key| fields.contains_key(*key));
         if let Some(document) = DOCUMENTS.iter().find(has_all) {
+            if document.keeps_out && self.source.purpose == Purpose::Allowlist {
+                return self.found.bad(
+                    line,
+                    format!("{}: it names attackers; `import` takes it", document.what),
+                );
+            }
             let before = (self.found.entries.len(), self.found.bad.len());
             for path in document.paths {
                 self.follow(value, path, "");
@@ -247,6 +182,7 @@ impl<'a> Reader<'a, '_> {
             }
             return;
         }
+        let provider = documents::provider(&fields);
         let mut taken = Vec::new();
         self.take_arrays(fields, MAX_NESTED, &mut taken);
         if taken.is_empty() {
@@ -254,16 +190,46 @@ impl<'a> Reader<'a, '_> {
                 .bad(line, "the object names no address, and no array in it does");
         } else {
             self.found.what = Some(format!("JSON, {}", taken.join(", ")));
+            self.found.provider = self.found.provider.or(provider);
         }
     }
 
     /// Takes the arrays with addresses in `fields`, and their keys into `taken`.
     fn take_arrays(&mut self, fields: Fields<'a>, nested: usize, taken: &mut Vec<String>) {
+        // `{"Name": "office-allow-list", "Addresses": […]}`
+        let title = title(&fields).map(|name| (Sense::of_list(&name), name));
+        let is_listed =
+            |value: &&RawValue| array(value).is_some_and(|all| all.iter().any(|one| holds_network(one)));
+        // Where one says that it is meant, those that say nothing are not: `{"clients": […], "banned": […]}`.
+        let meant = match self.source.purpose {
+            Purpose::Bans => Sense::KeepsOut,
+            Purpose::Allowlist => Sense::LetsIn,
+        };
+        let is_said = fields
+            .iter()
+            .any(|(key, value)| is_listed(value) && Sense::of_list(key) == meant);
         for (key, value) in fields {
-            if let Purpose::Bans = self.source.purpose
-                && lets_in(&key)
-            {
-                self.found.pass_over(format!("`{key}`, which lets clients in"));
+            if is_said && is_listed(&value) && Sense::of_list(&key) == Sense::Neither {
+                self.found
+                    .pass_over(format!("`{key}`, which does not say whom it is about"));
+                continue;
+            }
+            let named = match &title {
+                Some((sense, name)) if is_listed(&value) => Some((format!("`{name}`"), *sense)),
+                _ => None,
+            };
+            let by_key = (format!("`{key}`"), Sense::of_list(&key));
+            let names = [Some(by_key), named];
+            let misfit = names
+                .into_iter()
+                .flatten()
+                .find(|(_, sense)| sense.misfit(self.source.purpose).is_some());
+            if let Some((what, sense)) = misfit {
+                // A truth value or a text says nothing of others.
+                if array(value).is_some() || object(value).is_some() {
+                    self.found.is_misfit(&what, sense, self.source.purpose);
+                    self.except(value);
+                }
                 continue;
             }
             match (array(value), object(value)) {
@@ -280,6 +246,26 @@ impl<'a> Reader<'a, '_> {
                     self.take_arrays(fields, nested - 1, taken)
                 }
                 _ => self.found.pass_over(format!("`{key}`")),
+            }
+        }
+    }
+
+    /// Notes the addresses in an array of clients that may come in, or that an entry excepts.
+    fn except(&mut self, value: &'a RawValue) {
+        if self.source.purpose == Purpose::Allowlist {
+            return;
+        }
+        for element in array(value).unwrap_or_default() {
+            let line = self.line_of(element);
+            let named = |fields: Fields<'a>| {
+                let is_target = |key: &str| Column::of(key).is_some_and(Column::is_target);
+                fields
+                    .iter()
+                    .find(|(key, _)| is_target(key))
+                    .and_then(|(_, value)| scalar(value))
+            };
+            if let Some(text) = scalar(element).or_else(|| named(object(element)?)) {
+                self.found.except(line, &text);
             }
         }
     }
@@ -333,11 +319,15 @@ impl<'a> Reader<'a, '_> {
         if fields.contains_key("target") {
             return self.ours(line, value, fields);
         }
-        if keys::are_of_answer(fields.keys().map(|key| &**key)) {
-            return self.found.bad(
-                line,
-                "it looks like a line of an access log: each of its clients would be listed",
-            );
+        if let Some(why) = documents::no_entry(fields, self.source.purpose) {
+            return self.found.bad(line, why);
+        }
+        if documents::is_allowlist(fields) {
+            let items = fields
+                .get("items")
+                .and_then(|items| array(items))
+                .unwrap_or_default();
+            return items.into_iter().for_each(|item| self.element(item, name));
         }
         if let Some(kind) = stix_type(fields) {
             match kind.as_str() {
@@ -359,7 +349,17 @@ impl<'a> Reader<'a, '_> {
                 .filter(|(key, _)| Column::of(key).is_some_and(Column::is_target));
             targets.map(|(_, value)| *value)
         };
+        let excepted = fields
+            .iter()
+            .filter(|(key, _)| Sense::of_list(key) == Sense::LetsIn);
+        excepted.for_each(|(_, value)| self.except(value));
         let arrays = || targets().filter_map(array);
+        if let Some(provider) = documents::provider(fields) {
+            self.found.provider = Some(provider);
+            if targets().next().is_none() {
+                return self.found.pass_over("services without addresses");
+            }
+        }
         if arrays().next().is_some() && !targets().any(|value| scalar(value).is_some()) {
             let note = ["name", "service", "serviceArea", "region"]
                 .iter()
@@ -367,6 +367,14 @@ impl<'a> Reader<'a, '_> {
                     let text = scalar(fields.get(*key)?)?;
                     (!text.is_empty()).then_some(text)
                 });
+            if let Some(name) = title(fields)
+                && self
+                    .found
+                    .is_misfit(&format!("`{name}`"), Sense::of_list(&name), self.source.purpose)
+            {
+                targets().for_each(|value| self.except(value));
+                return;
+            }
             for element in arrays().flatten() {
                 self.element(element, note.as_deref().unwrap_or(name));
             }
@@ -383,7 +391,7 @@ impl<'a> Reader<'a, '_> {
         if !name.is_empty() {
             let _ = draft.fill(Column::Note, name, self.source.zone);
         }
-        draft.finish(line, self.found);
+        draft.finish(line, self.source.purpose, self.found);
     }
 
     /// An indicator of STIX.
@@ -419,7 +427,19 @@ impl<'a> Reader<'a, '_> {
     /// What `export` and `bans -o json` write.
     fn ours(&mut self, line: u64, value: &RawValue, fields: &Fields<'_>) {
         let offset = |error: &serde_json::Error| line + error.line().saturating_sub(1) as u64;
-        let entry = if fields.contains_key("command_id") {
+        let is_ban = || {
+            ["command_id", "origin", "reason", "layer", "strikes"]
+                .iter()
+                .any(|key| fields.contains_key(*key))
+        };
+        if self.source.purpose == Purpose::Allowlist && is_ban() {
+            return self.found.bad(line, "a ban of SecBeat; `import` takes it");
+        }
+        // An edge tells of the origin, and a fleet of the command.
+        let entry = if ["command_id", "origin"]
+            .iter()
+            .any(|key| fields.contains_key(*key))
+        {
             match serde_json::from_str::<Told>(value.get()) {
                 Ok(Told {
                     edges: Some(edges),
@@ -493,6 +513,15 @@ fn stix_type(fields: &Fields<'_>) -> Option<String> {
     let kind = text("type")?;
     let id = text("id")?;
     id.strip_prefix(kind.as_str())?.starts_with("--").then_some(kind)
+}
+
+/// What an object with arrays is called.
+fn title(fields: &Fields<'_>) -> Option<String> {
+    let names = ["name", "title", "listname", "list"];
+    let named = fields
+        .iter()
+        .find(|(key, _)| names.contains(&plain(key).as_str()));
+    named.and_then(|(_, value)| scalar(value))
 }
 
 /// Whether it is an address, or an object with one.

@@ -1,53 +1,247 @@
-//! What names of keys and lists say of what is in them.
+//! What names of lists, keys and columns, and the words in them, say of clients: the one judgement of all readers.
 
-/// Whether a list with this name is of clients that are not to be banned.
-pub(super) fn lets_in(key: &str) -> bool {
-    const NAMES: [&str; 14] = [
-        "allow",
-        "allowed",
-        "allowlist",
-        "allowlisted",
-        "whitelist",
-        "whitelisted",
-        "safelist",
-        "except",
-        "exceptions",
-        "exclude",
-        "excluded",
-        "deleted",
-        "removed",
-        "unbanned",
-    ];
-    NAMES.contains(&plain(key).as_str())
+/// What a list is for: some formats name whom to keep out, and whom to let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Bans,
+    Allowlist,
 }
 
-/// Whether an object with these keys is what a server answered to a request, as access logs in JSON have it.
-pub(super) fn are_of_answer<'a>(keys: impl Iterator<Item = &'a str>) -> bool {
-    const ANSWER: [&str; 5] = [
-        "status",
-        "statuscode",
-        "responsecode",
-        "downstreamstatus",
-        "originstatus",
-    ];
-    const REQUEST: [&str; 9] = [
-        "request",
-        "requesturi",
-        "requestmethod",
-        "requestpath",
-        "method",
-        "uri",
-        "url",
-        "path",
-        "verb",
-    ];
-    let names: Vec<_> = keys.map(plain).collect();
-    let has = |known: &[&str]| names.iter().any(|name| known.contains(&name.as_str()));
-    has(&ANSWER) && has(&REQUEST)
+/// What a name or a word says of its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sense {
+    /// They may come in, so they are not to be banned.
+    LetsIn,
+    /// They are kept out, so they are not to be allowlisted.
+    KeepsOut,
+    /// Words for either are in it.
+    Both,
+    Neither,
+}
+
+/// Beginnings of words for clients that may come in.
+const LET_IN: [&str; 12] = [
+    "allow", "white", "safe", "trust", "ignor", "permit", "accept", "except", "exclu", "exempt", "unban",
+    "unblock",
+];
+/// Whole words for them.
+const LET_IN_WORDS: [&str; 26] = [
+    "ok",
+    "dunno",
+    "relay",
+    "pass",
+    "passed",
+    "skip",
+    "good",
+    "friend",
+    "friends",
+    "friendly",
+    "legit",
+    "legitimate",
+    "benign",
+    "harmless",
+    "bypass",
+    "noban",
+    "deleted",
+    "removed",
+    "deletions",
+    "removals",
+    "goodlist",
+    "passlist",
+    "welcomelist",
+    "allowance",
+    "vetted",
+    "innocent",
+];
+/// Parts of words for them, without a border: `ipwhitelist`, `isallowed`.
+const LET_IN_PARTS: [&str; 5] = ["whitelist", "allowlist", "safelist", "allowed", "falsepositive"];
+/// Words for those who belong to the operator; a word for keeping out is stronger.
+const OWN: [&str; 25] = [
+    "admin",
+    "admins",
+    "administrator",
+    "administrators",
+    "office",
+    "offices",
+    "lan",
+    "local",
+    "internal",
+    "intranet",
+    "vpn",
+    "nameserver",
+    "nameservers",
+    "resolver",
+    "resolvers",
+    "gateway",
+    "gateways",
+    "management",
+    "mgmt",
+    "monitoring",
+    "private",
+    "own",
+    "staff",
+    "partner",
+    "partners",
+];
+/// Beginnings of words for clients that are kept out.
+const KEEP_OUT: [&str; 20] = [
+    "attack",
+    "abus",
+    "spam",
+    "malic",
+    "malware",
+    "scann",
+    "botnet",
+    "threat",
+    "hostile",
+    "infect",
+    "brute",
+    "hack",
+    "offend",
+    "blackhole",
+    "quarantin",
+    "forbid",
+    "prohibit",
+    "disallow",
+    "untrust",
+    "exploit",
+];
+/// Whole words for them.
+const KEEP_OUT_WORDS: [&str; 22] = [
+    "block", "blocks", "blocked", "blocking", "ban", "bans", "banned", "deny", "denied", "drop", "dropped",
+    "reject", "rejected", "refuse", "refused", "bad", "black", "evil", "rogue", "jail", "discard", "shun",
+];
+/// Parts of words for them, without a border.
+const KEEP_OUT_PARTS: [&str; 5] = ["blacklist", "blocklist", "denylist", "banlist", "droplist"];
+/// Words that turn the next one round.
+const NOT: [&str; 6] = ["not", "non", "no", "never", "dont", "without"];
+
+impl Sense {
+    /// Of a list by its name: `ip_whitelist`, `allowedIps`, `crowdsec-blacklists`, `office`.
+    pub(super) fn of_list(name: &str) -> Self {
+        match Self::of(name) {
+            Self::Neither if parts(name).any(|part| OWN.contains(&part.as_str())) => Self::LetsIn,
+            sense => sense,
+        }
+    }
+
+    /// Of a name or a text by the words in it.
+    pub(super) fn of(text: &str) -> Self {
+        let (mut lets_in, mut keeps_out, mut is_turned) = (false, false, false);
+        let words = parts(text).chain(is_split_positive(text).then(|| "falsepositive".to_owned()));
+        for word in words {
+            match (of_part(&word), is_turned) {
+                (Self::LetsIn, false) | (Self::KeepsOut, true) => lets_in = true,
+                (Self::KeepsOut, false) | (Self::LetsIn, true) => keeps_out = true,
+                _ => {}
+            }
+            is_turned = NOT.contains(&word.as_str());
+        }
+        match (lets_in, keeps_out) {
+            (true, true) => Self::Both,
+            (true, false) => Self::LetsIn,
+            (false, true) => Self::KeepsOut,
+            (false, false) => Self::Neither,
+        }
+    }
+
+    /// Why nobody is taken for `purpose` from what has this sense; `None` if everybody is.
+    pub(super) const fn misfit(self, purpose: Purpose) -> Option<&'static str> {
+        match (self, purpose) {
+            (Self::LetsIn, Purpose::Bans) => Some("which lets clients in"),
+            (Self::KeepsOut, Purpose::Allowlist) => Some("which keeps clients out"),
+            (Self::Both, _) => Some("which says both that clients are let in and that they are kept out"),
+            _ => None,
+        }
+    }
+}
+
+/// `false positives` and `false_positive`.
+fn is_split_positive(text: &str) -> bool {
+    let mut words = parts(text).skip_while(|word| word != "false");
+    words.next().is_some() && words.next().is_some_and(|word| word.starts_with("positive"))
+}
+
+fn of_part(word: &str) -> Sense {
+    let begins = |known: &[&str]| known.iter().any(|start| word.starts_with(start));
+    let holds = |known: &[&str]| known.iter().any(|part| word.contains(part));
+    if begins(&KEEP_OUT) || KEEP_OUT_WORDS.contains(&word) || holds(&KEEP_OUT_PARTS) {
+        Sense::KeepsOut
+    } else if begins(&LET_IN) || LET_IN_WORDS.contains(&word) || holds(&LET_IN_PARTS) {
+        Sense::LetsIn
+    } else {
+        Sense::Neither
+    }
+}
+
+/// The words of a name in lower case: between marks and digits, and where a capital follows a small letter.
+pub(super) fn parts(name: &str) -> impl Iterator<Item = String> + use<> {
+    let mut parts: Vec<String> = Vec::new();
+    let (mut is_inside, mut was_lower) = (false, false);
+    for c in name.chars() {
+        // `don't`
+        if c == '\'' {
+            continue;
+        }
+        if !c.is_alphabetic() {
+            (is_inside, was_lower) = (false, false);
+            continue;
+        }
+        if !is_inside || (was_lower && c.is_uppercase()) {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.extend(c.to_lowercase());
+        }
+        (is_inside, was_lower) = (true, c.is_lowercase());
+    }
+    parts.into_iter()
 }
 
 /// A key without what different spellings of it differ by.
-fn plain(key: &str) -> String {
+pub(super) fn plain(key: &str) -> String {
     let letters = key.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_who_is_in_a_list() {
+        for (name, sense) in [
+            ("whitelist", Sense::LetsIn),
+            ("ip_whitelist", Sense::LetsIn),
+            ("ipwhitelist4", Sense::LetsIn),
+            ("allowedIps", Sense::LetsIn),
+            ("allowed_admins", Sense::LetsIn),
+            ("office-allow-list", Sense::LetsIn),
+            ("trusted_proxies", Sense::LetsIn),
+            ("ignore_ips", Sense::LetsIn),
+            ("ignoreip", Sense::LetsIn),
+            ("nameservers", Sense::LetsIn),
+            ("LAN", Sense::LetsIn),
+            ("GOOD", Sense::LetsIn),
+            ("never_ban", Sense::LetsIn),
+            ("notBlocked", Sense::LetsIn),
+            ("unbanned", Sense::LetsIn),
+            ("false_positives", Sense::LetsIn),
+            ("isWhitelisted", Sense::LetsIn),
+            ("blacklist", Sense::KeepsOut),
+            ("crowdsec-blacklists-0", Sense::KeepsOut),
+            ("local-blacklist", Sense::KeepsOut),
+            ("not_allowed", Sense::KeepsOut),
+            ("untrusted", Sense::KeepsOut),
+            ("disallowed", Sense::KeepsOut),
+            ("BAD", Sense::KeepsOut),
+            ("blocked_except_office", Sense::Both),
+            ("addresses", Sense::Neither),
+            ("prefixes", Sense::Neither),
+            ("hooks", Sense::Neither),
+            ("sshd", Sense::Neither),
+        ] {
+            assert_eq!(Sense::of_list(name), sense, "{name}");
+        }
+    }
 }

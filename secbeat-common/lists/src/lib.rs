@@ -3,15 +3,19 @@
 mod columns;
 mod csv;
 mod decode;
+mod documents;
 mod fail2ban;
 mod firewall;
+mod firewalld;
 mod json;
 mod keys;
 mod list;
+mod logs;
 mod merge;
 mod nft;
 mod no_list;
 mod plain;
+mod ranges;
 mod read;
 mod routers;
 mod server;
@@ -19,6 +23,7 @@ mod sets;
 mod stix;
 mod target;
 mod ufw;
+mod verdict;
 mod when;
 mod words;
 mod write;
@@ -35,7 +40,8 @@ use utoipa::ToSchema;
 pub use self::{
     list::{About, BadLine, End, Listed, Purpose, Rounded},
     merge::{aggregate, distinct},
-    read::{Format, MAX_LIST_BYTES, Reading, Request, names, read},
+    ranges::{Ranges, changes, overlap},
+    read::{Format, MAX_LIST_BYTES, Reading, Request, misfit, names, read},
     write::{Layout, Writer},
 };
 
@@ -69,7 +75,8 @@ pub fn check(bytes: &[u8]) {
             };
             let lines = reading.entries.iter().map(|entry| entry.line);
             let lines: Vec<_> = lines.chain(reading.bad.iter().map(|bad| bad.line)).collect();
-            let last = 2 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let ends = bytes.iter().filter(|byte| matches!(**byte, b'\n' | b'\r'));
+            let last = 2 + ends.count() as u64;
             assert!(
                 lines.iter().all(|line| (1..=last).contains(line)),
                 "{lines:?} of {last}"

@@ -27,7 +27,43 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
                 name.starts_with(|c: char| c.is_ascii_alphabetic()) && !target::is_network(name)
             })
     };
-    if begins("<!doctype html") || begins("<html") {
+    let most = |is: &dyn Fn(&str) -> bool| {
+        lines().next().is_some() && lines().filter(|line| is(line)).count() * 2 > lines().count()
+    };
+    let is_key = |line: &str| {
+        let second = line.split_whitespace().nth(1);
+        second.is_some_and(|word| {
+            ["ssh-ed25519", "ssh-rsa", "ssh-dss", "ecdsa-sha2-", "sk-ssh-"]
+                .iter()
+                .any(|kind| word.starts_with(kind))
+        })
+    };
+    let is_neighbour = |line: &str| line.contains(" dev ") && line.contains(" lladdr ");
+    let is_delegated = |line: &str| {
+        let mut fields = line.split('|');
+        let registries = ["ripencc", "apnic", "arin", "lacnic", "afrinic", "iana"];
+        fields.next().is_some_and(|first| registries.contains(&first)) && fields.count() >= 5
+    };
+    // `192.0.2.10 db1 db1.example.com`
+    let is_host = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let is_alias = |name: &&str| {
+            let long = format!("{name}.");
+            words.iter().skip(1).any(|other| other.starts_with(&long))
+        };
+        words.len() > 2 && target::is_network(words[0]) && words.iter().skip(1).any(|name| is_alias(&name))
+    };
+    if most(&is_key) {
+        Some("it is a file of known hosts of SSH: it names servers, and no clients")
+    } else if most(&is_neighbour) {
+        Some("it is a table of neighbours (`ip neigh`): they are hosts of your networks")
+    } else if most(&is_delegated) {
+        Some(
+            "it is a registry's file of delegations, in which a count stands behind each address; `geo networks` lists those of a country",
+        )
+    } else if most(&is_host) {
+        Some("it is a hosts file: it names servers, and no clients")
+    } else if begins("<!doctype html") || begins("<html") {
         Some("it is a page of HTML, and no list; its server may have refused to send one")
     } else if begins("[adblock") || lines().next().is_some_and(|line| line.starts_with("||")) {
         Some("it is a list of filters for browsers: it names hosts, and no clients")

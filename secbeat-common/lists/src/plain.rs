@@ -4,9 +4,13 @@ use std::{borrow::Cow, iter};
 
 use super::{
     list::{About, Found, Purpose, Source},
+    logs::{self, LOG},
     target,
+    verdict::Verdict,
 };
 
+/// Lines that are looked at for requests.
+const SAMPLE: usize = 200;
 /// What a comment begins with, alone on a line or behind an entry.
 const COMMENTS: [&str; 3] = ["#", ";", "//"];
 
@@ -28,15 +32,33 @@ fn separated(line: &str) -> Option<String> {
     are_entries.then(|| parts().collect::<Vec<_>>().join(" "))
 }
 
+/// What stands behind the mark of an item of a list: `- 198.51.100.7`, `* 198.51.100.7`.
+fn item(text: &str) -> &str {
+    let marks = ["- ", "* ", "+ ", "• "];
+    marks
+        .into_iter()
+        .find_map(|mark| text.strip_prefix(mark))
+        .unwrap_or(text)
+        .trim_start()
+}
+
 /// What stands between quotes, if all does.
 fn unquoted(text: &str) -> &str {
     let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
-    ['"', '\''].into_iter().find_map(between).unwrap_or(text)
+    ['"', '\'', '`'].into_iter().find_map(between).unwrap_or(text)
 }
 
 /// An entry a line, with a comment or a label behind it; or several entries.
 pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
+    let first = source
+        .lines()
+        .map(|(_, text)| text)
+        .filter(|text| !is_comment(text));
+    if logs::are_requests(first.take(SAMPLE)) {
+        found.refused = Some(LOG.to_owned());
+        return;
+    }
     for (line, text) in source.lines() {
         let (text, comment) = match separated(text) {
             Some(entries) => (Cow::Owned(entries), ""),
@@ -48,7 +70,20 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
         if text.is_empty() {
             continue;
         }
-        match entry(unquoted(text.strip_prefix("- ").unwrap_or(&text))) {
+        let text = unquoted(item(&text));
+        if let Some((exception, label)) = exception(text) {
+            others += 1;
+            found.except(line, exception);
+            // Postfix means all others.
+            match Verdict::of_label(label, Purpose::Allowlist) {
+                Verdict::Other => {
+                    found.bad(line, format!("`!{exception}` with `{label}` is about all others"))
+                }
+                _ => found.pass_over("entries with `!`, which are exceptions"),
+            }
+            continue;
+        }
+        match entry(text) {
             Ok((targets, label)) => {
                 match targets.len() {
                     2 if label.is_empty() => {
@@ -56,10 +91,12 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     }
                     _ => others += 1,
                 }
-                if source.purpose == Purpose::Bans
-                    && let Some(verdict) = verdict_of(label)
-                {
+                if Verdict::of_label(label, source.purpose) == Verdict::Other {
+                    let verdict = label.split_whitespace().next().unwrap_or_default();
                     found.pass_over(format!("entries with `{verdict}`"));
+                    for target in &targets {
+                        found.except_from_now_on(line, target);
+                    }
                     continue;
                 }
                 let note = if comment.is_empty() { label } else { comment };
@@ -82,14 +119,11 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-/// The word of a map, such as Postfix's, for those that may come in.
-fn verdict_of(label: &str) -> Option<&str> {
-    const LET_IN: [&str; 5] = ["OK", "DUNNO", "ALLOW", "PERMIT", "ACCEPT"];
-    let word = label.split_whitespace().next()?;
-    LET_IN
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
-        .then_some(word)
+/// The network of `!198.51.100.7`, and what stands behind it.
+fn exception(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('!')?.trim_start();
+    let (network, label) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    target::is_network(network).then(|| (network, label.trim()))
 }
 
 /// The entries that `text` begins with, and what stands behind them.
@@ -98,18 +132,19 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
     let word = |text: &'_ str| text.find(is_between).unwrap_or(text.len());
     let (first, rest) = text.split_at(word(text));
     let rest = rest.trim_matches(is_between);
-    // `a - b`, as some write ranges.
-    if let Some(last) = rest.strip_prefix("- ")
+    // `a - b` and `a to b`, as some write ranges.
+    let range = ["- ", "to ", "through ", "– ", "— "]
+        .into_iter()
+        .find_map(|mark| Some((mark, rest.strip_prefix(mark)?.trim_start())));
+    if let Some((mark, last)) = range
         && target::address(first).is_some()
     {
-        let last = last.trim_start();
         let (last, label) = last.split_at(word(last));
-        return match target::address(last) {
-            Some(_) => Ok((vec![format!("{first}-{last}")], label.trim_matches(is_between))),
-            None => {
-                Err("it looks like a line of an access log: each of its clients would be listed".to_owned())
-            }
-        };
+        match target::address(last) {
+            Some(_) => return Ok((vec![format!("{first}-{last}")], label.trim_matches(is_between))),
+            None if mark == "- " => return Err(LOG.to_owned()),
+            None => {}
+        }
     }
     // A network and its mask.
     if rest.starts_with("255.") && target::mask_len(rest).is_some() {
@@ -123,14 +158,7 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
     {
         return Ok((vec![rest.to_owned()], first));
     }
-    target::networks(
-        first
-            .strip_prefix('!')
-            .map_or(Ok(first), |rest| match target::is_network(rest) {
-                true => Err(format!("`{first}` is an exception: it is not to be listed")),
-                false => Ok(first),
-            })?,
-    )?;
+    target::networks(first)?;
     let words = || rest.split(is_between).filter(|word| !word.is_empty());
     if words().all(target::is_network) {
         let all = iter::once(first).chain(words());

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    csv, decode, fail2ban, firewall, json,
+    csv, decode, fail2ban, firewall, firewalld, json,
+    keys::Sense,
     list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Rounded, Source},
     nft, no_list, plain, routers, server, ufw,
 };
@@ -118,7 +119,7 @@ pub(super) const SHAPES: [Shape; 20] = {
         ),
         shape(
             Format::Firewalld,
-            routers::read_firewalld,
+            firewalld::read,
             "rules of firewalld",
             "rule family=\"ipv4\" source address=\"198.51.100.7\" drop",
         ),
@@ -243,6 +244,7 @@ pub struct Reading {
 /// When no format fits it, or it is no text, or too much.
 pub fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     let (text, encoding) = decode::text(bytes)?;
+    let text = decode::lines(text);
     let source = Source {
         text: &text,
         purpose: request.purpose,
@@ -255,7 +257,14 @@ pub fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     };
     let shape = shape.ok_or("there is no such format")?;
     let mut found = Found::default();
+    if request.purpose == Purpose::Allowlist && matches!(shape.format, Format::Dshield | Format::Ipsum) {
+        return Err(format!("{}: it names attackers; `import` takes it", shape.what));
+    }
     (shape.read)(&source, &mut found);
+    if let Some(why) = found.refused {
+        return Err(why);
+    }
+    found.cut();
     if found.is_full() {
         return Err(format!("it has more than {MAX_LISTED} entries"));
     }
@@ -311,6 +320,9 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
             Format::Json => continue,
             _ => (shape.read)(&sample, &mut found),
         }
+        if let Some(why) = found.refused {
+            return Err(why);
+        }
         if found.bad.is_empty() && (found.is_certain || !found.entries.is_empty()) {
             return Ok(shape);
         }
@@ -346,6 +358,29 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
             None => "no format fits it".to_owned(),
         },
     )
+}
+
+/// Why the name of a list, such as that of its file, says that it is not for `purpose`.
+#[must_use]
+pub fn misfit(name: &str, purpose: Purpose) -> Option<&'static str> {
+    // Shorter words are in names by chance.
+    const PLAIN: [&str; 9] = [
+        "allow",
+        "whitelist",
+        "safelist",
+        "ignorelist",
+        "deny",
+        "blocklist",
+        "blacklist",
+        "banlist",
+        "droplist",
+    ];
+    let lower = name.to_lowercase();
+    match Sense::of(name) {
+        Sense::Both => None,
+        sense if PLAIN.iter().any(|word| lower.contains(word)) => sense.misfit(purpose),
+        _ => None,
+    }
 }
 
 /// The names of all formats.

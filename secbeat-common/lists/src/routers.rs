@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::Ipv4Addr};
 
 use super::{
-    keys::lets_in,
+    keys::Sense,
     list::{About, End, Found, Purpose, Source},
     target, when,
 };
@@ -86,8 +86,10 @@ fn entry(line: u64, options: &str, purpose: Purpose, found: &mut Found) -> Optio
         found.pass_over("disabled entries");
         return None;
     }
-    if purpose == Purpose::Bans && lets_in(list) {
-        found.pass_over(format!("the list `{list}`, which lets clients in"));
+    if found.is_misfit(&format!("the list `{list}`"), Sense::of_list(list), purpose) {
+        if purpose == Purpose::Bans {
+            found.except(line, address);
+        }
         return None;
     }
     let end = match timeout {
@@ -123,7 +125,7 @@ fn length(text: &str) -> Result<End, String> {
 }
 
 /// `key=value` with blanks between; a value may stand in quotes.
-fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text.trim_start();
     std::iter::from_fn(move || {
         let (key, after) = rest.split_once('=')?;
@@ -180,15 +182,18 @@ fn access(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         Purpose::Bans => "deny",
         Purpose::Allowlist => "permit",
     };
+    let is_whole = !matches!(rest, ["tcp" | "udp" | "icmp", ..]);
     let rest = match rest {
         [protocol, rest @ ..] if PROTOCOLS.contains(protocol) => rest,
         rest => rest,
     };
-    if *verdict != meant {
-        return found.pass_over(format!("`{verdict}`"));
+    let is_meant = *verdict == meant;
+    if !is_meant {
+        found.pass_over(format!("`{verdict}`"));
     }
     let network = match rest {
-        ["any" | "any4" | "any6", ..] => return found.pass_over("rules for everybody"),
+        ["any" | "any4" | "any6", ..] if is_meant => return found.pass_over("rules for everybody"),
+        ["any" | "any4" | "any6", ..] => return,
         ["host", address, ..] => Ok((*address).to_owned()),
         [address, mask, ..] if address.parse::<Ipv4Addr>().is_ok() && mask.parse::<Ipv4Addr>().is_ok() => {
             masked(address, mask)
@@ -196,6 +201,15 @@ fn access(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         [network, ..] => Ok((*network).to_owned()),
         [] => Err("the rule does not say from where".to_owned()),
     };
+    // What is permitted before, or in part, is no more than an exception.
+    if !is_meant {
+        if let Ok(network) = network
+            && is_whole
+        {
+            found.except_from_now_on(line, &network);
+        }
+        return;
+    }
     match network {
         Ok(network) if target::is_network(&network) => {
             found.is_certain = true;
@@ -274,63 +288,14 @@ fn statement(line: u64, part: &str, blocks: &mut Vec<String>, purpose: Purpose, 
 
 /// Takes a network of the list `name`.
 fn named(line: u64, name: &str, network: &str, purpose: Purpose, found: &mut Found) {
-    if purpose == Purpose::Bans && lets_in(name) {
-        return found.pass_over(format!("the list `{name}`, which lets clients in"));
-    }
     found.is_certain = true;
-    found.take(line, network, About::noting(name));
-}
-
-/// Sets of firewalld in XML, and rich rules as `firewall-cmd --list-rich-rules` prints them.
-pub(super) fn read_firewalld(source: &Source<'_>, found: &mut Found) {
-    let is_set = source.text.contains("<ipset");
-    for (line, text) in source.lines() {
-        if is_set {
-            let mut rest = text;
-            while let Some((_, after)) = rest.split_once("<entry>") {
-                let Some((entry, after)) = after.split_once("</entry>") else {
-                    found.bad(line, "an `<entry>` without an end");
-                    break;
-                };
-                found.is_certain = true;
-                found.take(line, entry, About::default());
-                rest = after;
-            }
-            continue;
+    if found.is_misfit(&format!("the list `{name}`"), Sense::of_list(name), purpose) {
+        if purpose == Purpose::Bans {
+            found.except(line, network);
         }
-        let Some(rule) = text.strip_prefix("rule ") else {
-            found.bad(line, "no `<ipset>` and no rich rule such as `rule family=\"ipv4\" source address=\"198.51.100.7\" drop`");
-            continue;
-        };
-        rich(line, rule, source.purpose, found);
+        return;
     }
-}
-
-fn rich(line: u64, rule: &str, purpose: Purpose, found: &mut Found) {
-    let words: Vec<_> = rule.split_whitespace().collect();
-    let has = |verb: &str| words.contains(&verb);
-    let Some((_, source)) = rule.split_once("source ") else {
-        return found.pass_over("rules without a source");
-    };
-    found.is_certain = true;
-    let is_meant = match purpose {
-        Purpose::Bans => has("drop") || has("reject"),
-        Purpose::Allowlist => has("accept"),
-    };
-    if !is_meant {
-        return found.pass_over("rules with another action");
-    }
-    if source.starts_with("NOT ") || source.starts_with("not ") {
-        return found.bad(line, "the rule is for all but its source");
-    }
-    let address = pairs(source).find(|(key, _)| *key == "address");
-    match address {
-        Some((_, network)) => found.take(line, network, About::default()),
-        None => found.bad(
-            line,
-            "the rule names its source in another way than by an address",
-        ),
-    }
+    found.take(line, network, About::noting(name));
 }
 
 #[cfg(test)]

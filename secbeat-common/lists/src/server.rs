@@ -1,17 +1,29 @@
 //! Who may come in, in configs of web servers: nginx and Apache.
 
 use super::{
+    keys::Sense,
     list::{About, Found, Purpose, Source},
     target,
 };
 
 /// nginx: `deny 198.51.100.7;` and `allow …;`, and blocks of `geo` and `map`.
 pub(super) fn read_nginx(source: &Source<'_>, found: &mut Found) {
+    // What the variable of the block around is called: `geo $whitelist {`.
+    let mut block = String::new();
     for (line, text) in source.lines() {
         let (text, comment) = text.split_once('#').unwrap_or((text, ""));
         let comment = comment.trim();
         for statement in text.split_inclusive([';', '{', '}']).map(str::trim) {
             let Some(words) = statement.strip_suffix(';') else {
+                if let Some(words) = statement.strip_suffix('{') {
+                    let variable = words
+                        .split_whitespace()
+                        .rev()
+                        .find_map(|word| word.strip_prefix('$'));
+                    variable.unwrap_or_default().clone_into(&mut block);
+                } else if statement.ends_with('}') {
+                    block.clear();
+                }
                 let is_block = statement.is_empty() || statement.ends_with(['{', '}']);
                 if !is_block {
                     found.bad(line, "no statement such as `deny 198.51.100.7;`");
@@ -19,12 +31,12 @@ pub(super) fn read_nginx(source: &Source<'_>, found: &mut Found) {
                 continue;
             };
             let words: Vec<_> = words.split_whitespace().collect();
-            statement_of(line, &words, comment, source.purpose, found);
+            statement_of(line, &words, &block, comment, source.purpose, found);
         }
     }
 }
 
-fn statement_of(line: u64, words: &[&str], comment: &str, purpose: Purpose, found: &mut Found) {
+fn statement_of(line: u64, words: &[&str], block: &str, comment: &str, purpose: Purpose, found: &mut Found) {
     let (meant, other) = match purpose {
         Purpose::Bans => ("deny", "allow"),
         Purpose::Allowlist => ("allow", "deny"),
@@ -39,8 +51,9 @@ fn statement_of(line: u64, words: &[&str], comment: &str, purpose: Purpose, foun
             found.is_certain = true;
             found.take(line, network, About::noting(comment));
         }
-        [verb, _] if verb == other => {
+        [verb, network] if verb == other => {
             found.is_certain = true;
+            found.except_from_now_on(line, network);
             found.pass_over(format!("`{verb}`"));
         }
         [
@@ -52,8 +65,15 @@ fn statement_of(line: u64, words: &[&str], comment: &str, purpose: Purpose, foun
             "0" | "" => found.pass_over("entries of `geo` and `map` with the value 0"),
             value => {
                 found.is_certain = true;
+                let network = network.trim_matches('"');
+                let by_value = found.is_misfit(&format!("entries with `{value}`"), Sense::of(value), purpose);
+                let by_name = !by_value
+                    && found.is_misfit(&format!("entries of `${block}`"), Sense::of_list(block), purpose);
+                if by_value || by_name {
+                    return found.except(line, network);
+                }
                 let note = if value == "1" { comment } else { value };
-                found.take(line, network.trim_matches('"'), About::noting(note));
+                found.take(line, network, About::noting(note));
             }
         },
         _ => found.bad(line, "no statement such as `deny 198.51.100.7;`"),
@@ -62,13 +82,24 @@ fn statement_of(line: u64, words: &[&str], comment: &str, purpose: Purpose, foun
 
 /// Apache: `Require not ip`, `Deny from`, and for an allowlist `Require ip`, `Allow from`.
 pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
+    // Blocks of what must not be so, of which each turns its lines round.
+    let mut nones = 0_usize;
     for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
         let words: Vec<_> = text.split_whitespace().collect();
         let lower: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
         let lower: Vec<_> = lower.iter().map(String::as_str).collect();
         let (purpose, at) = match lower[..] {
+            ["<requirenone>"] => {
+                nones += 1;
+                continue;
+            }
+            ["</requirenone>"] => {
+                nones = nones.saturating_sub(1);
+                continue;
+            }
             ["require", "not", "ip", ..] => (Purpose::Bans, 3),
             ["deny", "from", ..] => (Purpose::Bans, 2),
+            ["require", "ip", ..] if nones > 0 => (Purpose::Bans, 2),
             ["require", "ip", ..] => (Purpose::Allowlist, 2),
             ["allow", "from", ..] => (Purpose::Allowlist, 2),
             ["order" | "require" | "satisfy", ..] => {

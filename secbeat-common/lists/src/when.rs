@@ -11,6 +11,8 @@ use super::list::End;
 const FIRST_TIME: i64 = 1_000_000_000;
 /// Numbers from here on are times in milliseconds.
 const FIRST_MS: i64 = 100_000_000_000;
+/// Times before it are none: the year 1 is what Go writes for a time that nobody set.
+const YEAR_TWO: Timestamp = Timestamp::constant(-62_104_060_800, 0);
 /// What says that there is no end.
 const ENDLESS: [&str; 4] = ["permanent", "never", "forever", "infinite"];
 
@@ -65,6 +67,8 @@ pub(super) fn end(text: &str, zone: &TimeZone) -> Result<End, String> {
         Ok(number) if number >= FIRST_TIME => time(Timestamp::from_second(number)),
         Ok(number) => seconds_long(number),
         Err(_) => match at(text, zone) {
+            // No time at all, as Go writes it.
+            Some(at) if at < YEAR_TWO => Ok(End::For(Term::Permanent)),
             Some(at) => Ok(End::At(at)),
             None => length(text).map_err(|_| {
                 format!("`{text}` is neither a time such as 2026-11-20T10:00:00Z nor a duration such as 4h")

@@ -83,6 +83,21 @@ fn what_lets_clients_in_is_read_for_an_allowlist() {
         "apache.conf",
         "aws-ip-ranges.json",
         "bom-crlf.txt",
+        "apache-none.conf",
+        "allowed-and-denied.json",
+        "allowed-ipset.save",
+        "allowed-nft.nft",
+        "allowed-nginx-geo.conf",
+        "crowdsec-allowlist.json",
+        "crowdsec-ban.json",
+        "fail2ban-banned.txt",
+        "fail2ban-status.txt",
+        "verdict-action.csv",
+        "bans.json",
+        "bans-table.txt",
+        "abuseipdb.json",
+        "dshield.txt",
+        "postfix-cidr",
     ] {
         let request = Request {
             purpose: Purpose::Allowlist,
@@ -146,6 +161,36 @@ fn what_is_no_list_is_refused_in_words() {
     ] {
         assert_eq!(read(bytes, &request(None)).unwrap_err(), said);
     }
+}
+
+#[test]
+fn a_file_may_say_by_its_name_what_it_is_for() {
+    for (name, bans, allowlist) in [
+        ("hosts.allow", true, false),
+        ("whitelist.txt", true, false),
+        ("hosts.deny", false, true),
+        ("blocklist.de.txt", false, true),
+        ("list.txt", false, false),
+        ("allow-and-deny.txt", false, false),
+    ] {
+        let is_refused = |purpose| misfit(name, purpose).is_some();
+        assert_eq!(
+            (is_refused(Purpose::Bans), is_refused(Purpose::Allowlist)),
+            (bans, allowlist),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn in_a_list_of_rules_the_first_one_counts() {
+    let rules = "deny 198.51.100.5;\nallow 198.51.100.0/24;\ndeny 198.51.100.6;\n";
+    let Reading { entries, bad, .. } = read(rules.as_bytes(), &request(None)).unwrap();
+    assert_eq!((entries.len(), entries[0].line), (1, 1));
+    assert_eq!(
+        bad[0].to_string(),
+        "3: 198.51.100.6/32 is an exception of the list (line 2)"
+    );
 }
 
 #[test]
