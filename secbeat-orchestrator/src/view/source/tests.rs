@@ -313,7 +313,7 @@ fn an_exempt_client_of_a_banned_network_is_told_which_of_both_is_banned() {
     };
     let first = |protected| {
         let facts = SourceFacts {
-            bans: vec![in_force("198.51.100.0/24", NOW - 1000)],
+            bans: vec![in_force("198.51.100.0/24", NOW - 2000)],
             protected: vec![protected],
             ..nothing("198.51.100.7")
         };
@@ -325,7 +325,7 @@ fn an_exempt_client_of_a_banned_network_is_told_which_of_both_is_banned() {
             .collect::<Vec<_>>()
     };
     let until =
-        "until 2026-11-20T10:04:59.001Z, 4m 59s left; error-flood (50 errors in 60s), by orchestrator.";
+        "until 2026-11-20T10:04:58.001Z, 4m 59s left; error-flood (50 errors in 60s), by orchestrator.";
     assert_eq!(
         first(exempt(allow::FLEET)),
         [
