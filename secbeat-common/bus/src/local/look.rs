@@ -120,7 +120,7 @@ mod tests {
             assert!(said.contains("damaged"), "{said}");
         }
         assert_eq!(
-            schema::VERSION,
+            VERSION,
             1,
             "the format of the test's newer one is that after it"
         );
