@@ -41,7 +41,7 @@ use secbeat_edge_core::FilterMode;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
-    on_host::{OnHost, allowed, ask, banned_in_kernel, list_allowed, observes, status, test},
+    on_host::{OnHost, allowed, ask, banned_in_kernel, list_allowed, observes, status, test, tested},
     signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,

@@ -159,6 +159,12 @@ impl Cli {
                 Some(member) => member.order(order, &self.edge_file()),
                 None => {
                     order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
+                    // Static lists are known to the kernel alone.
+                    if let Some(address) = order.asks_why().filter(|_| !self.remote.is_named())
+                        && let Ok(told) = edge::tested(&self.edge_file(), address)
+                    {
+                        secbeat_daemon::say!("\n{told}");
+                    }
                     if order.tells_of_bans()
                         && !self.remote.is_named()
                         && edge::observes(&self.edge_file()).unwrap_or_default()
