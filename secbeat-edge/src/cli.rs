@@ -44,7 +44,7 @@ use serde::Deserialize;
 
 pub use self::{
     check::{Finding, Installed, State, look_at_host},
-    on_host::{Allowed, OnHost, allowed, ask, banned_in_kernel, leak, list_allowed, status, test},
+    on_host::{Allowed, OnHost, allowed, ask, banned_in_kernel, leak, list_allowed, status, test, tested},
     signatures::{OwnSignature, Trial},
     status::Status,
     words::WORDS,

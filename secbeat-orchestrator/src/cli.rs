@@ -25,7 +25,10 @@ mod unban;
 mod watch;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, Subcommand};
 use secbeat_daemon::{
@@ -166,6 +169,15 @@ impl Order {
                 | Self::Findings(_)
                 | Self::Report(_)
         )
+    }
+
+    /// The address of which people ask why it is banned, or is not.
+    #[must_use]
+    pub fn asks_why(&self) -> Option<IpAddr> {
+        match self {
+            Self::Why(why) => why.for_people(),
+            _ => None,
+        }
     }
 
     /// Carries it out at the daemon that `remote` names, or else at the one of this host with this config.

@@ -4,7 +4,7 @@ use secbeat_common::wire::{Layer, PERMANENT, Reason, Scope};
 use secbeat_daemon::config::MAX_DURATION;
 pub(crate) use secbeat_lists::{
     BanEntry, End, EntryError, Format, Layout, Listed, MAX_LIST_BYTES, Purpose, Reading, Request, Rounded,
-    Writer, aggregate, distinct, names, read,
+    Writer, aggregate, distinct, misfit, names, read,
 };
 use secbeat_orchestrator_core::ledger::{MAX_NOTE, ManualBan};
 

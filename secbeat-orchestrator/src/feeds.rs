@@ -7,7 +7,6 @@ mod keeper;
 mod look;
 mod plan;
 mod presets;
-mod set;
 mod sift;
 #[cfg(test)]
 mod tests;

@@ -179,6 +179,12 @@ impl Cli {
                         edge::ask(&self.edge_file(), *asked, config::ORDERS.name)?;
                     }
                     order.execute(&self.remote, &self.orchestrator_config()?, config::ORDERS)?;
+                    // Static lists are known to the kernel alone.
+                    if let Some(address) = order.asks_why().filter(|_| !self.remote.is_named())
+                        && let Ok(told) = edge::tested(&self.edge_file(), address)
+                    {
+                        secbeat_daemon::say!("\n{told}");
+                    }
                     if order.tells_of_bans()
                         && !self.remote.is_named()
                         && let Ok(Some(why)) = edge::leak(&self.edge_file(), "secbeat")

@@ -91,6 +91,15 @@ pub fn test(file: &ConfigFile<'_>, address: IpAddr, output: Output) -> anyhow::R
     verdict::Test::of(address, output).run(&file.places()?)
 }
 
+/// What the kernel does with a packet of `address`, and why, in lines for people.
+///
+/// # Errors
+///
+/// When no program is pinned, or its maps cannot be read.
+pub fn tested(file: &ConfigFile<'_>, address: IpAddr) -> anyhow::Result<String> {
+    verdict::Test::of(address, Output::Table).told(&file.places()?)
+}
+
 /// Lists the networks that are never banned on this host.
 ///
 /// # Errors

@@ -99,6 +99,14 @@ impl Test {
         }
     }
 
+    /// The answer in lines for people; none without an address.
+    pub(super) fn told(&self, places: &Places) -> anyhow::Result<String> {
+        match self.address {
+            Some(address) => Ok(self.ask(address, places)?.to_string()),
+            None => Ok(String::new()),
+        }
+    }
+
     fn ask(&self, address: IpAddr, places: &Places) -> anyhow::Result<Verdict> {
         places.require_pinned()?;
         let address = address.to_canonical();

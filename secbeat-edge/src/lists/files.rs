@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use secbeat_common::wire::PERMANENT;
+use secbeat_common::{coverage::Coverage, wire::PERMANENT};
 use secbeat_daemon::{
     geo::{GeoConfig, Select, networks_in},
     time::now_ms,
@@ -23,6 +23,8 @@ use super::{ListConfig, ListName, ListVerdict, Listed, Lists, NewList, Origin, w
 const LOOK: Duration = Duration::from_secs(2);
 /// A file with fewer of the prefixes in force than these many in a hundred is not taken without a word of the operator.
 const LEAST_PERCENT: usize = 70;
+/// A file with so many in a hundred of the IPv4 addresses that clients have would ban everybody.
+const MOST_PERCENT: u128 = 90;
 
 /// Follows the files of the `[[list]]` of the config.
 pub(crate) struct Files {
@@ -252,10 +254,26 @@ fn entries(bytes: &[u8], verdict: ListVerdict, now_ms: i64) -> Result<Vec<Listed
             end.map(|end| u64::try_from(end).unwrap_or_default()),
         ));
     }
+    if verdict == ListVerdict::Ban {
+        no_everybody(&entries)?;
+    }
     match entries.is_empty() {
         true => Err("it holds no prefix".to_owned()),
         false => Ok(entries),
     }
+}
+
+/// That a list bans not all clients of a family, nor nearly all of IPv4. Of IPv6, most is nobody's, and lists of bogons have it.
+fn no_everybody(entries: &[Listed]) -> Result<(), String> {
+    for part in Coverage::of(entries.iter().map(|(network, _)| *network)) {
+        let (family, percent) = (part.family, part.percent());
+        if part.is_everybody() || (family == "IPv4" && percent >= MOST_PERCENT) {
+            return Err(format!(
+                "its prefixes together are {percent} % of the {family} addresses that clients have: it would ban everybody"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -281,6 +299,20 @@ mod tests {
             "line 2: ::/0 would ban everybody"
         );
         assert!(taken("192.0.2.1\n0.0.0.0/0\n", ListVerdict::Observe).is_ok());
+        let halves = "0.0.0.0/1\n128.0.0.0/1\n";
+        assert_eq!(
+            taken(halves, ListVerdict::Ban).unwrap_err(),
+            "its prefixes together are 100 % of the IPv4 addresses that clients have: it would ban everybody"
+        );
+        assert!(taken(halves, ListVerdict::Observe).is_ok());
+        let public = (1..=223).filter(|net| ![10, 127].contains(net));
+        let public: String = public.map(|net| format!("{net}.0.0.0/8\n")).collect();
+        let refused = taken(&public, ListVerdict::Ban).unwrap_err();
+        assert!(refused.contains("are 99 % of the IPv4 addresses"), "{refused}");
+        // As lists of bogons have it.
+        assert!(taken("2000::/4\n3000::/5\n", ListVerdict::Ban).is_ok());
+        let except = taken("192.0.2.0/24\n!192.0.2.0/25\n", ListVerdict::Ban).unwrap();
+        assert_eq!(except, [("192.0.2.128/25".parse().unwrap(), None)]);
         assert!(taken("# nothing\n", ListVerdict::Ban).is_err());
         assert!(taken("<html><body>Not found</body></html>\n", ListVerdict::Ban).is_err());
     }

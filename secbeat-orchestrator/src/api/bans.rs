@@ -10,7 +10,7 @@ use axum::{
 };
 use secbeat_common::{
     prefix::Prefix,
-    wire::{BlockCommand, Layer, Scope, check_labels},
+    wire::{BlockCommand, FeedVerdict, FleetFeed, Layer, Scope, check_labels},
 };
 use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
 use secbeat_orchestrator_core::{
@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Api, Caller, Failure, filter::BanFilter, sort::BanSort};
+use super::{Api, Caller, Failure, PATIENCE, filter::BanFilter, sort::BanSort};
 use crate::{
     engine::{Input, OrderFailure},
     exchange::{self, BanEntry},
@@ -279,7 +279,21 @@ async fn unban(
         Ok(None) => {
             let address = target.addr();
             let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
-            let why = target.not_banned(facts.bans.iter().map(|ban| ban.command.target));
+            let mut why = target.not_banned(facts.bans.iter().map(|ban| ban.command.target));
+            // Of a list of thousands, nobody reads it.
+            let feeds = match request.list {
+                None => tokio::time::timeout(PATIENCE, api.feeds.with(address, facts.now_ms)).await,
+                Some(_) => Ok(Ok(Vec::new())),
+            };
+            let drops = |(feed, network): &&(FleetFeed, Prefix)| {
+                feed.verdict == FeedVerdict::Ban && network.covers(&target)
+            };
+            for (feed, network) in feeds.iter().flatten().flatten().filter(drops) {
+                why += &format!(
+                    "; edges drop its packets all the same, because {network} is on the list of the feed {}: allowlist it",
+                    feed.name
+                );
+            }
             Err(Failure::new(StatusCode::NOT_FOUND, why).with_code("not_banned"))
         }
         Err(error) => Err(failure(error)),

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure, PATIENCE};
 use crate::{
     engine::Input,
-    view::{self, SourceView},
+    view::{self, OnFeed, SourceView},
 };
 
 /// Audit records that an answer goes by at most.
@@ -44,6 +44,14 @@ async fn source(State(api): State<Api>, Path(address): Path<String>) -> Result<J
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("{} does not answer", broker())),
     };
+    let feeds = match tokio::time::timeout(PATIENCE, api.feeds.with(address, facts.now_ms)).await {
+        Ok(Ok(feeds)) => Ok(feeds
+            .iter()
+            .map(|(feed, network)| OnFeed::new(feed, network))
+            .collect()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("{} does not answer", broker())),
+    };
     let catalogue = api.signatures.known.borrow().catalogue.clone();
-    Ok(Json(view::tell(&facts, audit, &catalogue, &api.geo)))
+    Ok(Json(view::tell(&facts, audit, feeds, &catalogue, &api.geo)))
 }

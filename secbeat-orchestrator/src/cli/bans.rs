@@ -210,7 +210,7 @@ pub struct Ban {
     #[command(flatten)]
     target: Target,
     /// Duration, such as 30m, 4h, 7d or permanent; a bare number is seconds.
-    #[arg(long, short, default_value = "4h", allow_hyphen_values = true)]
+    #[arg(long, short, alias = "for", default_value = "4h", allow_hyphen_values = true)]
     duration: Term,
     /// Never expires.
     #[arg(long, conflicts_with = "duration")]

@@ -48,6 +48,11 @@ fn client(text: &str) -> Result<IpAddr, String> {
 }
 
 impl Why {
+    /// The address, unless a program asks.
+    pub(super) fn for_people(&self) -> Option<IpAddr> {
+        (self.output == Output::Table).then_some(self.address)
+    }
+
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         let view: SourceView = api.get(&format!("/api/v1/sources/{}", self.address))?;
         match self.output {

@@ -47,7 +47,7 @@ pub struct Networks {
     #[arg(long, value_name = "XX", group = "which", value_parser = country)]
     country: Vec<String>,
     /// Of this AS.
-    #[arg(long, value_name = "NUMBER", group = "which")]
+    #[arg(long, value_name = "NUMBER", group = "which", value_parser = asn)]
     asn: Vec<u32>,
     /// Of every country but this one and others that are named so; not those of which the file names no country.
     #[arg(long, value_name = "XX", group = "which", conflicts_with_all = ["country", "asn"], value_parser = country)]
@@ -149,6 +149,14 @@ fn country(text: &str) -> Result<String, String> {
         true => Ok(code),
         false => Err("a country has two letters, such as DE".to_owned()),
     }
+}
+
+/// The number of an AS, as `3215` or `AS3215`.
+fn asn(text: &str) -> Result<u32, String> {
+    let digits = text.trim_start_matches(['A', 'a']).trim_start_matches(['S', 's']);
+    digits
+        .parse()
+        .map_err(|_| format!("`{text}` is not the number of an AS, such as 3215 or AS3215"))
 }
 
 impl Build {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::tz::TimeZone;
 use secbeat_common::{
+    coverage::Coverage,
     prefix::Prefix,
     wire::{self, ListRecord, ListUse},
 };
@@ -107,6 +108,16 @@ impl List {
             purpose,
             zone: self.time_zone.clone().unwrap_or_else(TimeZone::system),
         };
+        let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(why) = exchange::misfit(&file, purpose) {
+            let (command, other) = match purpose {
+                Purpose::Bans => ("import", "`allowlist import` allows its clients"),
+                Purpose::Allowlist => ("allowlist import", "`import` bans its clients"),
+            };
+            bail!(
+                "nothing was imported: {name} has the name of a list {why}: {other}; if it means something else: `{command} - < {name}`"
+            );
+        }
         let bytes = bytes(&self.file)?;
         let reading = exchange::read(&bytes, &request)
             .map_err(|why| anyhow!("{name}: {why} (--format states one of {})", exchange::names()))?;
@@ -137,7 +148,17 @@ impl List {
                 "{name}: these are the networks of {provider}: bans keep out every client from there, proxies and crawlers too"
             );
         }
-        let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+        if purpose == Purpose::Bans {
+            for part in Coverage::of(reading.entries.iter().map(|entry| entry.network)) {
+                if part.is_wide() {
+                    complain!(
+                        "{name}: these are {} % of the {} addresses that clients have, and nobody there could connect any more",
+                        part.percent(),
+                        part.family
+                    );
+                }
+            }
+        }
         let origin = Origin {
             digest: digest(&bytes),
             format: reading.format.clone(),

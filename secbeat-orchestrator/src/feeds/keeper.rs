@@ -1,6 +1,6 @@
 //! Feeds kept up to date: asked in time by the orchestrator whose turn it is, put on the bus, and heard back from it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use secbeat_bus::{
@@ -14,6 +14,7 @@ use secbeat_common::{
     wire::{FeedContent, FleetFeed},
 };
 use secbeat_daemon::time::now_ms;
+use secbeat_lists::{changes, overlap};
 use tokio::{sync::watch, task::spawn_blocking};
 use tracing::{debug, info};
 
@@ -21,7 +22,6 @@ use super::{
     entry::FeedEntry,
     look::{Looked, Taken, look},
     plan::{next_ms, next_record, tell},
-    set::{changes, overlap},
 };
 use crate::leases::Shares;
 
@@ -272,6 +272,26 @@ impl Feeds {
             overlaps.insert(other.clone(), overlap(&networks, &theirs));
         }
         Ok(overlaps)
+    }
+
+    /// The feeds whose lists in force have `address`, each with the network around it.
+    ///
+    /// # Errors
+    ///
+    /// When the bus cannot be read.
+    pub(crate) async fn with(
+        &self,
+        address: IpAddr,
+        now_ms: i64,
+    ) -> Result<Vec<(FleetFeed, Prefix)>, Refusal> {
+        let known = self.known.borrow().feeds.clone();
+        let mut with = Vec::new();
+        for feed in known.into_values().filter(|feed| feed.ends_at_ms > now_ms) {
+            let networks = self.networks(Some(&feed)).await?;
+            let around = networks.into_iter().find(|network| network.contains(address));
+            with.extend(around.map(|network| (feed, network)));
+        }
+        Ok(with)
     }
 
     /// The networks that edges have of `feed`.

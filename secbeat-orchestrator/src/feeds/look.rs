@@ -9,11 +9,11 @@ use secbeat_daemon::{
     http::{Got, Validators},
     time::now_ms,
 };
+use secbeat_lists::changes;
 
 use super::{
     entry::FeedEntry,
     fetch::{fetch, unpacked},
-    set::changes,
     sift::{Sifted, sift},
 };
 
@@ -118,6 +118,13 @@ pub(super) fn look(entry: &FeedEntry, known: Option<&FleetFeed>, is_forced: bool
 ///
 /// Why it would not be taken.
 pub(crate) fn try_here(place: &str) -> Result<Sifted, String> {
+    if let Some((scheme, _)) = place.split_once("://")
+        && !matches!(scheme, "http" | "https")
+    {
+        return Err(format!(
+            "{place}: `{scheme}://` is not supported: name a URL with https://, or the path of a file"
+        ));
+    }
     let entry = FeedEntry::trial(place);
     super::check(std::slice::from_ref(&entry)).map_err(|(_, why)| why)?;
     match look(&entry, None, false) {

@@ -1,16 +1,17 @@
 //! What of a list is taken, or why nothing is.
 
 use jiff::tz::TimeZone;
-use secbeat_common::{prefix::Prefix, wire::MAX_FEED_NETWORKS};
-use secbeat_lists::{Listed, Purpose, Request};
+use secbeat_common::{coverage::Coverage, prefix::Prefix, wire::MAX_FEED_NETWORKS};
+use secbeat_lists::{Listed, Purpose, Ranges, Request};
 
-use super::{
-    entry::{FeedEntry, FeedMode},
-    set::Ranges,
-};
+use super::entry::{FeedEntry, FeedMode};
 
 /// A list with a larger share of invalid lines is none: one in so many.
 const INVALID: usize = 10;
+
+/// The shortest prefixes that may be banned.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 19;
 
 /// Networks that no client of the internet has (RFC 6890), beside those that nobody may ban.
 const PRIVATE: [&str; 15] = [
@@ -37,6 +38,7 @@ pub(crate) struct Sifted {
     /// Sorted, none within another, IPv4 first.
     pub(crate) networks: Vec<Prefix>,
     pub(crate) format: String,
+    /// Networks that the list names, each once.
     pub(crate) entries: usize,
     pub(crate) invalid: usize,
     /// The first invalid line, and why.
@@ -65,22 +67,26 @@ pub(crate) fn sift(list: &[u8], entry: &FeedEntry, before: usize, now_ms: i64) -
     let reading = secbeat_lists::read(list, &request)?;
     let first_invalid = reading.bad.first().map(ToString::to_string);
     let lasting = |listed: &&Listed| listed.about.end.is_none_or(|end| end.ms(now_ms) > now_ms);
-    let listed: Vec<_> = reading
+    let mut listed: Vec<_> = reading
         .entries
         .iter()
         .filter(lasting)
         .map(|listed| listed.network)
         .collect();
-    let (entries, invalid) = (listed.len(), reading.bad.len());
+    let (lines, invalid) = (listed.len(), reading.bad.len());
+    // A list that says one thing many times is as short as one that says it once.
+    listed.sort();
+    listed.dedup();
+    let entries = listed.len();
     if entries == 0 {
         let why = first_invalid.map_or_else(String::new, |first| format!("; line {first}"));
         return Err(format!("it has no entry{why}"));
     }
-    if invalid * INVALID > entries + invalid {
+    if invalid * INVALID > lines + invalid {
         let first = first_invalid.unwrap_or_default();
         return Err(format!(
             "{invalid} of {} lines are invalid; line {first}",
-            entries + invalid
+            lines + invalid
         ));
     }
     if entry.min_share.forbids(entries, before) {
@@ -93,13 +99,23 @@ pub(crate) fn sift(list: &[u8], entry: &FeedEntry, before: usize, now_ms: i64) -
     let is_left = |network: &&Prefix| !left_out.covers(network);
     if let Some(wide) = listed.iter().filter(is_left).find(|network| is_wide(network)) {
         return Err(format!(
-            "{wide} is wider than what may be banned (/8 of IPv4, /19 of IPv6)"
+            "{wide} is wider than what may be banned (/{WIDEST_V4} of IPv4, /{WIDEST_V6} of IPv6)"
         ));
     }
     let is_usable = |network: &Prefix| network.unbannable().is_none() && !left_out.covers(network);
     let usable: Vec<_> = listed.into_iter().filter(is_usable).collect();
     let unusable = entries - usable.len();
-    let networks = Ranges::of(usable).without(&left_out).networks();
+    let networks = Ranges::of(usable)
+        .without(&left_out)
+        .networks_from(WIDEST_V4, WIDEST_V6);
+    let parts = Coverage::of(networks.iter().copied());
+    if let Some(wide) = parts.into_iter().find(|part| part.is_wide()) {
+        return Err(format!(
+            "its networks together are {} % of the {} addresses that clients have: a quarter is too much for any list",
+            wide.percent(),
+            wide.family
+        ));
+    }
     if networks.is_empty() {
         return Err(format!(
             "all of its {entries} entries are excluded, or not public"
@@ -123,7 +139,12 @@ pub(crate) fn sift(list: &[u8], entry: &FeedEntry, before: usize, now_ms: i64) -
 
 /// Whether so wide a network can only be a mistake.
 fn is_wide(network: &Prefix) -> bool {
-    network.len() < if network.addr().is_ipv4() { 8 } else { 19 }
+    network.len()
+        < if network.addr().is_ipv4() {
+            WIDEST_V4
+        } else {
+            WIDEST_V6
+        }
 }
 
 fn is_page(list: &[u8]) -> bool {

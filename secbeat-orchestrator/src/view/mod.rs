@@ -20,7 +20,7 @@ mod source;
 mod stats;
 mod telemetry;
 
-pub(crate) use self::source::tell;
+pub(crate) use self::source::{OnFeed, tell};
 pub use self::{
     alerts::{Alert, alerts},
     audit_copies::AuditCopyView,

@@ -74,6 +74,17 @@ fn what_a_feed_lists_is_dropped_until_it_lists_it_no_more() {
     });
     let tested = told(&fleet.cli("edge", &["test", &attacker.to_string()]));
     assert!(tested.contains("drop"), "{tested}");
+    let why = told(&fleet.cli("orchestrator", &["why", &attacker.to_string()]));
+    assert!(
+        why.contains("is on the list of the feed drop (mode ban)"),
+        "{why}"
+    );
+    let lifted = fleet.cli("orchestrator", &["unban", &attacker.to_string()]);
+    let said = String::from_utf8_lossy(&lifted.stderr);
+    assert!(
+        !lifted.status.success() && said.contains("is on the list of the feed drop"),
+        "{said}"
+    );
 
     // The next start hears nothing of NATS.
     fleet.nats.kill9();

@@ -66,6 +66,45 @@ fn a_list_that_shrank_or_is_full_of_errors_is_not_taken() {
 }
 
 #[test]
+fn networks_that_are_everybody_together_are_not_taken_and_none_is_wider_than_a_ban() {
+    let slash8s = |nets: std::ops::RangeInclusive<u32>| -> String {
+        nets.filter(|net| *net != 10 && *net != 127)
+            .map(|net| format!("{net}.0.0.0/8\n"))
+            .collect()
+    };
+    let refused = sifted(&slash8s(1..=223), "mode = \"ban\"", 0).unwrap_err();
+    assert!(
+        refused.contains("together are 98 % of the IPv4 addresses"),
+        "{refused}"
+    );
+    assert_eq!(
+        sifted(&slash8s(2..=3), "", 0).unwrap(),
+        ["2.0.0.0/8", "3.0.0.0/8"],
+        "adjacent ones do not become wider"
+    );
+}
+
+#[test]
+fn exceptions_are_cut_out_and_repeated_lines_count_once() {
+    assert_eq!(
+        sifted("198.51.100.0/30\n!198.51.100.1\n", "mode = \"ban\"", 0).unwrap(),
+        ["198.51.100.0/32", "198.51.100.2/31"]
+    );
+    let set = "create s hash:net\nadd s 198.51.100.0/30\nadd s 198.51.100.1 nomatch\n";
+    assert_eq!(
+        sifted(set, "mode = \"ban\"", 0).unwrap(),
+        ["198.51.100.0/32", "198.51.100.2/31"]
+    );
+    let repeated = "198.51.100.0/24\n".repeat(100);
+    assert_eq!(
+        sifted(&repeated, "", 100).unwrap_err(),
+        "it has 1 entries, and had 100"
+    );
+    let error = sifted("{\"error\":\"rate limited\",\"ip\":\"203.0.113.50\"}", "", 0).unwrap_err();
+    assert!(error.contains("an error message of a server"), "{error}");
+}
+
+#[test]
 fn entries_that_ended_are_left_out() {
     let set = "create bad hash:net family inet timeout 0\nadd bad 198.51.100.7 timeout 60\nadd bad 198.51.100.9 timeout 0\n";
     assert_eq!(sifted(set, "", 0).unwrap().len(), 2);

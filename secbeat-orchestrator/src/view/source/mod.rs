@@ -24,17 +24,19 @@ use secbeat_orchestrator_core::{
     decider::{Checked, Identity, SourceFacts},
 };
 
+pub(crate) use self::view::OnFeed;
 use self::view::{CrawlerView, WindowCount};
 pub use self::{render::render, view::SourceView};
 use super::{bans::BanView, findings::FindingView, protection::ProtectedView};
 use crate::{millis, signatures::Catalogue};
 
 /// Tells the story: `audit` are the records about the address, its source and the networks around it, oldest first, or why
-/// they cannot be read; `catalogue` knows signatures, and `geo` where addresses belong.
+/// they cannot be read; `feeds` are those whose lists have the address, or why they cannot be read; `catalogue` knows signatures, and `geo` where addresses belong.
 #[must_use]
 pub(crate) fn tell(
     facts: &SourceFacts,
     audit: Result<Vec<Audited>, String>,
+    feeds: Result<Vec<OnFeed>, String>,
     catalogue: &Catalogue,
     geo: &Geo,
 ) -> SourceView {
@@ -65,8 +67,17 @@ pub(crate) fn tell(
         origin: geo.of(&Prefix::host(facts.address)),
         at: rfc3339(now_ms),
         standing,
-        sentences: sentence::sentences(standing, facts, &bans, &lists, &history, audit_missing.as_deref()),
+        sentences: sentence::sentences(
+            standing,
+            facts,
+            &bans,
+            &lists,
+            &feeds,
+            &history,
+            audit_missing.as_deref(),
+        ),
         bans,
+        feeds: feeds.unwrap_or_default(),
         protected: facts.protected.iter().map(ProtectedView::new).collect(),
         strikes: facts.strikes,
         crawler: facts.crawler.as_ref().map(CrawlerView::new),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     timeline::span,
-    view::{End, PastBan, Standing},
+    view::{End, OnFeed, PastBan, Standing},
 };
 use crate::{
     millis,
@@ -57,11 +57,14 @@ pub(super) fn sentences(
     facts: &SourceFacts,
     bans: &[BanView],
     lists: &[ListRecord],
+    feeds: &Result<Vec<OnFeed>, String>,
     history: &[PastBan],
     audit_missing: Option<&str>,
 ) -> Vec<String> {
     let address = facts.address;
     let passes = facts.protected.iter().any(holds_everywhere);
+    let on_feeds = feeds.as_deref().unwrap_or_default();
+    let is_dropped = on_feeds.iter().any(OnFeed::drops) && !is_protected(facts);
     let mut sentences: Vec<String> = bans
         .iter()
         .map(|ban| {
@@ -88,6 +91,7 @@ pub(super) fn sentences(
         .collect();
     let of_lists = bans.iter().filter_map(|ban| Some((ban, ban.list?)));
     sentences.extend(of_lists.map(|(ban, id)| of_list(ban, id, lists)));
+    sentences.extend(on_feeds.iter().map(|on| of_feed(facts, on)));
     if let Some(why) = facts.source.unbannable() {
         sentences.push(format!("{address} is never banned: {why}."));
     }
@@ -102,7 +106,10 @@ pub(super) fn sentences(
     match standing {
         Standing::Banned | Standing::Protected => {}
         Standing::Free => {
-            sentences.push(format!("{address} is not banned."));
+            sentences.push(match is_dropped {
+                false => format!("{address} is not banned."),
+                true => format!("No ban of {address} is in force, which `unban` could lift."),
+            });
             sentences.extend(last_end(history));
             sentences.extend(forgiven(facts));
             sentences.extend(last_suppression(facts));
@@ -110,6 +117,9 @@ pub(super) fn sentences(
         }
         Standing::Unknown => {
             sentences.push(match audit_missing {
+                _ if is_dropped => {
+                    format!("No ban of {address} is in force, which `unban` could lift, and nothing else is known of it.")
+                }
                 None => format!("{address} is not banned, and nothing is known of it."),
                 Some(_) => format!("{address} is not banned, and this process knows nothing of it."),
             });
@@ -124,12 +134,34 @@ pub(super) fn sentences(
             broker()
         ));
     }
+    if let Err(error) = feeds {
+        sentences.push(format!(
+            "The feeds could not be read, and one may have {address} on its list: {error}."
+        ));
+    }
     if let Some(error) = audit_missing {
         sentences.push(format!(
             "The audit could not be read, so earlier decisions are missing here: {error}."
         ));
     }
     sentences
+}
+
+/// What edges do with an address that a feed has.
+fn of_feed(facts: &SourceFacts, on: &OnFeed) -> String {
+    let (address, OnFeed { feed, mode, network }) = (facts.address, on);
+    match (mode.as_str(), is_protected(facts)) {
+        ("ban", false) => format!(
+            "Edges drop packets of {address}: {network} is on the list of the feed {feed} (mode ban). `allowlist add` exempts the address; `exclude` of the feed takes it off the list."
+        ),
+        ("ban", true) => {
+            format!("{network} is on the list of the feed {feed} (mode ban), from which it is exempt.")
+        }
+        ("allow", _) => format!(
+            "Edges let packets of {address} pass: {network} is on the list of the feed {feed} (mode allow)."
+        ),
+        _ => format!("{network} is on the list of the feed {feed}, which only counts (mode {mode})."),
+    }
 }
 
 /// Where a ban comes from that is of the list `id`.

@@ -152,10 +152,16 @@ fn what_counted_against_nobody_is_said() {
             excused: Some(excused),
             ..nothing("198.51.100.7")
         };
-        tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default())
-            .sentences
-            .pop()
-            .unwrap()
+        tell(
+            &facts,
+            Ok(Vec::new()),
+            Ok(Vec::new()),
+            &Catalogue::default(),
+            &Geo::default(),
+        )
+        .sentences
+        .pop()
+        .unwrap()
     };
     let at = rfc3339(NOW - 5_000);
     let because = "because most other clients of the upstream got the same.";
@@ -223,7 +229,7 @@ fn a_banned_scanner() {
         record("198.51.100.7", first + 60_000, "alice", lifted),
         ban("198.51.100.7", second, 1, Vec::new()),
     ];
-    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(audit)), &Catalogue::default(), &Geo::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(audit)), Ok(Vec::new()), &Catalogue::default(), &Geo::default())), @r#"
     198.51.100.7 is banned: 198.51.100.7/32 until 2026-11-20T10:04:30.001Z, 4m 31s left; error-flood (50 errors in 60s), by orchestrator.
 
     Source:  198.51.100.7/32
@@ -285,6 +291,7 @@ fn a_ban_of_the_network_around_it_and_one_that_was_replaced() {
     let view = tell(
         &nothing("198.51.100.7"),
         Ok(audited(audit)),
+        Ok(Vec::new()),
         &Catalogue::default(),
         &Geo::default(),
     );
@@ -370,7 +377,7 @@ fn a_protected_source_is_told_what_protects_it() {
         ..nothing("198.51.100.7")
     };
     let audit = record("198.51.100.7", NOW - 89_998, "secbeat-orchestrator", suppressed);
-    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), &Catalogue::default(), &Geo::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&facts, Ok(audited(vec![audit])), Ok(Vec::new()), &Catalogue::default(), &Geo::default())), @r#"
     198.51.100.7/32 is allowlisted, because of 198.51.100.0/24: a proxy under trusted_proxies, whose clients are banned in its place.
 
     Source:  198.51.100.7/32
@@ -397,7 +404,13 @@ fn who_was_found_while_the_brake_held_is_told_so() {
         1,
     )];
     facts.windows[0].count = 12;
-    let view = tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default());
+    let view = tell(
+        &facts,
+        Ok(Vec::new()),
+        Ok(Vec::new()),
+        &Catalogue::default(),
+        &Geo::default(),
+    );
     assert_eq!(view.standing, Standing::Free);
     assert_eq!(
         view.sentences,
@@ -413,7 +426,7 @@ fn who_was_found_while_the_brake_held_is_told_so() {
 
 #[test]
 fn an_address_never_seen() {
-    insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()), &Catalogue::default(), &Geo::default())), @r#"
+    insta::assert_snapshot!(render(&tell(&nothing("2001:db8::7"), Ok(Vec::new()), Ok(Vec::new()), &Catalogue::default(), &Geo::default())), @r#"
     2001:db8::7 is not banned, and nothing is known of it.
     A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).
 
@@ -421,6 +434,40 @@ fn an_address_never_seen() {
     Strikes: 0
     Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
     "#);
+}
+
+#[test]
+fn what_feeds_do_with_an_address_is_said() {
+    let on = |mode: &str| {
+        let feed = OnFeed {
+            feed: "all8".to_owned(),
+            mode: mode.to_owned(),
+            network: "198.0.0.0/8".to_owned(),
+        };
+        let facts = nothing("198.51.100.7");
+        let view = tell(
+            &facts,
+            Ok(Vec::new()),
+            Ok(vec![feed]),
+            &Catalogue::default(),
+            &Geo::default(),
+        );
+        view.sentences[..2].to_vec()
+    };
+    assert_eq!(
+        on("ban"),
+        [
+            "Edges drop packets of 198.51.100.7: 198.0.0.0/8 is on the list of the feed all8 (mode ban). `allowlist add` exempts the address; `exclude` of the feed takes it off the list.",
+            "No ban of 198.51.100.7 is in force, which `unban` could lift, and nothing else is known of it.",
+        ]
+    );
+    assert_eq!(
+        on("observe"),
+        [
+            "198.0.0.0/8 is on the list of the feed all8, which only counts (mode observe).",
+            "198.51.100.7 is not banned, and nothing is known of it.",
+        ]
+    );
 }
 
 #[test]
@@ -432,6 +479,7 @@ fn what_cannot_be_known_is_said() {
     let view = tell(
         &facts,
         Err("NATS does not answer".to_owned()),
+        Err("NATS does not answer".to_owned()),
         &Catalogue::default(),
         &Geo::default(),
     );
@@ -442,6 +490,7 @@ fn what_cannot_be_known_is_said() {
             "198.51.100.7 is not banned, and this process knows nothing of it.",
             "A ban would take 50 in 1m (error-flood), 1000 in 1m (request-flood), 5 in 1m (waf-flood) or 3 in 1m (probe).",
             "The ledger is still being read from NATS: bans may be missing here.",
+            "The feeds could not be read, and one may have 198.51.100.7 on its list: NATS does not answer.",
             "The audit could not be read, so earlier decisions are missing here: NATS does not answer.",
         ]
     );
@@ -459,7 +508,13 @@ fn whoever_is_forgiven_is_told_until_when() {
         strikes: 0,
     };
     let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
-    let view = tell(&facts, Ok(audited(audit)), &Catalogue::default(), &Geo::default());
+    let view = tell(
+        &facts,
+        Ok(audited(audit)),
+        Ok(Vec::new()),
+        &Catalogue::default(),
+        &Geo::default(),
+    );
     let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
     assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
 }
@@ -475,6 +530,7 @@ fn the_json_leads_back() {
     let view = tell(
         &nothing("198.51.100.7"),
         Ok(audited(audit)),
+        Ok(Vec::new()),
         &Catalogue::default(),
         &Geo::default(),
     );

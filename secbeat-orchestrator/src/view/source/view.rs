@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use secbeat_common::wire::{ListRecord, Reason, SeenEvent};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{FeedVerdict, FleetFeed, ListRecord, Reason, SeenEvent},
+};
 use secbeat_daemon::geo::Origin;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +30,9 @@ pub struct SourceView {
     pub sentences: Vec<String>,
     /// Bans in force, the narrowest first.
     pub bans: Vec<BanView>,
+    /// Feeds whose lists have the address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<OnFeed>,
     /// Networks that protect the source or a part of it.
     pub protected: Vec<ProtectedView>,
     /// Earlier bans that make the next one longer.
@@ -50,6 +56,31 @@ pub struct SourceView {
     /// Why the audit could not be read, if so: history and timeline lack what it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_missing: Option<String>,
+}
+
+/// A feed that has an address on its list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OnFeed {
+    pub feed: String,
+    /// `observe`, `ban` or `allow`.
+    pub mode: String,
+    /// The network of the list around the address.
+    pub network: String,
+}
+
+impl OnFeed {
+    pub(crate) fn new(feed: &FleetFeed, network: &Prefix) -> Self {
+        Self {
+            feed: feed.name.clone(),
+            mode: feed.verdict.name().to_owned(),
+            network: network.to_string(),
+        }
+    }
+
+    /// Whether edges drop its packets.
+    pub(super) fn drops(&self) -> bool {
+        self.mode == FeedVerdict::Ban.name()
+    }
 }
 
 /// What looking up a client that may be a crawler said.
