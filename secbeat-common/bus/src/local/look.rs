@@ -80,10 +80,7 @@ fn check(path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{LocalServer, schema},
-        *,
-    };
+    use super::{super::LocalServer, *};
 
     #[test]
     fn a_store_that_no_daemon_could_open_is_told_from_one_that_it_could() {
@@ -119,11 +116,7 @@ mod tests {
             let said = said(bytes, false);
             assert!(said.contains("damaged"), "{said}");
         }
-        assert_eq!(
-            VERSION,
-            1,
-            "the format of the test's newer one is that after it"
-        );
+        assert_eq!(VERSION, 1, "the format of the test's newer one is that after it");
         assert!(
             look_at_store(folder.path(), false)
                 .unwrap_err()

@@ -324,7 +324,13 @@ fn an_exempt_client_of_a_banned_network_is_told_which_of_both_is_banned() {
             protected: vec![protected],
             ..nothing("198.51.100.7")
         };
-        let view = tell(&facts, Ok(Vec::new()), &Catalogue::default(), &Geo::default());
+        let view = tell(
+            &facts,
+            Ok(Vec::new()),
+            Ok(Vec::new()),
+            &Catalogue::default(),
+            &Geo::default(),
+        );
         render(&view)
             .lines()
             .take(2)
