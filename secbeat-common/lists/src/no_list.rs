@@ -51,7 +51,7 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
             let long = format!("{name}.");
             words.iter().skip(1).any(|other| other.starts_with(&long))
         };
-        words.len() > 2 && target::is_network(words[0]) && words.iter().skip(1).any(|name| is_alias(&name))
+        words.len() > 2 && target::is_network(words[0]) && words.iter().skip(1).any(is_alias)
     };
     if most(&is_key) {
         Some("it is a file of known hosts of SSH: it names servers, and no clients")

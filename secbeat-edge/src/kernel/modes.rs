@@ -53,14 +53,14 @@ impl InterfaceModes {
 
     /// Whether packets of banned clients pass on an interface, also while the host enforces. The name that the kernel goes by, the first of
     /// `names`, goes before its other ones.
-    fn observes<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> bool {
-        let is_loopback = names.clone().any(|name| name == LOOPBACK);
+    fn observes(&self, names: &[&str]) -> bool {
+        let is_loopback = names.contains(&LOOPBACK);
         let of_pattern = || {
             let mut patterns = self.patterns.iter().filter(|_| !is_loopback);
-            let found = patterns.find(|(pattern, _)| names.clone().any(|name| pattern.matches(name)));
+            let found = patterns.find(|(pattern, _)| names.iter().any(|name| pattern.matches(name)));
             found.map(|(_, mode)| *mode)
         };
-        let mode = names.clone().find_map(|name| self.named.get(name).copied());
+        let mode = names.iter().find_map(|name| self.named.get(*name).copied());
         mode.or_else(of_pattern) == Some(FilterMode::Observe)
     }
 
@@ -93,7 +93,9 @@ impl InterfaceModes {
             return Ok(BTreeSet::new());
         }
         let present = Named::all()?;
-        let observing = present.iter().filter(|it| self.observes(it.names()));
+        let observing = present
+            .iter()
+            .filter(|it| self.observes(&it.names().collect::<Vec<_>>()));
         let mut observing: BTreeSet<_> = observing.map(|it| it.index).collect();
         let is_bond = |index: &u32| Interface::of(*index).is_ok_and(|found| found.is_bond());
         let bonds: Vec<_> = observing.iter().copied().filter(is_bond).collect();
@@ -122,7 +124,7 @@ mod tests {
     fn a_name_goes_before_patterns_and_a_longer_pattern_before_a_shorter_one() {
         let mut modes =
             of("'*' = 'observe'\n'eth*' = 'enforce'\n'eth1*' = 'observe'\neth10 = 'enforce'").unwrap();
-        let observes = |modes: &InterfaceModes, name| modes.observes([name].into_iter());
+        let observes = |modes: &InterfaceModes, name| modes.observes(&[name]);
         for (name, expected) in [
             ("wg0", true),
             ("eth0", false),
@@ -132,7 +134,7 @@ mod tests {
         ] {
             assert_eq!(observes(&modes, name), expected, "{name}");
         }
-        let by_both = |modes: &InterfaceModes| modes.observes(["eth0", "eth10", "eth1"].into_iter());
+        let by_both = |modes: &InterfaceModes| modes.observes(&["eth0", "eth10", "eth1"]);
         assert!(!by_both(&modes), "the kernel's own name goes first");
         modes.set("eth1", FilterMode::Enforce);
         modes.set("lo", FilterMode::Observe);
