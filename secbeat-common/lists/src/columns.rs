@@ -99,6 +99,34 @@ const TARGETS: &[&str] = &[
     "entry",
 ];
 
+/// Names of fields that say whether a client is let in, also behind `is`. Others have such words in them for other things: `pass` is
+/// a password that a honeypot saw.
+const LETS_IN: [&str; 23] = [
+    "allowed",
+    "allow",
+    "whitelisted",
+    "whitelist",
+    "inwhitelist",
+    "allowlisted",
+    "allowlist",
+    "safelisted",
+    "trusted",
+    "ignored",
+    "ignore",
+    "exempt",
+    "exempted",
+    "permitted",
+    "excluded",
+    "falsepositive",
+    "benign",
+    "unblocked",
+    "unbanned",
+    "accepted",
+    "safe",
+    "legit",
+    "bypassed",
+];
+
 impl Column {
     /// By its name in any spelling: `IP Address`, `ip_address`, `ipAddress`.
     pub(super) fn of(written: &str) -> Option<Self> {
@@ -139,10 +167,8 @@ impl Column {
             }
             "list" | "listname" | "listtype" | "ipset" => Self::List,
             "edges" => Self::Edges,
-            _ => match Sense::of(written) {
-                Sense::LetsIn => Self::Flag(Sense::LetsIn),
-                _ => return None,
-            },
+            name if LETS_IN.contains(&name.strip_prefix("is").unwrap_or(name)) => Self::Flag(Sense::LetsIn),
+            _ => return None,
         })
     }
 
@@ -174,7 +200,13 @@ impl Draft {
     /// What is wrong with it.
     pub(super) fn fill(&mut self, column: Column, text: &str, zone: &TimeZone) -> Result<(), String> {
         let text = text.trim();
-        if text.is_empty() {
+        // Programs write a dash where there is nothing, and 0 for what never ends.
+        let says_nothing = match column {
+            Column::Verdict | Column::Kind | Column::Flag(_) | Column::State { .. } => text == "-",
+            Column::End | Column::Length => text == "0",
+            _ => false,
+        };
+        if text.is_empty() || says_nothing {
             return Ok(());
         }
         match column {
@@ -309,10 +341,7 @@ impl Draft {
                     Some(_) => Verdict::Other,
                     None => Verdict::Listed,
                 },
-                Column::Kind => match Verdict::of_word(text, purpose) {
-                    Verdict::Unknown => Verdict::Listed,
-                    verdict => verdict,
-                },
+                Column::Kind => Verdict::of_kind(text, purpose),
                 _ => Verdict::of_word(text, purpose),
             };
             let said = match *column {

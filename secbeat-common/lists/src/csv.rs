@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     columns::{Column, Draft},
-    keys,
+    keys::{self, Sense},
     list::{About, Found, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::Verdict,
+    verdict::{Verdict, label_sense},
 };
 
 /// What separates values, the most usual one first.
@@ -337,11 +337,17 @@ fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &m
         [] => found.bad(first_line, "no header names a column for addresses, and no column holds them"),
         [column] => {
             found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));
+            // A column of verdicts has nothing else, or clients could choose a name that frees them.
+            let is_verdict = |at: &usize| {
+                let mut fields = records.iter().filter_map(|(_, fields)| fields.get(*at));
+                fields.all(|field| label_sense(field) != Sense::Neither)
+            };
+            let verdicts: Vec<_> = (0..columns).filter(|at| *at != column).filter(is_verdict).collect();
             for (line, fields) in records {
                 let others = || (0..).zip(fields).filter(|(at, field)| *at != column && !field.is_empty());
                 let is_other = |field: &&str| Verdict::of_label(field, source.purpose) == Verdict::Other;
-                let verdict = others().map(|(_, field)| field.as_str()).filter(|field| !field.contains(' '));
-                if let Some(verdict) = verdict.clone().find(is_other) {
+                let mut verdict = verdicts.iter().map(|at| fields[*at].as_str());
+                if let Some(verdict) = verdict.find(is_other) {
                     found.except(*line, &fields[column]);
                     found.pass_over(format!("entries with `{verdict}`"));
                     continue;

@@ -83,6 +83,29 @@ const OWN: [&str; 25] = [
     "partner",
     "partners",
 ];
+/// Words that say nothing beside those of [`OWN`].
+const PLAIN: [&str; 20] = [
+    "ip",
+    "ips",
+    "ipv",
+    "v",
+    "list",
+    "set",
+    "addr",
+    "address",
+    "addresses",
+    "net",
+    "nets",
+    "network",
+    "networks",
+    "range",
+    "ranges",
+    "host",
+    "hosts",
+    "my",
+    "our",
+    "the",
+];
 /// Beginnings of words for clients that are kept out.
 const KEEP_OUT: [&str; 20] = [
     "attack",
@@ -120,22 +143,22 @@ impl Sense {
     /// Of a list by its name: `ip_whitelist`, `allowedIps`, `crowdsec-blacklists`, `office`.
     pub(super) fn of_list(name: &str) -> Self {
         match Self::of(name) {
-            Self::Neither if parts(name).any(|part| OWN.contains(&part.as_str())) => Self::LetsIn,
+            Self::Neither if is_own(name) => Self::LetsIn,
             sense => sense,
         }
     }
 
+    /// Of a text by its first word that says something.
+    pub(super) fn of_first(text: &str) -> Self {
+        senses(text).next().unwrap_or(Self::Neither)
+    }
+
     /// Of a name or a text by the words in it.
     pub(super) fn of(text: &str) -> Self {
-        let (mut lets_in, mut keeps_out, mut is_turned) = (false, false, false);
-        let words = parts(text).chain(is_split_positive(text).then(|| "falsepositive".to_owned()));
-        for word in words {
-            match (of_part(&word), is_turned) {
-                (Self::LetsIn, false) | (Self::KeepsOut, true) => lets_in = true,
-                (Self::KeepsOut, false) | (Self::LetsIn, true) => keeps_out = true,
-                _ => {}
-            }
-            is_turned = NOT.contains(&word.as_str());
+        let (mut lets_in, mut keeps_out) = (false, false);
+        for sense in senses(text) {
+            lets_in |= sense == Self::LetsIn;
+            keeps_out |= sense == Self::KeepsOut;
         }
         match (lets_in, keeps_out) {
             (true, true) => Self::Both,
@@ -154,6 +177,27 @@ impl Sense {
             _ => None,
         }
     }
+}
+
+/// What the words of a text say, each that says something.
+fn senses(text: &str) -> impl Iterator<Item = Sense> {
+    let words = parts(text).chain(is_split_positive(text).then(|| "falsepositive".to_owned()));
+    let mut is_turned = false;
+    words.filter_map(move |word| {
+        let sense = match (of_part(&word), is_turned) {
+            (Sense::LetsIn, false) | (Sense::KeepsOut, true) => Some(Sense::LetsIn),
+            (Sense::KeepsOut, false) | (Sense::LetsIn, true) => Some(Sense::KeepsOut),
+            _ => None,
+        };
+        is_turned = NOT.contains(&word.as_str());
+        sense
+    })
+}
+
+/// Whether a name is of the operator's own hosts, and says nothing else: `office`, `lan_ips`, and no `wp-admin`.
+fn is_own(name: &str) -> bool {
+    let is = |known: &[&str], part: &String| known.contains(&part.as_str());
+    parts(name).any(|part| is(&OWN, &part)) && parts(name).all(|part| is(&OWN, &part) || is(&PLAIN, &part))
 }
 
 /// `false positives` and `false_positive`.
@@ -239,6 +283,10 @@ mod tests {
             ("addresses", Sense::Neither),
             ("prefixes", Sense::Neither),
             ("hooks", Sense::Neither),
+            ("office_ips", Sense::LetsIn),
+            ("f2b-wp-admin", Sense::Neither),
+            ("vpn-providers", Sense::Neither),
+            ("open-resolvers", Sense::Neither),
             ("sshd", Sense::Neither),
         ] {
             assert_eq!(Sense::of_list(name), sense, "{name}");

@@ -53,8 +53,8 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
     let first = source
         .lines()
-        .map(|(_, text)| text)
-        .filter(|text| !is_comment(text));
+        .map(|(_, text)| divided(text).0)
+        .filter(|text| !text.is_empty());
     if logs::are_requests(first.take(SAMPLE)) {
         found.refused = Some(LOG.to_owned());
         return;

@@ -17,6 +17,9 @@ pub(super) fn read_mikrotik(source: &Source<'_>, found: &mut Found) {
         if text.starts_with('#') {
             continue;
         }
+        // `:do { add … } on-error={}`
+        let tried = text.strip_prefix(":do {").and_then(|text| text.split_once('}'));
+        let text = tried.map_or(text, |(command, _)| command.trim());
         let (path, command) = match text.strip_prefix('/') {
             Some(_) => {
                 let end = text.find(" add ").map_or(text.len(), |at| at + 1);

@@ -85,7 +85,9 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
     // Blocks of what must not be so, of which each turns its lines round.
     let mut nones = 0_usize;
     for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
-        let words: Vec<_> = text.split_whitespace().collect();
+        // Apache has no comments behind a directive, but people write them.
+        let words = text.split_whitespace().take_while(|word| !word.starts_with('#'));
+        let words: Vec<_> = words.collect();
         let lower: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
         let lower: Vec<_> = lower.iter().map(String::as_str).collect();
         let (purpose, at) = match lower[..] {

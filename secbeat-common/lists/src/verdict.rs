@@ -15,7 +15,7 @@ pub(super) enum Verdict {
 }
 
 /// Words that say nothing but that an entry is there.
-const THERE: [&str; 36] = [
+const THERE: [&str; 53] = [
     "active",
     "enabled",
     "enforced",
@@ -52,6 +52,69 @@ const THERE: [&str; 36] = [
     "subnet",
     "src",
     "set",
+    "phishing",
+    "c",
+    "cc",
+    "trojan",
+    "tor",
+    "proxy",
+    "verified",
+    "reported",
+    "up",
+    "down",
+    "bot",
+    "compromised",
+    "sinkhole",
+    "tarpit",
+    "reset",
+    "ransomware",
+    "webshell",
+];
+/// Labels that stand alone behind an entry that is let in: access(5) of Postfix, Sendmail's, and what people write.
+const LABELS_IN: [&str; 20] = [
+    "ok",
+    "relay",
+    "dunno",
+    "permit",
+    "pass",
+    "allow",
+    "allowed",
+    "accept",
+    "accepted",
+    "whitelist",
+    "whitelisted",
+    "allowlist",
+    "allowlisted",
+    "trusted",
+    "exempt",
+    "exempted",
+    "ignore",
+    "ignored",
+    "unban",
+    "unbanned",
+];
+/// Labels behind an entry that is kept out.
+const LABELS_OUT: [&str; 16] = [
+    "reject",
+    "rejected",
+    "deny",
+    "denied",
+    "drop",
+    "discard",
+    "block",
+    "blocked",
+    "ban",
+    "banned",
+    "refuse",
+    "blacklist",
+    "blacklisted",
+    "blocklist",
+    "blocklisted",
+    "quarantine",
+];
+/// Words of a `type` or `state` that say that an entry is not in force; others are of ports, decisions or parts of countries.
+const OVER_KINDS: [&str; 7] = [
+    "inactive", "disabled", "expired", "revoked", "deleted", "removed", "lifted",
 ];
 /// Words that say that an entry is not in force.
 const OVER: [&str; 19] = [
@@ -77,14 +140,15 @@ const OVER: [&str; 19] = [
 ];
 
 impl Verdict {
-    /// Of the word in a field such as `action` or `status`.
+    /// Of the word in a field such as `action` or `status`. Of several words the first that decides counts: `block (not in the
+    /// allowlist)`.
     pub(super) fn of_word(text: &str, purpose: Purpose) -> Self {
         let first = parts(text).next();
         let is = |known: &[&str]| first.as_deref().is_some_and(|word| known.contains(&word));
         if let Some(truth) = truth(text) {
             return if truth { Self::Listed } else { Self::Over };
         }
-        match Sense::of(text) {
+        match Sense::of_first(text) {
             _ if is(&OVER) => Self::Over,
             Sense::Neither if is(&THERE) => Self::Listed,
             Sense::Neither => Self::Unknown,
@@ -93,12 +157,21 @@ impl Verdict {
         }
     }
 
-    /// Of a label behind an entry, by its first word: `RELAY`, `REJECT spam`, `550 go away`. Others say nothing.
+    /// Of a `type` or a `state`, where other programs have words of their own: only plain words for verdicts count.
+    pub(super) fn of_kind(text: &str, purpose: Purpose) -> Self {
+        let word = text.trim().to_ascii_lowercase();
+        let is_own = ["ok", "relay", "pass"].contains(&word.as_str());
+        match label_sense(&word) {
+            _ if OVER_KINDS.contains(&word.as_str()) => Self::Over,
+            sense if !is_own && sense.misfit(purpose).is_some() => Self::Other,
+            _ => Self::Listed,
+        }
+    }
+
+    /// Of a label behind an entry: `RELAY`, `REJECT spam`, `550 go away`. Clients choose parts of some labels (their host's name), so
+    /// others say nothing.
     pub(super) fn of_label(label: &str, purpose: Purpose) -> Self {
-        let word = label.split_whitespace().next().unwrap_or_default();
-        let is_code = word.len() == 3 && matches!(word.parse(), Ok(400..=599_u16));
-        let sense = if is_code { Sense::KeepsOut } else { Sense::of(word) };
-        match sense.misfit(purpose) {
+        match label_sense(label).misfit(purpose) {
             Some(_) => Self::Other,
             None => Self::Listed,
         }
@@ -112,7 +185,16 @@ impl Verdict {
             Some(true) => Self::Other,
             Some(false) if is_meant => Self::Over,
             Some(false) => Self::Listed,
-            None => match Sense::of(value) {
+            // A count, or the time at which it happened.
+            None if sense == Sense::KeepsOut
+                && value.trim_start().starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                match is_meant {
+                    true => Self::Listed,
+                    false => Self::Other,
+                }
+            }
+            None => match Sense::of_first(value) {
                 Sense::Neither => Self::Unknown,
                 word if word.misfit(purpose).is_some() => Self::Other,
                 _ => Self::Listed,
@@ -130,11 +212,27 @@ impl Verdict {
     }
 }
 
+/// What a label says that stands behind an entry. That a client is let in is said by a label alone; behind other words there may be
+/// a text.
+pub(super) fn label_sense(label: &str) -> Sense {
+    let label = label.trim().to_ascii_lowercase();
+    let word = label.split_whitespace().next().unwrap_or_default();
+    let word = word.split_once(':').map_or(word, |(word, _)| word);
+    let is_code = word.len() == 3 && matches!(word.parse(), Ok(400..=599_u16));
+    if is_code || LABELS_OUT.contains(&word) {
+        Sense::KeepsOut
+    } else if LABELS_IN.contains(&label.as_str()) || label.starts_with("permit_") {
+        Sense::LetsIn
+    } else {
+        Sense::Neither
+    }
+}
+
 /// A truth value as programs write it.
 fn truth(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "t" | "1" | "on" | "x" => Some(true),
-        "false" | "no" | "n" | "f" | "0" | "off" | "-" | "null" | "none" => Some(false),
+        "false" | "no" | "n" | "f" | "0" | "off" | "null" | "none" => Some(false),
         _ => None,
     }
 }
@@ -159,6 +257,11 @@ mod tests {
             ("suppressed", Verdict::Over),
             ("expired", Verdict::Over),
             ("0", Verdict::Over),
+            ("Blocked (not in whitelist)", Verdict::Listed),
+            ("banned by trusted source", Verdict::Listed),
+            ("not blocked", Verdict::Other),
+            ("false positive", Verdict::Other),
+            ("phishing", Verdict::Listed),
             ("captcha", Verdict::Unknown),
             ("404", Verdict::Unknown),
         ] {
@@ -172,12 +275,71 @@ mod tests {
             (Sense::LetsIn, "true", Verdict::Other),
             (Sense::LetsIn, "false", Verdict::Listed),
             (Sense::LetsIn, "2024-01-01", Verdict::Unknown),
+            (Sense::KeepsOut, "1530", Verdict::Listed),
+            (Sense::KeepsOut, "2025-01-18 04:14:46", Verdict::Listed),
         ] {
             assert_eq!(
                 Verdict::of_flag(sense, value, Purpose::Bans),
                 verdict,
                 "{sense:?} {value}"
             );
+        }
+    }
+
+    #[test]
+    fn labels_and_kinds_that_clients_or_others_choose_let_nobody_in() {
+        for label in [
+            "relay1.hoster.example",
+            "relay.evil.example",
+            "trusted.evil.example",
+            "TRUSTPOWER-NZ",
+            "MirukiiRelay",
+            "US-OK",
+            "Whitestone",
+            "Ignored robots.txt",
+            "Exclusive hosting",
+            "relay spam",
+            "open relay",
+            "Safe-T",
+        ] {
+            assert_eq!(
+                Verdict::of_label(label, Purpose::Bans),
+                Verdict::Listed,
+                "{label}"
+            );
+            assert_eq!(Verdict::of_kind(label, Purpose::Bans), Verdict::Listed, "{label}");
+        }
+        for label in [
+            "OK",
+            "RELAY",
+            "DUNNO",
+            "permit_mynetworks",
+            "allow",
+            "whitelisted",
+        ] {
+            assert_eq!(Verdict::of_label(label, Purpose::Bans), Verdict::Other, "{label}");
+        }
+        for label in ["REJECT spam", "550 go away", "ERROR:5.7.1 no", "ban"] {
+            assert_eq!(
+                Verdict::of_label(label, Purpose::Bans),
+                Verdict::Listed,
+                "{label}"
+            );
+        }
+        assert_eq!(
+            Verdict::of_label("REJECT spam", Purpose::Allowlist),
+            Verdict::Other
+        );
+        for (kind, verdict) in [
+            ("OK", Verdict::Listed),
+            ("0", Verdict::Listed),
+            ("NO", Verdict::Listed),
+            ("closed", Verdict::Listed),
+            ("allow", Verdict::Other),
+            ("Whitelist", Verdict::Other),
+            ("expired", Verdict::Over),
+        ] {
+            assert_eq!(Verdict::of_kind(kind, Purpose::Bans), verdict, "{kind}");
         }
     }
 }
