@@ -69,6 +69,79 @@ fn what_follows_a_path_counts_again_behind_the_longest_message() {
     );
 }
 
+/// A client can write that head, too.
+#[test]
+fn a_head_of_syslog_behind_a_broken_line_of_a_file_saves_no_line() {
+    let log = format!(
+        "{}\nNov 28 09:00:02 host nginx: {}\n{}\n",
+        PATH[0],
+        forbidden(DECOY),
+        PATH[1]
+    );
+    assert_eq!(blamed_in_order("nginx-error", &log), [""; 0]);
+}
+
+#[test]
+fn what_follows_other_failures_counts() {
+    const GITEA: &str = "2026/11/28 09:00:03 ...ers/web/auth/auth.go:201:SignInPost() [I] Failed authentication attempt for anna from 203.0.113.7:52000: user does not exist [uid: 0, name: anna, keyid: 0]\n";
+    const EJABBERD: &str = "2026-11-28 09:00:04.123456+01:00 [warning] <0.613.0>@ejabberd_c2s:process_auth_result/3:263 (tcp|<0.613.0>) Failed c2s SCRAM-SHA-1 authentication for anna@example.org from 203.0.113.7: Invalid username or password\n";
+    let ssh = "2026/11/28 09:00:03 modules/ssh/ssh.go:229:sshConnectionFailed() [W] Failed connection from 198.51.100.7:40000 with error:";
+    let c2s = "2026-11-28 09:00:03.123456+01:00 [warning] <0.612.0>@ejabberd_c2s:process_terminated/2:309";
+    for (name, first, login) in [
+        ("gitea", format!("{ssh} EOF"), GITEA),
+        (
+            "gitea",
+            format!("{ssh} read tcp 198.51.100.1:22->198.51.100.7:40000: read: connection reset by peer"),
+            GITEA,
+        ),
+        ("gitea", format!("{ssh} ssh: no auth passed yet"), GITEA),
+        ("gitea", format!("{ssh} [ssh: no auth passed yet]"), GITEA),
+        (
+            "gitea",
+            format!("{ssh} ssh: no common algorithm for key exchange; client offered: [a b], server offered: [c]"),
+            GITEA,
+        ),
+        (
+            "gitea",
+            "2026/11/28 09:00:03 ...s/context/context.go:70:HTML() [E] Failed to render template: x".to_owned(),
+            GITEA,
+        ),
+        (
+            "ejabberd",
+            format!("{c2s} (tls|<0.612.0>) Failed to secure c2s connection: TLS failed: client renegotiations forbidden"),
+            EJABBERD,
+        ),
+        (
+            "ejabberd",
+            format!("{c2s} (unknown) Failed to secure c2s connection: TLS failed: closed"),
+            EJABBERD,
+        ),
+        (
+            "ejabberd",
+            format!("{c2s} (tls|<0.612.0>) Failed inbound s2s EXTERNAL authentication a.example -> b.example (198.51.100.7): x"),
+            EJABBERD,
+        ),
+    ] {
+        let log = format!("{first}\n{}", login.repeat(3));
+        assert_eq!(blamed_in_order(name, &log), [REAL; 3], "{log}");
+    }
+}
+
+#[test]
+fn a_name_with_a_quote_or_a_tab_is_whole_in_keycloaks_log() {
+    let event = |name: &str| {
+        format!(
+            "2026-11-28 09:00:03,123 WARN  [org.keycloak.events] (executor-thread-3) type=LOGIN_ERROR, realmId=main, clientId=app, userId=null, ipAddress=203.0.113.7, error=user_not_found, auth_method=openid-connect, username={name}\n"
+        )
+    };
+    for name in ["'bob", "a\tb", "o'brien", "'o'brien b'", ""] {
+        let log = event(name).repeat(3);
+        assert_eq!(blamed_in_order("keycloak", &log), [REAL; 3], "{log}");
+    }
+    let broken = event("'x y") + &event("x");
+    assert_eq!(blamed_in_order("keycloak", &broken), [REAL], "{broken}");
+}
+
 /// What a client would write that does not know the filter: a message that ends in the midst, a forged one, and the rest of its own.
 #[test]
 fn a_message_that_ends_in_the_midst_is_followed_by_nobodys_lines() {
@@ -80,6 +153,18 @@ fn a_message_that_ends_in_the_midst_is_followed_by_nobodys_lines() {
              y from 203.0.113.7:40024: user does not exist [uid: 0, name: x\n\
              2026/11/28 09:00:03 a() [I] invalid credentials from 203.0.113.9\n\
              y]\n",
+        ),
+        // Of an SSH client, without a login.
+        (
+            "gitea",
+            "2026/11/28 09:00:03 modules/ssh/ssh.go:229:sshConnectionFailed() [W] Failed connection from 203.0.113.7:40000 with error: ssh: disconnect, reason 11: x\n\
+             2026/11/28 09:00:03 a() [I] invalid credentials from 203.0.113.9\n",
+        ),
+        (
+            "gitea",
+            "2026/11/28 09:00:03 modules/ssh/ssh.go:229:sshConnectionFailed() [W] Failed connection from 203.0.113.7:40000 with error: ssh: no common algorithm for key exchange; client offered: [x\n\
+             2026/11/28 09:00:03 a() [I] invalid credentials from 203.0.113.9\n\
+             y], server offered: [z]\n",
         ),
         (
             "ejabberd",
