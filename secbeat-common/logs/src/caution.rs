@@ -48,6 +48,7 @@ impl Caution {
         match parsed {
             _ if combined::is_traefiks(text) => Some(Self::Traefik),
             Err(error) if error.ends_in_text_of_client() => Some(Self::LineFeeds),
+            Ok(line) if line.ends_in_user => Some(Self::LineFeeds),
             Ok(line) if line.unreadable => Some(Self::Quotes),
             _ => None,
         }

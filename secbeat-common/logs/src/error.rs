@@ -1,6 +1,10 @@
 //! Why a line is no request.
 
-/// Why a line is no [`LogLine`](super::LogLine). Reasons describe the line's shape and never quote it, since clients
+use std::net::IpAddr;
+
+use super::LogLine;
+
+/// Why a line is no [`LogLine`]. Reasons describe the line's shape and never quote it, since clients
 /// write what lines contain, and reasons are shown to everybody who may see statistics. Fields are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -24,11 +28,15 @@ pub enum LogError {
     NoneOf(Vec<LogError>),
     #[error("formats {0} and {1} read another client each; name one of them only")]
     TwoFormats(usize, usize),
+    /// With the client that it begins with, if nobody else can have written that.
     #[error(
         "the line ends within its user name: its server writes line feeds of clients as they are, so that what follows it may be \
          any client's; have it log JSON, or no user name"
     )]
-    EndsInUser,
+    EndsInUser(Option<IpAddr>),
+    /// With the client that it begins with.
+    #[error("the line was cut off within its user name")]
+    CutInUser(IpAddr),
     #[error("a line before it ends within what a client wrote, and so this one may be that client's, too")]
     Behind,
     #[error("a key of the client, the time or the status is there twice, with two values")]
@@ -79,7 +87,7 @@ impl LogError {
     /// See [`Format::calls_for_doubt`](super::Format::calls_for_doubt).
     pub(super) fn calls_for_doubt(&self) -> bool {
         match self {
-            Self::OtherLayout(_) | Self::TwoReadings(..) | Self::EndsInUser => true,
+            Self::OtherLayout(_) | Self::TwoReadings(..) | Self::EndsInUser(_) => true,
             Self::NoneOf(errors) => errors.iter().any(Self::calls_for_doubt),
             _ => false,
         }
@@ -88,9 +96,41 @@ impl LogError {
     /// Whether the line ended within what a client wrote, so that the next ones may be what the same client wrote.
     pub(super) fn ends_in_text_of_client(&self) -> bool {
         match self {
-            Self::EndsInUser | Self::Request => true,
+            Self::EndsInUser(_) | Self::Request => true,
             Self::NoneOf(errors) => errors.iter().any(Self::ends_in_text_of_client),
             _ => false,
+        }
+    }
+
+    /// The error of the client that a line without a time names for certain, at a time that is known otherwise: that of its arrival,
+    /// or of the line before it.
+    #[must_use]
+    pub fn of_client(&self, at_ms: i64) -> Option<LogLine<'static>> {
+        let (client, ends_in_user) = self.client()?;
+        Some(LogLine::without_time(client, at_ms, ends_in_user))
+    }
+
+    /// The client that a line without a time names, and whether its server wrote the line feed that it ends with as it was sent.
+    /// Formats that name another each name none.
+    fn client(&self) -> Option<(IpAddr, bool)> {
+        match self {
+            Self::EndsInUser(client) => Some(((*client)?, true)),
+            Self::CutInUser(client) => Some((*client, false)),
+            Self::NoneOf(errors) => {
+                let mut clients = errors.iter().filter_map(Self::client);
+                let first = clients.next()?;
+                clients.all(|other| other == first).then_some(first)
+            }
+            _ => None,
+        }
+    }
+
+    /// As it is of a line that may be what a client wrote: it names nobody.
+    pub(super) fn of_nobody(self) -> Self {
+        match self.client() {
+            Some((_, true)) => Self::EndsInUser(None),
+            Some((_, false)) => Self::Behind,
+            None => self,
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
         client,
         forwarded: None,
         unreadable: false,
+        ends_in_user: false,
         at_ms,
         method: method.into(),
         path: path.into(),

@@ -69,6 +69,8 @@ pub struct LogLine<'a> {
     pub status: u16,
     /// The line names its client, and the rest of it could not be read: an error of that client.
     pub unreadable: bool,
+    /// The line is [unreadable](Self::unreadable) since its server wrote a line feed of the user name as it was sent.
+    pub ends_in_user: bool,
     /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
@@ -95,6 +97,23 @@ impl LogLine<'_> {
         Ok(())
     }
 
+    /// The error of a client whose line has no time, at that of the line before it or of its arrival.
+    fn without_time(client: IpAddr, at_ms: i64, ends_in_user: bool) -> Self {
+        Self {
+            client,
+            forwarded: None,
+            at_ms,
+            method: Cow::Borrowed(b""),
+            path: Cow::Borrowed(b""),
+            status: 0,
+            unreadable: true,
+            ends_in_user,
+            host: None,
+            user_agent: None,
+            referer: None,
+        }
+    }
+
     /// As it is, without the line.
     #[must_use]
     pub fn into_owned(self) -> LogLine<'static> {
@@ -107,6 +126,7 @@ impl LogLine<'_> {
             path: owned(self.path),
             status: self.status,
             unreadable: self.unreadable,
+            ends_in_user: self.ends_in_user,
             host: self.host.map(owned),
             user_agent: self.user_agent.map(owned),
             referer: self.referer.map(owned),
@@ -123,6 +143,7 @@ impl LogLine<'_> {
             path: Cow::Borrowed(&self.path),
             status: self.status,
             unreadable: self.unreadable,
+            ends_in_user: self.ends_in_user,
             host: self.host.as_deref().map(Cow::Borrowed),
             user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
             referer: self.referer.as_deref().map(Cow::Borrowed),

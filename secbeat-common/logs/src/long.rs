@@ -4,7 +4,7 @@ use std::{borrow::Cow, mem, sync::Arc};
 
 use super::{
     Format, Formats, LogError, LogLine,
-    format::strip_padding_before,
+    format::{strip_padding_before, text_len},
     rest::Rest,
     services::{Containers, Doubt, Judged, Verdict},
     wrap::{self, Part, Unwrapped},
@@ -13,8 +13,8 @@ use super::{
 /// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
 const HEAD: usize = 128 * 1024;
 
-/// Bytes behind a line that ended within what a client wrote in which nothing is believed. A header has 8 KiB at most
-/// in most servers.
+/// Bytes behind a line that ended within what a client wrote in which nothing is believed, without the wrappers around them. A
+/// header has 8 KiB at most in most servers.
 const SUSPECT: usize = 8 * 1024;
 
 /// A line of a log, or a piece of one.
@@ -49,6 +49,8 @@ pub struct OpenLines {
     of_header: Option<Option<Arc<Formats>>>,
     /// Bytes that follow and that a client may have written as a whole.
     suspect: usize,
+    /// When the last line was that is believed, in milliseconds since the Unix epoch.
+    last_ms: Option<i64>,
 }
 
 impl OpenLines {
@@ -118,29 +120,44 @@ impl OpenLines {
             && self.suspect == other.suspect
     }
 
-    /// What is to be believed of a line of that many bytes.
+    /// What is to be believed of a line; `len` says how many bytes of it a client may have written. A line without a time that
+    /// names its client for certain is an error of that client.
     #[cold]
     fn judge<'a>(
         &mut self,
-        len: usize,
+        len: impl FnOnce() -> usize,
         parsed: Result<LogLine<'a>, LogError>,
     ) -> Result<LogLine<'a>, LogError> {
-        let ends_in_text = matches!(&parsed, Err(error) if error.ends_in_text_of_client());
         let is_suspect = self.suspect > 0;
-        self.suspect = match ends_in_text {
-            true => SUSPECT,
-            false => self.suspect.saturating_sub(len + 1),
-        };
+        if matches!(&parsed, Err(error) if error.ends_in_text_of_client()) {
+            self.suspect = SUSPECT;
+        } else if is_suspect {
+            self.suspect = self.suspect.saturating_sub(len() + 1);
+        }
         match parsed {
             Ok(_) if is_suspect => Err(LogError::Behind),
-            parsed => parsed,
+            Ok(line) => {
+                self.last_ms = Some(line.at_ms);
+                Ok(line)
+            }
+            Err(error) if is_suspect => Err(error.of_nobody()),
+            Err(error) => {
+                let of_client = self.last_ms.and_then(|at_ms| error.of_client(at_ms));
+                of_client.ok_or(error)
+            }
         }
     }
 
-    /// Whether there is something to [judge](Self::judge).
+    /// Whether there is something to [judge](Self::judge). If not, takes note of the line's time.
     #[inline]
-    const fn is_doubtful(&self, parsed: &Result<LogLine<'_>, LogError>) -> bool {
-        self.suspect > 0 || parsed.is_err()
+    fn is_doubtful(&mut self, parsed: &Result<LogLine<'_>, LogError>) -> bool {
+        match parsed {
+            Ok(line) if self.suspect == 0 => {
+                self.last_ms = Some(line.at_ms);
+                false
+            }
+            _ => true,
+        }
     }
 
     /// For each of a container's streams, whether a line of it goes on in a later part.
@@ -224,7 +241,7 @@ impl Formats {
             if !matches!(parsed, Err(LogError::Divided | LogError::Header)) {
                 open.in_wrappers = in_wrappers;
                 return Some(match open.is_doubtful(&parsed) {
-                    true => open.judge(line.len(), parsed),
+                    true => open.judge(|| text_len(line), parsed),
                     false => parsed,
                 });
             }
@@ -245,7 +262,7 @@ impl Formats {
                     open.of_header = Some(self.after_header(line).ok().map(Arc::new));
                     Some(Err(LogError::Header))
                 }
-                parsed if open.is_doubtful(&parsed) => Some(open.judge(line.len(), parsed)),
+                parsed if open.is_doubtful(&parsed) => Some(open.judge(|| text_len(line), parsed)),
                 parsed => Some(parsed),
             },
             Piece::Line(line) => self.read_part(line, open),
@@ -262,7 +279,7 @@ impl Formats {
             Piece::End(end) => {
                 let mut long = open.long.take()?;
                 long.feed(self, end);
-                let parsed = open.judge(SUSPECT, long.finish(self));
+                let parsed = open.judge(|| SUSPECT, long.finish(self));
                 Some(keep(&mut open.last, parsed))
             }
         }
@@ -299,12 +316,12 @@ impl Formats {
         open: &'a mut OpenLines,
     ) -> Option<Result<LogLine<'a>, LogError>> {
         let Some((part, Unwrapped { text, quoted, .. })) = part_of(line) else {
-            return Some(self.parse_after(line, &mut open.in_wrappers));
+            return Some(self.read_between(line, open));
         };
-        let waiting = &mut open.divided[part.stream as usize];
-        if waiting.is_none() && part.is_last {
-            return Some(self.parse_after(line, &mut open.in_wrappers));
+        if part.is_last && open.divided[part.stream as usize].is_none() {
+            return Some(self.read_between(line, open));
         }
+        let waiting = &mut open.divided[part.stream as usize];
         let waits = waiting.get_or_insert_default();
         waits.is_text = true;
         waits.is_certain = quoted || open.in_wrappers;
@@ -313,8 +330,15 @@ impl Formats {
             return None;
         }
         let whole = mem::take(waiting)?;
-        let parsed = open.judge(text.len(), whole.finish(self));
+        let len = whole.head.len().max(text.len());
+        let parsed = open.judge(|| len, whole.finish(self));
         Some(keep(&mut open.last, parsed))
+    }
+
+    /// Reads a whole line while a part of another is waited for.
+    fn read_between<'a>(&self, line: &'a [u8], open: &mut OpenLines) -> Result<LogLine<'a>, LogError> {
+        let parsed = self.parse_after(line, &mut open.in_wrappers);
+        open.judge(|| text_len(line), parsed)
     }
 }
 

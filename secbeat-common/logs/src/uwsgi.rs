@@ -37,6 +37,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
         path: path.strip_prefix(b" ").unwrap_or_default().into(),
         status: status.unwrap_or(0),
         unreadable,
+        ends_in_user: false,
         host: None,
         user_agent: None,
         referer: None,

@@ -133,7 +133,10 @@ fn streams_buckets_subjects_and_variables_exist() {
                     .split(|c: char| c.is_ascii_uppercase() || "<>*".contains(c))
                     .next();
                 // What follows a prefix may be put together elsewhere.
-                is_in(&subjects, &format!("\"{}", literal.unwrap().trim_end_matches('.')));
+                is_in(
+                    &subjects,
+                    &format!("\"{}", literal.unwrap().trim_end_matches('.')),
+                );
             }
         }
     }

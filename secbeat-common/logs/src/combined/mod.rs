@@ -15,10 +15,10 @@ use std::{borrow::Cow, net::IpAddr};
 
 use memchr::{memmem, memrchr};
 
-pub(super) use self::raw::is_traefiks;
+pub(super) use self::raw::{is_traefiks, no_time};
 use self::{
     client::{Client, find_client, find_client_after_host},
-    raw::{find_status, has_raw_quotes, no_time, without_decoration},
+    raw::{find_status, has_raw_quotes, without_decoration},
 };
 use super::{
     LogError, LogLine, address,
@@ -72,6 +72,7 @@ fn parse_usual(begin: Begin<'_>) -> Option<LogLine<'_>> {
         path: Cow::Borrowed(path),
         status,
         unreadable: false,
+        ends_in_user: false,
         host: client.host.map(Cow::Borrowed),
         user_agent: some_text(&rest[user_agent + 1..user_agent_end]).map(Cow::Borrowed),
         referer: some_text(&rest[referer + 1..referer_end]).map(Cow::Borrowed),
@@ -90,7 +91,7 @@ pub(super) fn parse_common<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Res
 
 /// As [`parse`], with a virtual host and a space before the client.
 pub(super) fn parse_vhost<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    let begin = split_begin(line, zone, |before| find_client_after_host(before, doubt))?;
+    let begin = split_begin(line, zone, 1, |before| find_client_after_host(before, doubt))?;
     parse_request(begin, find_headers)
 }
 
@@ -100,7 +101,7 @@ pub(super) fn parse_unescaped<'a>(
     zone: &Zone,
     doubt: Doubt,
 ) -> Result<LogLine<'a>, LogError> {
-    let begin = split_begin(line, zone, |before| find_client(before, doubt))?;
+    let begin = split_begin(line, zone, 0, |before| find_client(before, doubt))?;
     let close = memrchr(b'"', begin.rest).ok_or(LogError::Request)?;
     let (request, status) = (&begin.rest[..close], &begin.rest[close + 1..]);
     let (status, _) = split_status(status).ok_or(LogError::Status)?;
@@ -113,17 +114,17 @@ pub(super) fn parse_unescaped<'a>(
 ///
 /// When it does not.
 pub(super) fn parse_cut(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
-    split_begin(head, zone, |before| find_client(before, doubt)).map(cut_line)
+    split_begin(head, zone, 0, |before| find_client(before, doubt)).map(cut_line)
 }
 
 /// As [`parse_cut`], with a virtual host and a space before the client.
 pub(super) fn parse_cut_vhost(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
-    split_begin(head, zone, |before| find_client_after_host(before, doubt)).map(cut_line)
+    split_begin(head, zone, 1, |before| find_client_after_host(before, doubt)).map(cut_line)
 }
 
 /// As [`parse_cut`], of a server that escapes no quotes: nobody knows where the request ends.
 pub(super) fn parse_cut_unescaped(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
-    let begin = split_begin(head, zone, |before| find_client(before, doubt))?;
+    let begin = split_begin(head, zone, 0, |before| find_client(before, doubt))?;
     Ok(CutLine::new(unreadable(begin), Place::Anywhere))
 }
 
@@ -140,7 +141,7 @@ fn unreadable(begin: Begin<'_>) -> LogLine<'_> {
 fn begin<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<Begin<'a>, LogError> {
     match split_usual(line) {
         Some(begin) => Ok(begin),
-        None => split_begin(line, zone, |before| find_client(before, doubt)),
+        None => split_begin(line, zone, 0, |before| find_client(before, doubt)),
     }
 }
 
@@ -177,6 +178,7 @@ fn parse_request<'a>(
         path: Cow::Borrowed(path),
         status,
         unreadable: false,
+        ends_in_user: false,
         host: client.host.map(Cow::Borrowed),
         user_agent: user_agent.map(Cow::Borrowed),
         referer: referer.map(Cow::Borrowed),
@@ -194,6 +196,7 @@ fn new_line<'a>(client: Client<'a>, at_ms: i64, request: &'a [u8], status: u16) 
         path: path.into(),
         status,
         unreadable: false,
+        ends_in_user: false,
         host: client.host.map(Into::into),
         user_agent: None,
         referer: None,
@@ -228,16 +231,18 @@ fn split_usual(line: &[u8]) -> Option<Begin<'_>> {
 }
 
 /// Splits any other beginning. User names may contain spaces and brackets, but no bare quote but Apache's `""` for an empty
-/// one, so the first bracket that closes before a quote is that of the server's own time.
+/// one, so the first bracket that closes before a quote is that of the server's own time. So many fields stand
+/// before the client.
 #[inline(never)]
 fn split_begin<'a>(
     line: &'a [u8],
     zone: &Zone,
+    fields_before: usize,
     find_client: impl FnOnce(&'a [u8]) -> Result<Client<'a>, LogError>,
 ) -> Result<Begin<'a>, LogError> {
     const TIME: LogError = LogError::Time("[10/Oct/2023:11:06:56 +0200] before the quoted request");
     let line = without_decoration(line);
-    let close = memmem::find(line, b"] \"").ok_or_else(|| no_time(line, TIME))?;
+    let close = memmem::find(line, b"] \"").ok_or_else(|| no_time(line, fields_before, zone, TIME))?;
     let open = memrchr(b'[', &line[..close]).ok_or(TIME)?;
     let at_ms = time::parse_any(&line[open + 1..close], zone).ok_or(TIME)?;
     Ok(Begin {

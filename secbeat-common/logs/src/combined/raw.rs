@@ -1,11 +1,22 @@
 //! Servers that write what clients send as it is, and lines in quotes of their own.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::super::{
     LogError, address,
     quoted::{ends_with_protocol, split_status},
+    time::{self, Zone},
 };
+
+/// Bytes of the shortest line that a relay of syslog cut off within the user name, as rsyslog does at 8 KiB. No user name of a
+/// server that writes its line feeds has so many: it is sent in base64, in a header of 8 KiB at most.
+const SHORTEST_CUT_IN_USER: usize = 7000;
+
+/// Bytes between brackets in which a time is looked for.
+const LONGEST_TIME: usize = 64;
+
+/// Digits of a time since the epoch, in seconds.
+const EPOCH_DIGITS: usize = 10;
 
 /// Quotes of a line of Traefik behind the one that opens the request.
 const TRAEFIKS_QUOTES: usize = 9;
@@ -76,17 +87,59 @@ fn quote_is_of_request(text: &[u8]) -> bool {
     memchr(b'"', text).is_some_and(|quote| text[..quote].ends_with(b"] "))
 }
 
-/// Why a line has no time: `error`, unless it ends within its user name.
+/// Why a line has no time: `error`, unless it ends within its user name. So many fields stand before the client.
 #[cold]
-pub(super) fn no_time(line: &[u8], error: LogError) -> LogError {
+pub(crate) fn no_time(line: &[u8], fields_before: usize, zone: &Zone, error: LogError) -> LogError {
+    ends_in_user(line, fields_before, zone).unwrap_or(error)
+}
+
+/// What a line is that is nothing but `ADDRESS - USER`, the server's own text before the time, and ends there.
+fn ends_in_user(line: &[u8], fields_before: usize, zone: &Zone) -> Option<LogError> {
     if memchr(b'"', line).is_some() {
-        return error;
+        return None;
     }
-    let mut fields = line.split(|byte| *byte == b' ').take(3);
-    let fields = [(); 3].map(|()| fields.next().unwrap_or_default());
-    let is_head = |client: &[u8], ident: &[u8]| ident == b"-" && address::parse_with_port(client).is_some();
-    match is_head(fields[0], fields[1]) || is_head(fields[1], fields[2]) {
-        true => LogError::EndsInUser,
-        false => error,
+    let mut rest = line;
+    for _ in 0..fields_before {
+        rest = &rest[memchr(b' ', rest).filter(|len| *len > 0)? + 1..];
     }
+    let (client, rest) = rest.split_at(memchr(b' ', rest)?);
+    let client = address::parse(client)?;
+    // The space behind an empty name is taken off.
+    let user = rest.strip_prefix(b" -")?;
+    let user = if user.is_empty() {
+        user
+    } else {
+        user.strip_prefix(b" ")?
+    };
+    if is_other_text(user, zone) {
+        return None;
+    }
+    // Where clients write what stands before the address, as in a list, a user name can look like the server's own text.
+    let names_others = user
+        .split(|byte| matches!(byte, b' ' | b','))
+        .any(|word| address::parse_with_port(word).is_some());
+    match (names_others, line.len() >= SHORTEST_CUT_IN_USER) {
+        (false, true) => Some(LogError::CutInUser(client)),
+        (true, true) => None,
+        (false, false) => Some(LogError::EndsInUser(Some(client))),
+        (true, false) => Some(LogError::EndsInUser(None)),
+    }
+}
+
+/// Whether what follows `ADDRESS - ` is no user name but what other programs log: a time, or a request without quotes.
+fn is_other_text(user: &[u8], zone: &Zone) -> bool {
+    let digits = user.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_epoch = digits >= EPOCH_DIGITS && matches!(user.get(digits), Some(b' ' | b'.'));
+    is_epoch || memmem::find(user, b" HTTP/").is_some() || has_time(user, zone)
+}
+
+/// Whether a text has `[TIME] `, of which the last space may be missing at its end.
+fn has_time(text: &[u8], zone: &Zone) -> bool {
+    memchr_iter(b'[', text).any(|open| {
+        let rest = &text[open + 1..];
+        let end = memchr(b']', &rest[..rest.len().min(LONGEST_TIME)]);
+        end.is_some_and(|end| {
+            matches!(rest.get(end + 1), None | Some(b' ')) && time::parse_any(&rest[..end], zone).is_some()
+        })
+    })
 }

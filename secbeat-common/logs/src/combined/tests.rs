@@ -26,6 +26,7 @@ fn a_combined_line_has_everything() {
         client: "203.0.113.7".parse().unwrap(),
         forwarded: None,
         unreadable: false,
+        ends_in_user: false,
         at_ms: AT,
         method: b"GET".into(),
         path: b"/a?b=c".into(),

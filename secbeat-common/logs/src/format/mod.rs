@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-pub(crate) use self::parse::{fields_of_header, header, strip_padding_before};
+pub(crate) use self::parse::{fields_of_header, header, strip_padding_before, text_len};
 use super::{
     LogError, LogLine,
     combined::Doubt,
@@ -213,7 +213,7 @@ impl Format {
     #[must_use]
     pub fn calls_for_doubt(parsed: &Result<LogLine<'_>, LogError>) -> bool {
         match parsed {
-            Ok(line) => line.forwarded.is_some(),
+            Ok(line) => line.forwarded.is_some() || line.ends_in_user,
             Err(error) => error.calls_for_doubt(),
         }
     }

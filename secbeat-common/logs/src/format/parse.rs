@@ -317,6 +317,20 @@ pub(crate) fn header(line: &[u8]) -> Option<Cow<'_, [u8]>> {
     None
 }
 
+/// Bytes of a line without the wrappers that it is in.
+#[cold]
+pub(crate) fn text_len(line: &[u8]) -> usize {
+    let mut line: Cow<'_, [u8]> = strip_padding(line).into();
+    for _ in 0..wrap::MAX_NESTED {
+        let text = match wrap::unwrap(&line) {
+            Some(unwrapped) => strip_padding(&unwrapped.text).to_vec(),
+            None => break,
+        };
+        line = text.into();
+    }
+    line.len()
+}
+
 /// What a header of IIS or CloudFront says of the fields of the lines after it.
 pub(crate) fn fields_of_header(line: &[u8]) -> Option<String> {
     layout::fields_of_header(&header(line)?).map(str::to_owned)

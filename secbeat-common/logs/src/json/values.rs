@@ -208,6 +208,7 @@ impl<'a> Values<'a> {
             user_agent: self.take(Role::UserAgent),
             referer: self.take(Role::Referer),
             unreadable: false,
+            ends_in_user: false,
         })
     }
 

@@ -24,7 +24,7 @@ pub(super) use self::{
 use self::{segment::Segment, values::Values};
 use super::{
     LogError, LogLine,
-    combined::Doubt,
+    combined::{self, Doubt},
     cut::{CutLine, Place},
     time::Zone,
 };
@@ -89,9 +89,11 @@ impl Layout {
         zone: &Zone,
         doubt: Doubt,
     ) -> Result<LogLine<'a>, LogError> {
-        let (values, error) = self.read_all(line, zone, doubt)?;
+        let (values, error) = self
+            .read_all(line, zone, doubt)
+            .map_err(|error| self.no_time(line, zone, error))?;
         if let Some(error) = error.filter(|_| !values.is_request()) {
-            return Err(self.blame(line, error));
+            return Err(self.no_time(line, zone, self.blame(line, error)));
         }
         if self.quotes == Quotes::Bare && self.delimiters(line) != self.segments.len() - 1 {
             return Err(LogError::BareQuotes);
@@ -213,6 +215,16 @@ impl Layout {
     fn delimiters(&self, line: &[u8]) -> usize {
         let next = |at: &usize| self.find_delimiter(line, at + 1, self.quotes);
         std::iter::successors(self.find_delimiter(line, 0, self.quotes), next).count()
+    }
+
+    /// Why a line is no request: `error`, unless it ends within its user name.
+    #[cold]
+    fn no_time(&self, line: &[u8], zone: &Zone, error: LogError) -> LogError {
+        let begin = self.segments.first();
+        match begin.and_then(Segment::fields_before_client_and_user) {
+            Some(fields_before) => combined::no_time(line, fields_before, zone, error),
+            None => error,
+        }
     }
 
     /// A client that is no address, in a line that has all quotes, is that of another layout.

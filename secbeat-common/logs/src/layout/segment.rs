@@ -72,6 +72,25 @@ impl Segment {
         len.unwrap_or(0)
     }
 
+    /// Fields before the client, if it begins with these, `ADDRESS - USER` and `[TIME] `.
+    pub(super) fn fields_before_client_and_user(&self) -> Option<usize> {
+        let place = |role: Role| {
+            let mut fields = self.fields.iter();
+            fields.position(|placed| placed.field.role == role)
+        };
+        let (client, time) = (place(Role::Client)?, place(Role::Time)?);
+        let between = self.fields.get(client + 1..time)?;
+        let is_free = |placed: &Placed| placed.field.kind == Kind::Free;
+        let has_ident = match self.fields[client].then.as_slice() {
+            b" - " => true,
+            b" " => between.len() > 1 && is_free(&between[0]),
+            _ => false,
+        };
+        let has_brackets = between.last()?.then.ends_with(b"[") && self.fields[time].then.starts_with(b"] ");
+        let is_first = self.lead.is_empty() && self.fields[..client].iter().all(|placed| placed.then == b" ");
+        (has_ident && has_brackets && is_first && between.iter().any(is_free)).then_some(client)
+    }
+
     pub(super) fn not_closed(&self) -> LogError {
         let close = self.close.unwrap_or(b'"');
         LogError::Literal {

@@ -112,6 +112,7 @@ impl<'a, 'z> Values<'a, 'z> {
             path: self.path.into(),
             status: self.status.ok_or(LogError::Missing("status"))?,
             unreadable: false,
+            ends_in_user: false,
             host: self.host.map(Into::into),
             user_agent: self.user_agent.map(Into::into),
             referer: self.referer.map(Into::into),

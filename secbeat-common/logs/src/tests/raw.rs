@@ -43,7 +43,7 @@ fn nobody_writes_lines_of_others_into_a_user_name() {
         let ends = if head.contains('"') {
             "the quoted request does not end"
         } else {
-            ENDS
+            "unreadable 203.0.113.7"
         };
         let log = format!("{honest}\n{head}\n{forged}\n{forged}\n{honest}");
         for format in ["combined", "common"] {
@@ -69,6 +69,130 @@ fn nobody_writes_lines_of_others_into_a_user_name() {
     let refused = all.iter().filter(|line| *line == BEHIND).count();
     assert!((90..110).contains(&refused), "{refused}");
     assert_eq!(all.last().unwrap(), "203.0.113.8 404");
+}
+
+#[test]
+fn who_ends_lines_in_its_user_name_is_blamed_for_it_and_nobody_else_is() {
+    let honest = format!(r#"203.0.113.8 - - {TIME} "GET /x HTTP/1.1" 404 1 "-" "-""#);
+    let head = "203.0.113.7 - x";
+    // What is behind one may be what its client wrote.
+    let log = format!("{honest}\n{head}\n6.6.6.6 - x\n{honest}");
+    let expected = ["203.0.113.8 404", "unreadable 203.0.113.7", ENDS, BEHIND];
+    assert_eq!(read("combined", &log), expected);
+    // In a log that begins with lists, the first address is what a client wrote.
+    let log = format!("{honest}\n6.6.6.6 - x, 203.0.113.7 - y\n{honest}");
+    assert_eq!(read("combined", &log), ["203.0.113.8 404", ENDS, BEHIND]);
+    let format = Formats::from(Format::COMBINED);
+    let mut open = OpenLines::default();
+    assert!(
+        format
+            .read(Piece::Line(honest.as_bytes()), &mut open)
+            .unwrap()
+            .is_ok()
+    );
+    let parsed = format.read(Piece::Line(head.as_bytes()), &mut open).unwrap();
+    assert_eq!(
+        Caution::of_line(head.as_bytes(), &parsed),
+        Some(Caution::LineFeeds)
+    );
+    assert!(Format::calls_for_doubt(&parsed));
+    assert_eq!(parsed.unwrap().at_ms, 1_795_255_616_000);
+    let error = Format::COMBINED.parse(head.as_bytes()).unwrap_err();
+    assert_eq!(error.of_client(7).unwrap().at_ms, 7);
+}
+
+/// rsyslog ends lines at 8 KiB.
+#[test]
+fn a_long_line_that_ends_in_its_user_name_was_cut_off() {
+    let honest = format!(r#"203.0.113.8 - - {TIME} "GET /x HTTP/1.1" 404 1 "-" "-""#);
+    let cut = format!("203.0.113.7 - {}", "x".repeat(7000));
+    let expected = ["203.0.113.8 404", "unreadable 203.0.113.7", "203.0.113.8 404"];
+    assert_eq!(read("combined", &format!("{honest}\n{cut}\n{honest}")), expected);
+    let syslog = |line: &str| format!("<190>Nov 21 11:06:56 web1 nginx: {line}");
+    let log = [&honest, &cut, &honest].map(|line| syslog(line)).join("\n");
+    assert_eq!(read("combined", &log), expected);
+    // There is no time for it.
+    let expected = ["the line was cut off within its user name", "203.0.113.8 404"];
+    assert_eq!(read("combined", &format!("{cut}\n{honest}")), expected);
+}
+
+#[test]
+fn a_wrapper_is_no_part_of_what_a_client_wrote() {
+    let forged = format!(r#"6.6.6.6 - x {TIME} "GET /\"x HTTP/1.1" 404 1 "-" "-""#);
+    let refused = |wrapped: &dyn Fn(&str) -> String| {
+        let mut lines = vec![wrapped("203.0.113.7 - x")];
+        lines.resize(300, wrapped(&forged));
+        let all = read("combined", &lines.join("\n"));
+        assert_eq!(all.last().unwrap(), "6.6.6.6 404");
+        all.iter().filter(|line| *line == BEHIND).count()
+    };
+    let expected = refused(&str::to_owned);
+    assert_eq!(expected, (8 * 1024_usize).div_ceil(forged.len() + 1));
+    let docker = refused(&|line: &str| {
+        serde_json::json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-11-21T10:06:56.2Z"})
+            .to_string()
+    });
+    let cri = refused(&|line: &str| format!("2026-11-21T10:06:56.1Z stdout F {line}"));
+    let syslog = refused(&|line: &str| format!("<190>Nov 21 11:06:56 web1 nginx: {line}"));
+    assert_eq!([docker, cri, syslog], [expected; 3]);
+}
+
+#[test]
+fn a_pattern_knows_a_line_that_ends_in_its_user_name() {
+    let honest = format!(r#"203.0.113.8 - - {TIME} "GET /x HTTP/1.1" 404 1 "-" "-""#);
+    let forged = honest.replace("203.0.113.8 - -", "6.6.6.6 - x");
+    for (format, host) in [
+        (
+            r#"$remote_addr - $remote_user [$time_local] "$request" $status"#,
+            "",
+        ),
+        (r#"%h %l %u %t "%r" %>s"#, ""),
+        (
+            r#"$host $remote_addr - $remote_user [$time_local] "$request" $status"#,
+            "a.org ",
+        ),
+    ] {
+        for head in ["203.0.113.7 -", "203.0.113.7 - x", "203.0.113.7 - x [a"] {
+            let lines = [honest.as_str(), head, forged.as_str()];
+            let log = lines.map(|line| format!("{host}{line}")).join("\n");
+            let expected = ["203.0.113.8 404", "unreadable 203.0.113.7", BEHIND];
+            assert_eq!(read(format, &log), expected, "{format} of {head}");
+        }
+    }
+    // Without a user name, or with a time of another shape.
+    for format in [
+        r#"$remote_addr $host [$time_local] "$request" $status"#,
+        r#"$remote_addr - $remote_user $msec "$request" $status"#,
+    ] {
+        let error = named(format).parse(b"203.0.113.7 - x").unwrap_err();
+        assert!(error.to_string().contains("expected after"), "{format}: {error}");
+    }
+}
+
+/// Python's http.server writes an error before the request's own line.
+#[test]
+fn what_is_no_user_name_hides_nothing() {
+    for format in ["python-http-server", "combined"] {
+        let log = "127.0.0.1 - - [30/Nov/2026 08:11:42] code 404, message File not found\n\
+                   127.0.0.1 - - [30/Nov/2026 08:11:42] \"GET /wp-login.php HTTP/1.1\" 404 -";
+        let expected = ["no time like [10/Oct/2023", "127.0.0.1 404"];
+        assert_eq!(read(format, log), expected, "{format}");
+    }
+    for line in [
+        "::1 - GET /x HTTP/1.1 404 12 - 1.2 ms",
+        "10.0.0.1:8080 - listening",
+        "203.0.113.7 - 1795255616750 - GET /x 404",
+        "a 203.0.113.7 - x",
+        "203.0.113.7 -x",
+        "203.0.113.7 - - [21/Nov/2026:11:06:56 +0100]",
+    ] {
+        let expected = "no time like [10/Oct/2023";
+        assert_eq!(read("combined", line), [expected], "{line}");
+    }
+    assert_eq!(
+        read("vhost-combined", "203.0.113.7 - x"),
+        ["no time like [10/Oct/2023"]
+    );
 }
 
 #[test]

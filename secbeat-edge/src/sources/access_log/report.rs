@@ -118,8 +118,21 @@ impl Reading for Answers {
             Ok(line) => line,
             // Which the lines after it are read by.
             Err(LogError::Header) => return Ok(Taken::Incomplete),
-            Err(error) => return Ok(Taken::NotUnderstood(Box::new(error))),
+            Err(error) => {
+                let of_client = match oldest_ms {
+                    None => error.of_client(wall_ms()),
+                    Some(_) => None,
+                };
+                match of_client {
+                    Some(line) => line,
+                    None => return Ok(Taken::NotUnderstood(Box::new(error))),
+                }
+            }
         };
+        if line.ends_in_user && oldest_ms.is_none() {
+            // The line before it may be old.
+            line.at_ms = wall_ms();
+        }
         let at_ms = line.at_ms;
         if oldest_ms.is_some_and(|oldest_ms| at_ms < oldest_ms) {
             return Ok(Taken::TooOld);

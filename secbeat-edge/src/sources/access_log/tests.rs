@@ -353,6 +353,36 @@ fn a_long_line_is_an_answer_and_one_that_cannot_be_read_is_an_error_of_its_clien
 }
 
 #[test]
+fn who_writes_a_line_feed_into_its_user_name_is_blamed_for_it_when_it_arrives() {
+    let mut lab = Lab::new("a.log", "");
+    lab.log("a.log", &[]);
+    let mut follower = lab.start(None);
+    lab.read(&mut follower);
+    let mut file = append(&lab.path("a.log"));
+    let forged = line("/forged", 0);
+    // The first comes before any request, the other long after one.
+    for text in [
+        "203.0.113.66 - x\n",
+        &forged.repeat(200),
+        &line("/old", 3600),
+        "203.0.113.66 - \n",
+    ] {
+        file.write_all(text.as_bytes()).unwrap();
+    }
+    follower.look();
+    while follower.read().unwrap() {}
+    let answers: Vec<_> = std::iter::from_fn(|| lab.queue.try_next())
+        .filter(|answer| answer.client.to_string() == "203.0.113.66")
+        .collect();
+    assert_eq!(answers.len(), 2);
+    for answer in answers {
+        assert_eq!(answer.status, wire::UNREADABLE);
+        assert!((now_ms() - answer.at_ms).abs() < 60_000, "{answer:?}");
+    }
+    assert_eq!(lab.view().unreadable, 2);
+}
+
+#[test]
 fn a_header_of_66000_bytes_hides_nobody_in_caddys_log() {
     let mut lab = Lab::new("a.log", "format = \"caddy-json\"");
     let mut follower = lab.start(None);

@@ -98,17 +98,22 @@ fn what_follows_other_failures_counts() {
         ("gitea", format!("{ssh} [ssh: no auth passed yet]"), GITEA),
         (
             "gitea",
-            format!("{ssh} ssh: no common algorithm for key exchange; client offered: [a b], server offered: [c]"),
+            format!(
+                "{ssh} ssh: no common algorithm for key exchange; client offered: [a b], server offered: [c]"
+            ),
             GITEA,
         ),
         (
             "gitea",
-            "2026/11/28 09:00:03 ...s/context/context.go:70:HTML() [E] Failed to render template: x".to_owned(),
+            "2026/11/28 09:00:03 ...s/context/context.go:70:HTML() [E] Failed to render template: x"
+                .to_owned(),
             GITEA,
         ),
         (
             "ejabberd",
-            format!("{c2s} (tls|<0.612.0>) Failed to secure c2s connection: TLS failed: client renegotiations forbidden"),
+            format!(
+                "{c2s} (tls|<0.612.0>) Failed to secure c2s connection: TLS failed: client renegotiations forbidden"
+            ),
             EJABBERD,
         ),
         (
@@ -118,7 +123,9 @@ fn what_follows_other_failures_counts() {
         ),
         (
             "ejabberd",
-            format!("{c2s} (tls|<0.612.0>) Failed inbound s2s EXTERNAL authentication a.example -> b.example (198.51.100.7): x"),
+            format!(
+                "{c2s} (tls|<0.612.0>) Failed inbound s2s EXTERNAL authentication a.example -> b.example (198.51.100.7): x"
+            ),
             EJABBERD,
         ),
     ] {
