@@ -339,8 +339,9 @@ fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &m
             found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));
             // A column of verdicts has nothing else, or clients could choose a name that frees them.
             let is_verdict = |at: &usize| {
-                let mut fields = records.iter().filter_map(|(_, fields)| fields.get(*at));
-                fields.all(|field| label_sense(field) != Sense::Neither)
+                let fields = records.iter().filter_map(|(_, fields)| fields.get(*at));
+                let mut said = fields.filter(|field| !field.is_empty()).peekable();
+                said.peek().is_some() && said.all(|field| label_sense(field) != Sense::Neither)
             };
             let verdicts: Vec<_> = (0..columns).filter(|at| *at != column).filter(is_verdict).collect();
             for (line, fields) in records {
