@@ -185,6 +185,20 @@ fn a_csv_of_another_program_is_read_by_its_columns() {
 }
 
 #[test]
+fn without_a_header_a_column_of_verdicts_may_have_gaps_and_one_of_names_is_none() {
+    let of = |text: &str| {
+        targets(text)
+            .into_iter()
+            .map(|(_, target)| target)
+            .collect::<Vec<_>>()
+    };
+    let verdicts = "198.51.100.7,allow\n198.51.100.8,\n198.51.100.9,ban\n";
+    assert_eq!(of(verdicts), ["198.51.100.8/32", "198.51.100.9/32"]);
+    let names = "198.51.100.7,relay\n198.51.100.8,host\n";
+    assert_eq!(of(names), ["198.51.100.7/32", "198.51.100.8/32"]);
+}
+
+#[test]
 fn bad_lines_are_named_with_what_is_wrong() {
     assert_eq!(
         complaints("198.51.100.7\nexample.org\n198.51.100.0/33\n", None),
