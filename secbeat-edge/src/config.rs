@@ -1,33 +1,37 @@
 //! The edge's config file. `packaging/edge.toml` shows every key with its default.
 
+mod check;
+mod kernel;
 mod labels;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
-    num::{NonZeroU16, NonZeroU32},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
 use schemars::JsonSchema;
-use secbeat_common::{maps, prefix::Prefix, subjects};
+use secbeat_common::{prefix::Prefix, subjects};
 use secbeat_daemon::{
     api::SocketPath,
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
     credentials::{Login, Membership, Nats, Role},
     geo::GeoConfig,
-    protect::{Known, Protect, everybody, sessions},
+    protect::{Known, Protect, sessions},
 };
-use secbeat_edge_core::FilterMode;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-pub use self::labels::Labels;
+pub use self::{
+    kernel::{Interfaces, Kernel, NamePattern, Ports},
+    labels::Labels,
+};
 pub use crate::stand_in::Local;
 use crate::{
-    kernel::{DETACHED, Hook, InterfaceModes, Selection, XdpSetup, has_tcx},
-    lists::{self, ListConfig},
+    kernel::{DETACHED, Selection, XdpSetup, has_tcx},
+    lists::ListConfig,
     signatures::SignaturesConfig,
     sources::{
         access_log::{self, AccessLogConfig},
@@ -197,183 +201,6 @@ impl<'de> Deserialize<'de> for EdgeId {
     }
 }
 
-/// Bytes of kernel memory of all static lists, unless set.
-const DEFAULT_LIST_MAX_BYTES: u64 = 128 << 20;
-
-/// Packets of a ban from one event to the next, unless set.
-const DEFAULT_EVENT_EVERY: u32 = 1024;
-
-/// The XDP program.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Kernel {
-    /// Interfaces to protect: `"auto"` for those of the default routes, or a list of names and patterns, such as `["eth0",
-    /// "wg*"]`.
-    #[schemars(with = "schema::AutoOrNames")]
-    pub interfaces: Interfaces,
-    /// Patterns of interfaces that `"auto"` and patterns leave out.
-    #[schemars(with = "Vec<String>")]
-    pub exclude_interfaces: Vec<NamePattern>,
-    /// Where the program runs: `"xdp"` in the driver, `"tc"` in the stack's ingress hook, or `"auto"` for XDP where the
-    /// driver can and no other XDP program is there, else `"tc"`.
-    pub attach: Hook,
-    /// The TCP and UDP ports that bans reach, such as `[80, 443]`; packets to others, and of other protocols, pass. `"all"` for
-    /// every packet.
-    #[schemars(with = "schema::AllOrPorts")]
-    pub ports: Ports,
-    /// Folder for pinned program, links and maps, which stay in force without the daemon.
-    #[schemars(with = "schema::Folder")]
-    pub pin_dir: PathBuf,
-    /// Allow generic mode if the driver has no native XDP: the program then runs in the network stack, several
-    /// times slower.
-    pub allow_generic: bool,
-    /// What happens to packets of banned clients after a start. `secbeat-edge mode` switches a running edge.
-    pub mode: FilterMode,
-    /// The modes of single interfaces, by names and patterns: `{ eth1 = "observe" }` observes there, and enforces elsewhere. A name goes
-    /// before patterns, a longer pattern before a shorter one. Nothing is enforced anywhere while `mode` is `"observe"`. SIGHUP applies
-    /// changes.
-    #[schemars(with = "BTreeMap<String, FilterMode>")]
-    pub interface_modes: InterfaceModes,
-    /// Sample the first dropped packet of a ban, and then one in this many, for metrics and trace logs. A power
-    /// of two, or 0 for none.
-    #[serde(deserialize_with = "event_every")]
-    pub event_every: u32,
-    /// Slots of each ban map, 113 bytes each, and 36 bytes for both. Set four times the bans you expect: the maps
-    /// evict before they are full.
-    pub ban_slots: NonZeroU32,
-    /// Most bytes of kernel memory that all static lists together take. A million IPv4 prefixes take up to 12 MB, and as many of IPv6 up
-    /// to 40 MB. While a list changes, both its forms are there for a moment.
-    pub list_max_bytes: u64,
-}
-
-/// Which interfaces are to be protected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "NamesOrWord")]
-pub enum Interfaces {
-    /// Those of the default routes.
-    Auto,
-    /// Names and patterns of names.
-    Named(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected \"auto\" or a list of names")]
-enum NamesOrWord {
-    Word(String),
-    Names(Vec<String>),
-}
-
-impl TryFrom<NamesOrWord> for Interfaces {
-    type Error = String;
-
-    fn try_from(text: NamesOrWord) -> Result<Self, String> {
-        match text {
-            NamesOrWord::Word(word) if word == "auto" => Ok(Self::Auto),
-            NamesOrWord::Word(word) => Err(format!(
-                "`{word}`: expected \"auto\" or a list of names, such as [\"{word}\"]"
-            )),
-            NamesOrWord::Names(names) => {
-                for name in &names {
-                    check_name(name)?;
-                    glob::Pattern::new(name).map_err(|error| format!("`{name}`: {error}"))?;
-                }
-                Ok(Self::Named(names))
-            }
-        }
-    }
-}
-
-/// Whether an interface may be called `name`, as the kernel has it, or that may be a pattern of such names.
-fn check_name(name: &str) -> Result<(), String> {
-    // Of `linux/netdevice.h`: 127 letters, as an alternative name may have.
-    const ALT_IFNAMSIZ: usize = 128;
-    let why = match name {
-        "auto" => "write interfaces = \"auto\", without a list",
-        "" => "a name is empty",
-        _ if name.len() >= ALT_IFNAMSIZ => "no interface has so long a name",
-        _ if name.contains(|letter: char| letter == '/' || letter.is_whitespace()) => {
-            "no interface has a slash or a space in its name"
-        }
-        _ => return Ok(()),
-    };
-    Err(format!("`{name}`: {why}"))
-}
-
-/// A pattern of names.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct NamePattern(glob::Pattern);
-
-impl TryFrom<String> for NamePattern {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let pattern = glob::Pattern::new(&text).map_err(|error| format!("`{text}`: {error}"))?;
-        Ok(Self(pattern))
-    }
-}
-
-/// The ports that bans reach.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "PortsOrWord")]
-pub enum Ports {
-    All,
-    Only(Vec<u16>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected \"all\" or a list of ports (1 to 65535)")]
-enum PortsOrWord {
-    Word(String),
-    Ports(Vec<NonZeroU16>),
-}
-
-impl TryFrom<PortsOrWord> for Ports {
-    type Error = String;
-
-    fn try_from(text: PortsOrWord) -> Result<Self, String> {
-        match text {
-            PortsOrWord::Word(word) if word == "all" => Ok(Self::All),
-            PortsOrWord::Word(word) => Err(format!(
-                "`{word}`: expected \"all\" or a list of ports, such as [80, 443]"
-            )),
-            PortsOrWord::Ports(ports) if ports.is_empty() => {
-                Err("no port: bans would reach nothing; expected \"all\" or at least one".to_owned())
-            }
-            PortsOrWord::Ports(ports) => Ok(Self::Only(ports.into_iter().map(NonZeroU16::get).collect())),
-        }
-    }
-}
-
-impl Kernel {
-    /// Whether `other` says the same, apart from what a reload applies.
-    fn is_alike(&self, other: &Self) -> bool {
-        let other = Self {
-            interface_modes: self.interface_modes.clone(),
-            ..other.clone()
-        };
-        alike(self, &other)
-    }
-}
-
-impl Default for Kernel {
-    fn default() -> Self {
-        Self {
-            interfaces: Interfaces::Auto,
-            exclude_interfaces: Vec::new(),
-            attach: Hook::default(),
-            ports: Ports::All,
-            pin_dir: maps::DEFAULT_PIN_DIR.into(),
-            allow_generic: false,
-            mode: FilterMode::default(),
-            interface_modes: InterfaceModes::default(),
-            event_every: DEFAULT_EVENT_EVERY,
-            ban_slots: NonZeroU32::new(maps::DEFAULT_BAN_SLOTS).unwrap_or(NonZeroU32::MIN),
-            list_max_bytes: DEFAULT_LIST_MAX_BYTES,
-        }
-    }
-}
-
 /// The detector on this host, which is that of the orchestrators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -448,42 +275,6 @@ fn default_state_dir() -> PathBuf {
 /// Where the daemon keeps what outlives it, unless told otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/secbeat/edge";
 
-fn event_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let packets = u32::deserialize(deserializer)?;
-    if packets == 0 || packets.is_power_of_two() {
-        return Ok(packets);
-    }
-    Err(D::Error::custom(format!(
-        "{packets} is neither 0 nor a power of two"
-    )))
-}
-
-/// Most slots of a ban map: of more, the kernel would have to find over 10 GB.
-const MAX_BAN_SLOTS: u32 = 100_000_000;
-
-/// Whatever one key cannot say alone.
-#[derive(Debug, thiserror::Error)]
-enum Contradiction {
-    #[error("a folder of a bpffs, from the root on, such as /sys/fs/bpf/secbeat")]
-    RelativePins,
-    #[error("at most {0}: four times the bans that you expect")]
-    TooManySlots(u32),
-    #[error(
-        "enforcement = \"{0}\" needs at least one interface in kernel.interfaces, or \"auto\" (or set enforcement = \"l7\")"
-    )]
-    NoInterfaces(&'static str),
-    #[error("[[list]]: {0}")]
-    Lists(String),
-    #[error("[[list]] needs the kernel to enforce bans, and enforcement is \"l7\"")]
-    ListsAtL7,
-    #[error(
-        "anyone who can connect to {0} could read who is banned: the local API listens on loopback alone"
-    )]
-    PublicApi(SocketAddr),
-    #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
-    NobodyTrusted,
-}
-
 impl Config {
     /// Reads and checks the file at `path`.
     ///
@@ -504,54 +295,6 @@ impl Config {
         (part.adapt)(&mut config, path)?;
         config.part = Some(part);
         Self::check(config, path)
-    }
-
-    fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {
-        path.clone_into(&mut config.path);
-        let state_dir = config.state_dir.clone();
-        let proxy = config.proxy_file.as_ref();
-        let proxy = proxy.map(|proxy| proxy.check(path, &state_dir));
-        config.proxy = proxy.transpose()?;
-        let takes_headers =
-            |proxy: &ProxyConfig| proxy.listeners.iter().any(|listener| listener.proxy_protocol);
-        if config.trusted_proxies.is_empty() && config.proxy.as_ref().is_some_and(takes_headers) {
-            let message = Contradiction::NobodyTrusted.to_string();
-            return Err(ConfigError::contradiction(path, "trusted_proxies", message));
-        }
-        if config.enforcement.in_kernel() && config.kernel.interfaces == Interfaces::Named(Vec::new()) {
-            let name = if config.enforcement == Enforcement::Kernel {
-                "kernel"
-            } else {
-                "both"
-            };
-            let message = Contradiction::NoInterfaces(name).to_string();
-            return Err(ConfigError::contradiction(path, "kernel.interfaces", message));
-        }
-        if !config.kernel.pin_dir.is_absolute() {
-            let message = Contradiction::RelativePins.to_string();
-            return Err(ConfigError::contradiction(path, "kernel.pin_dir", message));
-        }
-        if config.kernel.ban_slots.get() > MAX_BAN_SLOTS {
-            let message = Contradiction::TooManySlots(MAX_BAN_SLOTS).to_string();
-            return Err(ConfigError::contradiction(path, "kernel.ban_slots", message));
-        }
-        let listed = match lists::check(&config.list, &config.geo) {
-            Err(why) => Err(Contradiction::Lists(why)),
-            Ok(()) if !config.list.is_empty() && !config.enforcement.in_kernel() => {
-                Err(Contradiction::ListsAtL7)
-            }
-            Ok(()) => Ok(()),
-        };
-        listed.map_err(|why| ConfigError::contradiction(path, "list", why.to_string()))?;
-        let protected = config.protect.entries().into_iter().map(|entry| entry.network);
-        if let Some(message) = everybody(protected.chain(config.trusted_proxies.iter().copied())) {
-            return Err(ConfigError::contradiction(path, "protect", message));
-        }
-        if !config.api_listen.ip().to_canonical().is_loopback() {
-            let message = Contradiction::PublicApi(config.api_listen).to_string();
-            return Err(ConfigError::contradiction(path, "api_listen", message));
-        }
-        Ok(config)
     }
 
     /// Descriptors that may be open at a time: a connection of a client and one to a server each, and what else the edge opens.
@@ -765,106 +508,5 @@ impl Config {
             state_dir: self.state_dir.clone(),
             ban_slots: self.kernel.ban_slots.get(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("edge.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path)
-    }
-
-    fn minimal() -> Config {
-        load("[proxy]\nupstream = \"http://127.0.0.1:8000\"\n").unwrap()
-    }
-
-    #[test]
-    fn an_edge_may_have_no_proxy() {
-        let config = load("[kernel]\ninterfaces = [\"eth0\"]\n").unwrap();
-        assert!(config.proxy().is_none() && config.known(&NatsServers::default()).upstreams.is_empty());
-    }
-
-    #[test]
-    fn a_listener_that_would_close_every_connection_is_refused() {
-        let text = "[kernel]\ninterfaces = [\"eth0\"]\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\nproxy_protocol = true\n";
-        let error = load(text).unwrap_err().to_string();
-        assert!(error.contains("trusted_proxies"), "{error}");
-        load(&format!("trusted_proxies = [\"192.0.2.0/24\"]\n{text}")).unwrap();
-    }
-
-    #[test]
-    fn a_reload_looks_for_certificates_where_they_are() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("edge.toml");
-        let text = "state_dir = \"/one\"\nenforcement = \"l7\"\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\n\
-            [proxy.acme]\ndomains = [\"a.example\"]\naccept_terms = true\n\
-            [[proxy.listener]]\naddress = \"[::]:443\"\nacme = true\n";
-        std::fs::write(&path, text).unwrap();
-        let before = Config::load(&path).unwrap();
-        std::fs::write(&path, text.replace("/one", "/other")).unwrap();
-        let after = before.read_again().unwrap();
-        assert_eq!(before.differences(&after), ["state_dir"]);
-        let listeners = |config: &Config| config.proxy().unwrap().listeners.clone();
-        assert_eq!(listeners(&before), listeners(&after));
-    }
-
-    #[test]
-    fn the_shipped_config_shows_an_access_logs_defaults() {
-        let shipped = std::fs::read_to_string("../packaging/edge.toml").unwrap();
-        let entry = shipped.split("# [[access_log]]").nth(1).unwrap();
-        let entry = entry.split("\n\n").next().unwrap();
-        let keys = entry
-            .lines()
-            .filter_map(|line| line.strip_prefix("# "))
-            .filter(|line| line.contains(" = "));
-        // Those are examples, in place of others.
-        let keys: Vec<_> = keys
-            .filter(|line| !line.starts_with("journald") && !line.starts_with("keys"))
-            .collect();
-        assert_eq!(keys.len(), 7);
-        let all: AccessLogConfig = toml::from_str(&keys.join("\n")).unwrap();
-        let least: AccessLogConfig = toml::from_str(keys[0]).unwrap();
-        assert_eq!(all, least);
-    }
-
-    #[test]
-    fn the_shipped_config_shows_the_defaults() {
-        let shipped = Config::load(Path::new("../packaging/edge.toml")).unwrap();
-        let minimal = minimal();
-        assert_eq!(format!("{:?}", shipped.proxy()), format!("{:?}", minimal.proxy()));
-        assert_eq!(format!("{:?}", shipped.xdp()), format!("{:?}", minimal.xdp()));
-        assert_eq!(format!("{:?}", shipped.bans), format!("{:?}", minimal.bans));
-        assert_eq!(format!("{:?}", shipped.authz), format!("{:?}", minimal.authz));
-        assert_eq!(
-            format!("{:?}", shipped.client_rule()),
-            format!("{:?}", minimal.client_rule())
-        );
-        assert_eq!(
-            format!("{:?}", shipped.telemetry),
-            format!("{:?}", minimal.telemetry)
-        );
-        assert_eq!(
-            (
-                shipped.enforcement,
-                shipped.api_listen,
-                shipped.state_dir,
-                shipped.nats,
-                shipped.protect,
-                shipped.detect
-            ),
-            (
-                minimal.enforcement,
-                minimal.api_listen,
-                minimal.state_dir,
-                minimal.nats,
-                minimal.protect,
-                minimal.detect
-            )
-        );
     }
 }
