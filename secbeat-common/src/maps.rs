@@ -92,8 +92,10 @@ pub const ALL: [&str; 15] = [
 /// Where program, links and maps are pinned unless the edge's config says otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/secbeat";
 
-/// Slots in each ban map unless the edge's config says otherwise (about 100 bytes of kernel memory each).
+/// Most slots in each map of banned sources unless the edge's config says otherwise (113 bytes of kernel memory each).
 pub const DEFAULT_BAN_SLOTS: u32 = 262_144;
+/// Slots with which these maps begin; they grow with their bans.
+pub const FIRST_BAN_SLOTS: u32 = 65_536;
 /// Most prefixes in `ALLOWED_NETS`. Small on purpose: a large trie is slow to look up and slow to free.
 pub const ALLOWED_SLOTS: u32 = 4096;
 /// Most prefixes in `BANNED_NETS`. Small for the same reason.

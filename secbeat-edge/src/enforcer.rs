@@ -9,6 +9,7 @@ mod kernel_side;
 mod listed;
 mod modes;
 mod report;
+mod room;
 mod switch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -240,6 +241,11 @@ impl EnforcerTask {
                 if let Some(kernel) = &mut self.surroundings.kernel {
                     kernel.configure_modes(modes);
                     self.look_at_interfaces();
+                }
+            }
+            Message::BanSlots(most) => {
+                if let Some(kernel) = &mut self.surroundings.kernel {
+                    kernel.allow_slots(most);
                 }
             }
             Message::Lists { table, reused, reply } => {

@@ -2,7 +2,8 @@
 //!
 //! Capabilities belong to threads, and new threads inherit them. So one thread is started first and keeps what loading and
 //! attaching need; then the rest of the process gives everything up, before any other thread exists; and once the program
-//! is attached, that one thread keeps only what replacing it, re-attaching it and making maps takes. A second one keeps what reading logs takes, a third one what making maps takes.
+//! is attached, that one thread keeps only what loading and attaching it once more takes. A second one keeps what reading logs takes, a
+//! third one what making maps takes.
 
 use std::{sync::mpsc, thread};
 
@@ -87,16 +88,17 @@ pub(crate) fn drop_all_but_maps() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_BPF]))
 }
 
-/// Gives up everything but what replacing and re-attaching the program takes, and making tables of banned networks: maps are made with
-/// `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set.
+/// Gives up everything but what it takes to load the program once more, with larger maps, to attach it, and to make tables of banned
+/// networks: maps are made with `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
-pub(crate) fn drop_what_loading_needed() -> anyhow::Result<()> {
+pub(crate) fn drop_all_but_loading() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([
         Capability::CAP_NET_ADMIN,
         Capability::CAP_BPF,
+        Capability::CAP_PERFMON,
     ]))
 }
 

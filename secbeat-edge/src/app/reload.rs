@@ -31,7 +31,7 @@ pub(super) fn on_hangup(
     })
 }
 
-/// Reads the config again and puts its `[proxy]`, `[signatures]`, `[[list]]` and the modes of interfaces in force. What is wrong
+/// Reads the config again and puts its `[proxy]`, `[signatures]`, `[[list]]`, `ban_slots` and the modes of interfaces in force. What is wrong
 /// leaves everything as it was; what takes a restart is named.
 async fn reload(
     started_with: &Config,
@@ -65,12 +65,12 @@ async fn reload(
     if let Some(lists) = lists {
         lists.send_replace(config.list.clone());
     }
-    if enforcer
+    let modes = enforcer
         .configure_modes(config.kernel.interface_modes.clone())
-        .await
-        .is_err()
-    {
-        return error!("the modes of interfaces are not reloaded: the enforcer has ended");
+        .await;
+    let slots = enforcer.allow_slots(config.kernel.ban_slots.get()).await;
+    if modes.and(slots).is_err() {
+        return error!("the keys of [kernel] are not reloaded: the enforcer has ended");
     }
     info!("the config is reloaded");
     if !left.is_empty() {

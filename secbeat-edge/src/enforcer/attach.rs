@@ -10,7 +10,7 @@ use secbeat_common::{
 use secbeat_edge_core::{Allowlist, FilterMode, LocalAllowlist};
 use tracing::warn;
 
-use super::{KernelSide, modes::Modes};
+use super::{KernelSide, modes::Modes, room::Room};
 use crate::{
     kernel::{
         self, AllowedNets, BanMaps, DropEvents, Floods, InterfaceModes, ListTables, Object, ObjectSource,
@@ -76,12 +76,14 @@ pub(crate) fn attach(
         let events = DropEvents::open(program.pins())?;
         program.carry_over(&mut bans, &clock)?;
         bans.own_lane(&allowed, &clock);
-        bans.use_sieve(&mut settings)?;
+        let fill = bans.use_sieve(&mut settings)?;
         program.attach(&setup)?;
-        privileges::drop_what_loading_needed()?;
+        privileges::drop_all_but_loading()?;
         let kernel = KernelSide {
             program,
             setup,
+            object: config.object,
+            room: Room::of(&fill),
             mode: config.mode,
             modes: Modes::new(config.modes),
             bans,

@@ -65,6 +65,8 @@ pub(crate) enum Message {
     },
     /// The modes of single interfaces, as the config says now.
     InterfaceModes(InterfaceModes),
+    /// The most slots of a map of banned sources, as the config says now.
+    BanSlots(u32),
     /// Another table of static lists, or none; and the slots in it that begin to count anew.
     Lists {
         table: Option<(Box<Staged>, Allowing)>,
@@ -251,6 +253,15 @@ impl EnforcerHandle {
     /// [`EnforcerEnded`].
     pub(crate) async fn configure_modes(&self, modes: InterfaceModes) -> Result<(), EnforcerEnded> {
         self.send(Message::InterfaceModes(modes)).await
+    }
+
+    /// Takes the most slots of a map of banned sources from the config.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforcerEnded`].
+    pub(crate) async fn allow_slots(&self, most: u32) -> Result<(), EnforcerEnded> {
+        self.send(Message::BanSlots(most)).await
     }
 
     /// Brings a table of static lists into force, or none. Fails with the kernel's words.

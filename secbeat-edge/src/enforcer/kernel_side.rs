@@ -7,10 +7,10 @@ use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
 use tracing::warn;
 
-use super::modes::Modes;
+use super::{modes::Modes, room::Room};
 use crate::kernel::{
     AllowedNets, Allowing, Attachment, BanMaps, DropEvents, Floods, HeldBack, InterfaceModes, JiffyClock,
-    ListTables, Program, SettingsMap, Staged, Walk, XdpSetup, observed,
+    ListTables, ObjectSource, Program, SettingsMap, Staged, Walk, XdpSetup, observed,
 };
 
 /// The kernel's side of an edge that has one.
@@ -18,6 +18,10 @@ pub(crate) struct KernelSide {
     pub(super) program: Program,
     /// What it was loaded with.
     pub(super) setup: XdpSetup,
+    /// Where the program comes from.
+    pub(super) object: ObjectSource,
+    /// How full the maps of sources are.
+    pub(super) room: Room,
     /// The host's mode, as it was set last.
     pub(super) mode: FilterMode,
     /// Of single interfaces.
@@ -31,7 +35,7 @@ pub(crate) struct KernelSide {
     pub(super) clock: JiffyClock,
     /// How far the ban maps are read.
     pub(super) walk: Option<Walk>,
-    /// Whether the allowlist was repaired, so that the marks of bans are to be renewed.
+    /// Whether bans are to be compared soon: the allowlist was repaired, or their maps grew while they were read.
     pub(super) was_repaired: bool,
 }
 
@@ -45,6 +49,7 @@ struct Puts {
 impl KernelSide {
     /// Writes and removes in order, what is to be written between two removals in one go.
     pub(super) fn write(&mut self, entries: Vec<Entry>) -> WriteOutcome {
+        self.make_room(&entries);
         let (mut puts, mut outcome) = (Puts::default(), WriteOutcome::default());
         for entry in entries {
             match entry {
@@ -208,7 +213,9 @@ impl KernelSide {
         let Some(found) = self.bans.next(&mut walk)? else {
             self.bans.settle(&walk)?;
             self.lists.settle()?;
-            return Ok(Event::KernelEnd(self.bans.fill(&walk)));
+            let fill = self.bans.fill(&walk);
+            self.room = Room::of(&fill);
+            return Ok(Event::KernelEnd(fill));
         };
         self.walk = Some(walk);
         let observed = |(target, ban): (Prefix, KernelBan)| ObservedBan {

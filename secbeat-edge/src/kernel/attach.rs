@@ -1,7 +1,7 @@
 //! Attaching the program to interfaces, and seeing that it stays there. The links are pinned last, once everything that they need is in
 //! place.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -233,7 +233,7 @@ impl Program {
     fn pin_again(&mut self) -> anyhow::Result<()> {
         self.pins.prepare()?;
         if !self.pins.is_locked_by(&self.lock)? {
-            self.lock = self.pins.lock()?;
+            self.lock = Arc::new(self.pins.lock()?);
         }
         for (name, id) in &self.map_ids {
             if self.pins.has_map(name, *id) {

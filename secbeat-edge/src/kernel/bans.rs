@@ -393,16 +393,18 @@ impl BanMaps {
         self.nets.settle()
     }
 
-    /// Makes the program pass over sources that have no bit in `SIEVE`, in which this walks through all bans first.
+    /// Makes the program pass over sources that have no bit in `SIEVE`, in which this walks through all bans first. Returns how full the
+    /// maps are.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn use_sieve(&mut self, settings: &mut SettingsMap) -> anyhow::Result<()> {
+    pub fn use_sieve(&mut self, settings: &mut SettingsMap) -> anyhow::Result<[Fill; BAN_MAPS.len()]> {
         let mut walk = self.begin();
         while self.next(&mut walk)?.is_some() {}
         self.settle(&walk)?;
-        settings.set_sieve_in_use()
+        settings.set_sieve_in_use()?;
+        Ok(self.fill(&walk))
     }
 }
 

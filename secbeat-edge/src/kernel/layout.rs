@@ -11,7 +11,7 @@ use secbeat_common::{
     maps::{self, Allow, Ban, Counter, Flood, NetKey, Settings},
 };
 
-use super::Pins;
+use super::{Pins, Slots};
 
 /// `BPF_F_NO_PREALLOC` of `linux/bpf.h`, which every LPM trie has.
 const NO_PREALLOC: u32 = 1;
@@ -49,9 +49,9 @@ pub(super) struct Mismatch {
 }
 
 /// Compares each pinned map with the layout of this release and config. Maps that are not pinned are fine.
-pub(super) fn mismatches(pins: &Pins, ban_slots: u32) -> anyhow::Result<Vec<Mismatch>> {
+pub(super) fn mismatches(pins: &Pins, slots: Slots) -> anyhow::Result<Vec<Mismatch>> {
     let mut mismatches = Vec::new();
-    for expected in layouts(ban_slots) {
+    for expected in layouts(slots) {
         let path = pins.map(expected.name);
         if !path
             .try_exists()
@@ -81,7 +81,7 @@ pub(super) fn mismatches(pins: &Pins, ban_slots: u32) -> anyhow::Result<Vec<Mism
     Ok(mismatches)
 }
 
-fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
+fn layouts(slots: Slots) -> [Layout; maps::ALL.len()] {
     let layout = |name, kind, key_size: usize, value_size: usize, max_entries| Layout {
         name,
         kind: Some(kind),
@@ -92,8 +92,8 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
     };
     let (net, ban) = (size_of::<NetKey>(), size_of::<Ban>());
     [
-        layout(maps::BANNED_V4, MapType::LruHash, 4, ban, ban_slots),
-        layout(maps::BANNED_V6, MapType::LruHash, 8, ban, ban_slots),
+        layout(maps::BANNED_V4, MapType::LruHash, 4, ban, slots.v4),
+        layout(maps::BANNED_V6, MapType::LruHash, 8, ban, slots.v6),
         Layout {
             flags: maps::SIEVE_FLAGS,
             ..layout(
@@ -101,7 +101,7 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
                 MapType::Array,
                 4,
                 size_of::<u64>(),
-                maps::sieve_words(ban_slots),
+                maps::sieve_words(slots.most()),
             )
         },
         Layout {
@@ -111,7 +111,7 @@ fn layouts(ban_slots: u32) -> [Layout; maps::ALL.len()] {
                 MapType::Array,
                 4,
                 size_of::<lane::Line>(),
-                lane::map_lines(ban_slots),
+                lane::map_lines(slots.most()),
             )
         },
         layout(maps::BANNED_NETS, MapType::LpmTrie, net, ban, maps::NET_SLOTS),
@@ -164,6 +164,7 @@ mod tests {
 
     #[test]
     fn every_map_has_a_layout() {
-        assert_eq!(layouts(1).map(|layout| layout.name), maps::ALL);
+        let slots = Slots { v4: 1, v6: 1 };
+        assert_eq!(layouts(slots).map(|layout| layout.name), maps::ALL);
     }
 }

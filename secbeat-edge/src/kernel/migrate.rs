@@ -14,7 +14,7 @@ use secbeat_daemon::program;
 use tracing::{info, warn};
 
 use super::{
-    BanMaps, JiffyClock, KernelBan, Pins, banned_nets, boot_now,
+    BanMaps, JiffyClock, KernelBan, Pins, Slots, banned_nets, boot_now,
     btf::Fields,
     layout::{Mismatch, mismatches},
     raw::RawMap,
@@ -39,8 +39,8 @@ impl Migration {
     /// # Errors
     ///
     /// When a ban map cannot be understood: it carries no field names, or others than a ban must have.
-    pub(super) fn plan(pins: &Pins, ban_slots: u32, record: Record) -> anyhow::Result<Self> {
-        let outdated = mismatches(pins, ban_slots)?;
+    pub(super) fn plan(pins: &Pins, slots: Slots, record: Record) -> anyhow::Result<Self> {
+        let outdated = mismatches(pins, slots)?;
         for Mismatch { found, expected } in &outdated {
             let path = pins.map(found.name);
             if BAN_MAPS.contains(&found.name) {

@@ -47,6 +47,7 @@ mod settings;
 )]
 mod shared;
 mod sieve;
+mod slots;
 mod source_bans;
 mod survey;
 mod swapped;
@@ -77,5 +78,6 @@ pub use program::{DETACHED, Hook, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;
 pub use selection::Selection;
 pub use settings::SettingsMap;
+pub use slots::Slots;
 pub use survey::{Surveyed, survey};
 pub use swapped::Staged;

@@ -3,7 +3,7 @@
 //! Program, links and maps are pinned, so enforcement does not depend on this process: a restart adopts the maps and
 //! replaces the program on the pinned link in one atomic step (see [`super::attach`]).
 
-use std::{collections::HashMap, fs::File, panic, path::PathBuf, thread};
+use std::{collections::HashMap, fs::File, panic, path::PathBuf, sync::Arc, thread};
 
 use anyhow::Context;
 use aya::{
@@ -24,6 +24,7 @@ use super::{
     pins::Pins,
     record::Record,
     selection::Selection,
+    slots::Slots,
 };
 
 /// Where the program runs on an interface.
@@ -54,7 +55,7 @@ pub struct XdpSetup {
     pub allow_generic: bool,
     /// Where the daemon keeps what outlives it.
     pub state_dir: PathBuf,
-    /// Slots of each ban map.
+    /// Most slots of each map of banned sources.
     pub ban_slots: u32,
 }
 
@@ -63,6 +64,7 @@ pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) pins: Pins,
     migration: Migration,
+    slots: Slots,
     /// Those of [`maps::XDP_PROGRAMS`] that this kernel took.
     pub(super) xdp: Vec<&'static str>,
     /// The numbers of its maps, by name.
@@ -70,7 +72,7 @@ pub struct Program {
     /// Whether its pins were taken away, and it may not make them again.
     pub(super) is_stranded: bool,
     /// Keeps other daemons from these pins.
-    pub(super) lock: Flock<File>,
+    pub(super) lock: Arc<Flock<File>>,
 }
 
 /// What the file in the state's folder is called that is there after the kill switch.
@@ -99,22 +101,41 @@ impl Program {
     pub fn load(object: &Object, setup: &XdpSetup) -> anyhow::Result<Self> {
         let pins = Pins::at(&setup.pin_dir);
         pins.prepare()?;
-        let lock = pins.lock()?;
+        let lock = Arc::new(pins.lock()?);
+        let slots = Slots::at_start(&pins, setup.ban_slots);
+        Self::load_with(object, setup, slots, lock)
+    }
+
+    /// Loads the same program once more, with larger maps that are staged beside those of this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_larger(&self, object: &Object, setup: &XdpSetup, slots: Slots) -> anyhow::Result<Self> {
+        Self::load_with(object, setup, slots, self.lock.clone())
+    }
+
+    fn load_with(
+        object: &Object,
+        setup: &XdpSetup,
+        slots: Slots,
+        lock: Arc<Flock<File>>,
+    ) -> anyhow::Result<Self> {
+        let pins = Pins::at(&setup.pin_dir);
         pins.remove_staged()?;
-        let migration = Migration::plan(&pins, setup.ban_slots, Record::read(&setup.record()))?;
+        let migration = Migration::plan(&pins, slots, Record::read(&setup.record()))?;
         let pins = pins.staging(migration.names());
         let mut loader = EbpfLoader::new();
         for name in maps::ALL {
             loader.map_pin_path(name, pins.map(name));
         }
-        for name in [maps::BANNED_V4, maps::BANNED_V6] {
-            loader.map_max_entries(name, setup.ban_slots);
-        }
-        let sieve = maps::sieve_words(setup.ban_slots);
+        let sieve = maps::sieve_words(slots.most());
         let shift = maps::sieve_shift(sieve);
         loader
+            .map_max_entries(maps::BANNED_V4, slots.v4)
+            .map_max_entries(maps::BANNED_V6, slots.v6)
             .map_max_entries(maps::SIEVE, sieve)
-            .map_max_entries(maps::LANE, lane::map_lines(setup.ban_slots))
+            .map_max_entries(maps::LANE, lane::map_lines(slots.most()))
             .override_global(maps::SIEVE_SHIFT, &shift, true);
         let mut ebpf = loader
             .load(object.bytes())
@@ -124,6 +145,7 @@ impl Program {
             ebpf,
             pins,
             migration,
+            slots,
             xdp,
             map_ids: Vec::new(),
             is_stranded: false,
@@ -135,6 +157,12 @@ impl Program {
     #[must_use]
     pub fn is_stranded(&self) -> bool {
         self.is_stranded
+    }
+
+    /// The slots of its maps of banned sources.
+    #[must_use]
+    pub fn slots(&self) -> Slots {
+        self.slots
     }
 
     /// Where the maps are that this program uses.

@@ -262,6 +262,24 @@ fn other_ban_slots_carry_live_bans_over_with_the_rights_of_the_unit() {
     await_protected(&host, "eth-a", "another number of slots");
 }
 
+#[test]
+fn the_ban_maps_grow_with_the_rights_of_the_unit() {
+    let host = Host::new();
+    host.reconfigure("4096", "8");
+    let mut edge = host.start_edge_as_unit();
+    edge.wait_for_log("running", START);
+    host.reconfigure("ban_slots = 8", "ban_slots = 4096");
+    edge.signal(libc::SIGHUP);
+    edge.wait_for_log("the config is reloaded", START);
+    for number in 1..=6 {
+        assert!(host.edge(&["ban", &format!("198.51.100.{number}")]).status.success());
+    }
+    edge.wait_for_log("the ban maps have grown", START);
+    let bans = String::from_utf8(host.edge(&["bans", "-o", "json"]).stdout).unwrap();
+    assert!((1..=6).all(|number| bans.contains(&format!("\"198.51.100.{number}/32\""))), "{bans}");
+    await_protected(&host, "eth-a", "the maps grew");
+}
+
 /// Making a map, and opening one that is in another, may take rights that the unit does not have.
 #[test]
 fn a_table_of_networks_is_made_and_found_again_with_the_rights_of_the_unit() {
