@@ -31,6 +31,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use secbeat_common::wire::parse_label;
 use secbeat_daemon::{
     api::{ApiClient, Remote},
     cli::{Asked, Generate, Output, Records},
@@ -80,6 +81,9 @@ pub enum Command {
     },
     /// Show statistics, telemetry of each edge, and the owners of partitions.
     Status {
+        /// Only the telemetry and clocks of edges with this label, such as site=eu; several must all be there.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+        label: Vec<(String, String)>,
         /// Output format.
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
@@ -109,7 +113,7 @@ pub enum Order {
     /// List the active bans.
     #[command(visible_alias = "list")]
     Bans(bans::List),
-    /// Ban a client or a network.
+    /// Ban clients and networks.
     Ban(bans::Ban),
     Unban(unban::Unban),
     /// Manage the allowlist.
@@ -269,7 +273,7 @@ impl Cli {
         match &self.command {
             Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),
             Command::Check { output } => rules::check(self.config.as_deref(), &config, *output),
-            Command::Status { output } => status::show(&api()?, *output),
+            Command::Status { label, output } => status::show(&api()?, label, *output),
             Command::Signatures(signatures) => signatures.execute(&api()?),
             Command::Edges(edges) => edges.execute(&api()?),
             Command::Propagation(records) => fleet::propagation(&api()?, records),

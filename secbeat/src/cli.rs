@@ -254,10 +254,9 @@ mod tests {
 
     #[test]
     fn words_of_other_programs_lead_to_commands_that_exist() {
-        assert_eq!(
-            secbeat_daemon::cli::words::untrue::<Cli>(crate::words::WORDS),
-            [""; 0]
-        );
+        use secbeat_daemon::cli::words::{FIREWALL, untrue};
+        assert_eq!(untrue::<Cli>(crate::words::WORDS), [""; 0]);
+        assert_eq!(untrue::<Cli>(FIREWALL), [""; 0]);
     }
 
     /// Both daemons' commands have names of their own.

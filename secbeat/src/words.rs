@@ -126,6 +126,16 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         FAIL2BAN,
+        "set JAIL unbanip --report-absent ADDRESS …",
+        Hint("there are no jails: `secbeat unban ADDRESS` unbans it, and fails if it is not banned"),
+    ),
+    word(
+        FAIL2BAN,
+        "get JAIL banned …",
+        Hint("`secbeat status JAIL` shows whom the rules about a service banned, `secbeat bans` all bans"),
+    ),
+    word(
+        FAIL2BAN,
         "get JAIL banip …",
         Hint("`secbeat status JAIL` shows whom the rules about a service banned, `secbeat bans` all bans"),
     ),
@@ -163,6 +173,11 @@ pub const WORDS: &[Word] = &[
     ),
     word(CSCLI, "decisions list …", Runs("bans …")),
     word(CSCLI, "decisions add …", Runs("ban …")),
+    word(
+        CSCLI,
+        "decisions delete --id NUMBER …",
+        Hint("bans have no numbers: `secbeat unban ADDRESS` lifts the ban of an address"),
+    ),
     word(CSCLI, "decisions delete …", Runs("unban …")),
     word(
         CSCLI,

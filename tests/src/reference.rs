@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
-use secbeat_daemon::{cli::words::rows, config::schema::schema_of};
+use secbeat_daemon::{
+    cli::words::{FIREWALL, rows},
+    config::schema::schema_of,
+};
 use serde_json::Value;
 
 /// The page on lists, below `docs`.
@@ -46,24 +49,25 @@ pub const MIGRATING: &str = "migrating.md";
 /// When the page has no place for one.
 #[must_use]
 pub fn with_words(page: &str) -> String {
+    let of_program = |program, words| {
+        let after = format!("after `{program}`, or instead of it");
+        (after, rows(program, words))
+    };
     let tables = [
-        ("secbeat-orchestrator", secbeat_orchestrator::cli::WORDS),
-        ("secbeat-edge", secbeat_edge::cli::WORDS),
-        ("secbeat", secbeat::words::WORDS),
+        of_program("secbeat-orchestrator", secbeat_orchestrator::cli::WORDS),
+        of_program("secbeat-edge", secbeat_edge::cli::WORDS),
+        of_program("secbeat", secbeat::words::WORDS),
+        (
+            "of a firewall, after `secbeat`".to_owned(),
+            rows("secbeat", FIREWALL),
+        ),
     ];
-    tables
-        .into_iter()
-        .fold(page.to_owned(), |page, (program, words)| {
-            let header =
-                format!("| you type after `{program}`, or instead of it | it is here |\n|---|---|\n");
-            let (before, rest) = page.split_once(&header).expect("a table of words");
-            let (_, after) = rest.split_once("\n\n").expect("text behind it");
-            format!(
-                "{before}{header}{}\n{}",
-                rows(program, words),
-                after.trim_start_matches('\n')
-            )
-        })
+    tables.into_iter().fold(page.to_owned(), |page, (after, rows)| {
+        let header = format!("| you type {after} | it is here |\n|---|---|\n");
+        let (before, rest) = page.split_once(&header).expect("a table of words");
+        let (_, after) = rest.split_once("\n\n").expect("text behind it");
+        format!("{before}{header}{rows}\n{}", after.trim_start_matches('\n'))
+    })
 }
 
 /// A daemon's config file.

@@ -112,7 +112,7 @@ pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(code(&error))
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<ConfigError>() {
             return Some(USAGE);

@@ -2,10 +2,14 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 use secbeat_common::wire;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::config::HumanDuration;
+use super::{
+    config::{HumanDuration, MAX_DURATION},
+    time::now_ms,
+};
 
 /// How long a ban lasts: `4h`, or `permanent`. Read are also `3600` (seconds), and `forever` and `-1`, as fail2ban has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,41 @@ pub fn with_an_end(text: &str) -> Result<HumanDuration, String> {
             "bans of a single host end; `secbeat-orchestrator ban` makes permanent ones on every edge"
                 .to_owned(),
         ),
+    }
+}
+
+/// Reads a time as people type it: `2026-12-01 10:00` by this host's clock, or with a zone.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    time_in(text, TimeZone::system())
+}
+
+fn time_in(text: &str, zone: TimeZone) -> Result<Timestamp, String> {
+    // In this order: a time of a clock passes over the zone that is behind it.
+    let with_zone = text.parse::<Timestamp>().ok();
+    let with_zone = with_zone.or_else(|| Some(text.parse::<Zoned>().ok()?.timestamp()));
+    let of_clock = || Some(text.parse::<DateTime>().ok()?.to_zoned(zone).ok()?.timestamp());
+    with_zone.or_else(of_clock).ok_or_else(|| {
+        format!(
+            "invalid time `{text}`: expected one such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z"
+        )
+    })
+}
+
+/// Reads a time to come, and returns how long it is until then.
+///
+/// # Errors
+///
+/// When it is no [`time`], over, or too far away.
+pub fn until(text: &str) -> Result<HumanDuration, String> {
+    let left_ms = time(text)?.as_millisecond().saturating_sub(now_ms());
+    match u64::try_from(left_ms).map(Duration::from_millis) {
+        Ok(Duration::ZERO) | Err(_) => Err(format!("`{text}` is over")),
+        Ok(left) if left > MAX_DURATION => Err(format!("`{text}` is over ten years away")),
+        Ok(left) => Ok(HumanDuration(left)),
     }
 }
 
@@ -124,5 +163,41 @@ mod tests {
                 .unwrap_err()
                 .starts_with("invalid duration `ever`")
         );
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_this_hosts() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let utc = |text: &str| time_in(text, berlin.clone()).map(|time| time.to_string());
+        for text in [
+            "2026-12-01T10:00",
+            "2026-12-01 10:00",
+            "2026-12-01 10:00:00",
+            "2026-12-01T10:00+01:00",
+            "2026-12-01T09:00Z",
+            "2026-12-01T14:30[Asia/Kolkata]",
+        ] {
+            assert_eq!(utc(text).as_deref(), Ok("2026-12-01T09:00:00Z"), "{text}");
+        }
+        assert_eq!(utc("2026-12-01").as_deref(), Ok("2026-11-30T23:00:00Z"));
+        for wrong in [
+            "",
+            "soon",
+            "10:00",
+            "4h",
+            "2026-13-01T10:00",
+            "2026-12-01T10:00 tomorrow",
+        ] {
+            let error = utc(wrong).unwrap_err();
+            assert!(error.starts_with(&format!("invalid time `{wrong}`")), "{error}");
+        }
+        let over = until("2001-01-01T00:00Z").unwrap_err();
+        assert_eq!(over, "`2001-01-01T00:00Z` is over");
+        assert!(until("9999-01-01").unwrap_err().ends_with("over ten years away"));
+        let soon = Timestamp::from_millisecond(now_ms() + 3_600_000)
+            .unwrap()
+            .to_string();
+        let HumanDuration(left) = until(&soon).unwrap();
+        assert!((3_590..=3_600).contains(&left.as_secs()), "{left:?}");
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_daemon::{
     api::CallError,
-    cli::{Cell, Column, Near, Output, Records, print_json},
+    cli::{Cell, Column, DecisionOptions, Near, Records},
     config::HumanDuration,
     protect::sessions,
     time::{ends_in, now_ms},
@@ -57,6 +57,18 @@ pub struct List {
     /// Only bans that cover this address, or only bans of this network and within it.
     #[arg(value_name = "ADDRESS|CIDR")]
     near: Option<Near>,
+    /// The same, as `cscli decisions list` has it.
+    #[arg(
+        long,
+        short,
+        alias = "range",
+        short_alias = 'r',
+        hide = true,
+        conflicts_with = "near"
+    )]
+    ip: Option<Near>,
+    #[command(flatten)]
+    _of_cscli: DecisionOptions,
     #[command(flatten)]
     records: Records,
 }
@@ -78,7 +90,7 @@ impl List {
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
         let mut bans = in_force(places)?;
         let mut empty = "no bans in force on this host".to_owned();
-        if let Some(near) = &self.near {
+        if let Some(near) = self.near.or(self.ip) {
             bans.retain(|ban| ban.target.parse().is_ok_and(|target| near.takes(&target)));
             empty = match near {
                 Near::Around(address) => format!("no ban covers {address} on this host"),
@@ -89,13 +101,13 @@ impl List {
     }
 }
 
+/// Bans `target`; returns the ban, and a line that says so.
 pub(super) fn ban(
     places: &Places,
     target: &Prefix,
     duration: HumanDuration,
     note: &str,
-    output: Output,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(BanView, String)> {
     // The daemon may have no means to know of this session.
     if let Some(operator) = sessions::operator().filter(|operator| target.contains(*operator)) {
         bail!("{target} is not banned: your own SSH session comes from {operator}");
@@ -105,14 +117,14 @@ pub(super) fn ban(
         duration: duration.to_string(),
         note: note.to_owned(),
     };
-    let (ban, told) = match places.api().post::<_, BanView>("/api/v1/bans", &request) {
+    match places.api().post::<_, BanView>("/api/v1/bans", &request) {
         Ok(ban) => {
             let told = format!(
                 "banned {} for {} on this host",
                 ban.target,
                 ends_in(ban.expires_in_ms)
             );
-            (ban, told)
+            Ok((ban, told))
         }
         Err(CallError::Unreachable(_)) => {
             let duration = HumanDuration(duration.0.min(places.max_ban.0));
@@ -126,15 +138,10 @@ pub(super) fn ban(
             let told = format!("banned {target} for {duration} in the kernel; the daemon is not running");
             let mut view = BanView::of_kernel(target, &ban, now);
             note.clone_into(&mut view.note);
-            (view, told)
+            Ok((view, told))
         }
-        Err(error) => return Err(error.into()),
-    };
-    if output == Output::Json {
-        return print_json(&ban);
+        Err(error) => Err(error.into()),
     }
-    secbeat_daemon::say!("{told}");
-    Ok(())
 }
 
 /// Writes a ban into the pinned maps; the daemon adopts it when it is back.

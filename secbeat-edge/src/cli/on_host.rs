@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use clap::Subcommand;
 use secbeat_daemon::{
-    cli::{Asked, Output, Records, Target},
+    cli::{Asked, Output, Records, Targets, ban_each},
     config::HumanDuration,
-    term::with_an_end,
+    term::{until, with_an_end},
 };
 
 use super::{ConfigFile, Status, allowlist, bans, mode, unban, verdict};
@@ -15,13 +15,16 @@ use super::{ConfigFile, Status, allowlist, bans, mode, unban, verdict};
 #[derive(Debug, Subcommand)]
 pub enum OnHost {
     Bans(bans::List),
-    /// Ban a client or a network on this host only.
+    /// Ban clients and networks on this host only.
     Ban {
         #[command(flatten)]
-        target: Target,
+        targets: Targets,
         /// Duration, such as 30m, 4h or 7d; a bare number is seconds.
         #[arg(long, short, default_value = "4h", value_parser = with_an_end, allow_hyphen_values = true)]
         duration: HumanDuration,
+        /// Expiry instead, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
+        #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = until)]
+        until: Option<HumanDuration>,
         /// Reason, shown in listings.
         #[arg(
             long,
@@ -53,11 +56,14 @@ impl OnHost {
         match self {
             Self::Bans(list) => list.run(&places),
             Self::Ban {
-                target,
+                targets,
                 duration,
+                until,
                 note,
                 output,
-            } => bans::ban(&places, &target.prefix()?, *duration, note, *output),
+            } => ban_each(&targets.prefixes()?, *output, |target| {
+                bans::ban(&places, target, until.unwrap_or(*duration), note)
+            }),
             Self::Unban(unban) => unban.run(&places),
             Self::Allowlist(allowlist) => allowlist.run(&places),
         }

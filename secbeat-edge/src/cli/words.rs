@@ -57,6 +57,9 @@ pub const WORDS: &[Word] = &[
             "`secbeat-edge status` shows this host, and fails if an interface is not protected; `secbeat-orchestrator alerts` has the fleet",
         ),
     ),
+    word(FAIL2BAN, "status", Runs("status")),
+    word(FAIL2BAN, "unban ADDRESS …", Runs("unban ADDRESS …")),
+    word(FAIL2BAN, "unban --all", Runs("unban --all")),
     word(FAIL2BAN, "ignoreip", Runs("allowed")),
     word(
         FAIL2BAN,
@@ -74,6 +77,11 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         FAIL2BAN,
+        "get JAIL banned …",
+        Hint("there are no jails: `secbeat-edge bans` lists the bans in force on this host"),
+    ),
+    word(
+        FAIL2BAN,
         "get JAIL banip …",
         Hint("there are no jails: `secbeat-edge bans` lists the bans in force on this host"),
     ),
@@ -87,9 +95,38 @@ pub const WORDS: &[Word] = &[
     word(CSCLI, "decisions list …", Runs("bans …")),
     word(
         CSCLI,
+        "decisions add --ip ADDRESS …",
+        Hint(
+            "a decision is a ban here: `secbeat-edge ban ADDRESS` bans it on this host, `secbeat-orchestrator ban ADDRESS` on every edge",
+        ),
+    ),
+    word(
+        CSCLI,
+        "decisions delete --ip ADDRESS …",
+        Hint(
+            "a decision is a ban here: `secbeat-edge unban ADDRESS` unbans it on this host, `secbeat-orchestrator unban ADDRESS` on every edge",
+        ),
+    ),
+    word(
+        CSCLI,
         "decisions …",
         Hint(
             "a decision is a ban here: `secbeat-edge ban ADDRESS` and `secbeat-edge unban ADDRESS` for this host, `secbeat-orchestrator ban ADDRESS` for every edge",
+        ),
+    ),
+    word(CSCLI, "allowlists list …", Runs("allowlist list …")),
+    word(
+        CSCLI,
+        "allowlists add NAME ADDRESS …",
+        Hint(
+            "`secbeat-edge allowlist add ADDRESS --comment NAME` lets it through on this host, `secbeat-orchestrator allowlist add ADDRESS --comment NAME` on every edge",
+        ),
+    ),
+    word(
+        CSCLI,
+        "allowlists remove NAME ADDRESS …",
+        Hint(
+            "`secbeat-edge allowlist remove ADDRESS` for this host, `secbeat-orchestrator allowlist remove ADDRESS` for every edge",
         ),
     ),
     word(CSCLI, "completion SHELL", Runs("completions SHELL")),

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use secbeat_common::prefix::Prefix;
+use secbeat_common::{prefix::Prefix, wire::Reason};
 use secbeat_daemon::{
     allowing::{AllowRequest, AllowView, Disallowed},
     api::bad_request,
@@ -86,22 +86,24 @@ async fn remove(
 }
 
 impl Api {
-    /// Counts for signatures that the bans within a network were wrong whose clients are allowlisted now.
+    /// Counts that rules' bans within a network were wrong, whose clients are allowlisted now. Those that people made are in force
+    /// still: nobody lifted them.
     async fn bans_within_were_wrong(&self, network: Prefix) {
         let query = BanQuery {
             within: Some(network),
             limit: Some(LOOKED_UP),
             ..BanQuery::default()
         };
-        if let Ok(found) = self.ask(|reply| Input::List { query, reply }).await {
+        if let Ok(mut found) = self.ask(|reply| Input::List { query, reply }).await {
+            found.bans.retain(|ban| ban.command.reason != Reason::Manual);
             self.were_wrong(found.bans);
         }
     }
 
-    /// Counts for signatures that `bans` were wrong, without waiting for that.
+    /// Counts that `bans` were wrong, for signatures without waiting for that.
     pub(super) fn were_wrong(&self, bans: Vec<ActiveBan>) {
         for ban in &bans {
-            self.reports.tally.lifted(ban.command.reason);
+            self.reports.tally.lifted(ban.command.id, ban.command.reason);
         }
         let counts = self.signature_counts.clone();
         tokio::spawn(async move { counts.lifted(bans).await });

@@ -7,7 +7,10 @@ use axum::{
     http::StatusCode,
 };
 use secbeat_bus::{AuditQuery, broker::broker};
-use secbeat_common::{prefix::Prefix, wire::Audited};
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{Audited, Decision, Labels, have_all},
+};
 use secbeat_daemon::{
     api::bad_request,
     config::HumanDuration,
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure, PATIENCE};
+use super::{Api, Failure, PATIENCE, filter::labels};
 use crate::{engine::Input, millis};
 
 /// Records in an answer unless told otherwise.
@@ -36,6 +39,9 @@ struct Question {
     actor: Option<String>,
     /// Only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
     kind: Option<String>,
+    /// Only decisions about what an edge with this label reported, and bans for it, as `site=berlin`; several as `role=web,site=berlin`.
+    /// Looked for among the latest 10,000 that are asked for otherwise.
+    label: Option<String>,
     /// How far back: a duration as `24h`, or a time as `2026-11-20T10:00:00Z`.
     since: Option<String>,
     /// Most records, 100 unless set, at most 10,000.
@@ -61,7 +67,16 @@ async fn audit(
     State(api): State<Api>,
     Query(question): Query<Question>,
 ) -> Result<Json<Vec<AuditView>>, Failure> {
+    let edges = match &question.label {
+        Some(label) => Some(api.named_edges(None, &labels(label)?).await?),
+        None => None,
+    };
     let mut query = question.parse()?;
+    let limit = query.limit;
+    if edges.is_some() {
+        // The audit is not asked by edge.
+        query.limit = MAX_LIMIT;
+    }
     // Bans of a list are recorded as a whole.
     if let Some(target) = query.targets.first() {
         let address = target.addr();
@@ -79,11 +94,39 @@ async fn audit(
         })?
         .map_err(|error| unavailable(error.to_string()))?;
     records.reverse();
+    if let Some(edges) = edges {
+        records.retain(|record| edges.iter().any(|(id, of)| is_of_edge(record, id, of)));
+        records.truncate(limit);
+    }
     let view = |record: Audited| AuditView {
         at: rfc3339(record.at_ms()),
         record,
     };
     Ok(Json(records.into_iter().map(view).collect()))
+}
+
+/// Whether `record` is about what the edge `id` with the labels `of` reported, or of a ban for it.
+fn is_of_edge(record: &Audited, id: &str, of: &Labels) -> bool {
+    let Audited::Decision(record) = record else {
+        return false;
+    };
+    let events = match &record.decision {
+        Decision::Ban {
+            edges,
+            labels: meant,
+            events,
+            ..
+        } => {
+            let is_named = edges.iter().flatten().any(|edge| edge == id);
+            if is_named || meant.iter().any(|meant| have_all(of, meant)) {
+                return true;
+            }
+            events
+        }
+        Decision::Observed { events, .. } | Decision::Suppressed { events, .. } => events,
+        Decision::Unban { .. } | Decision::Allow { .. } | Decision::Disallow => return false,
+    };
+    events.iter().any(|event| event.edge == id)
 }
 
 impl Question {
@@ -131,4 +174,68 @@ pub(crate) fn since_ms(text: &str) -> Result<i64, String> {
         .parse()
         .map_err(|_| format!("`{text}` is neither a duration as 24h nor a time as 2026-11-20T10:00:00Z"))?;
     Ok(now_ms().saturating_sub(millis(back)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn is_of_web_1(decision: &Value) -> bool {
+        let mut record = json!({
+            "at_ms": 1,
+            "target": "192.0.2.7/32",
+            "actor": "alice",
+            "command_id": "01920000-0000-7000-8000-000000000001",
+            "reason": "error-flood",
+            "note": "",
+            "why": "",
+            "expires_at_ms": 2,
+            "strikes": 0,
+            "evidence": { "count": 50, "window_ms": 60_000, "at_ms": 1 },
+            "layer": "kernel"
+        });
+        let said = decision.as_object().unwrap().clone();
+        record.as_object_mut().unwrap().extend(said);
+        let of = Labels::from([("role".to_owned(), "web".to_owned())]);
+        let record = Audited::Decision(serde_json::from_value(record).unwrap());
+        is_of_edge(&record, "web-1", &of)
+    }
+
+    #[test]
+    fn a_decision_is_of_the_edges_that_reported_it_and_of_those_that_it_is_for() {
+        let seen_by = |edge: &str| {
+            json!([{
+                "at_ms": 1,
+                "edge": edge,
+                "client": "192.0.2.7",
+                "learned_from": "peer",
+                "answer": { "status": 404, "method": "GET", "user_agent": "curl" },
+                "path": "/",
+                "host": ""
+            }])
+        };
+        for (decision, expected) in [
+            (json!({ "kind": "ban" }), false),
+            (json!({ "kind": "ban", "edges": ["web-1"] }), true),
+            (json!({ "kind": "ban", "edges": ["web-2"] }), false),
+            (
+                json!({ "kind": "ban", "edges": [], "labels": [{ "role": "web" }] }),
+                true,
+            ),
+            (
+                json!({ "kind": "ban", "edges": [], "labels": [{ "role": "db" }] }),
+                false,
+            ),
+            (json!({ "kind": "ban", "events": seen_by("web-1") }), true),
+            (json!({ "kind": "ban", "events": seen_by("web-2") }), false),
+            (json!({ "kind": "observed", "events": seen_by("web-1") }), true),
+            (json!({ "kind": "suppressed", "events": seen_by("web-1") }), true),
+            (json!({ "kind": "unban" }), false),
+            (json!({ "kind": "disallow" }), false),
+        ] {
+            assert_eq!(is_of_web_1(&decision), expected, "{decision}");
+        }
+    }
 }

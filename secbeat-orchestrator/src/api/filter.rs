@@ -89,7 +89,7 @@ pub(super) fn labels(text: &str) -> Result<Labels, Failure> {
 
 impl Api {
     /// The edges that have `labels`, or only `edge`; one that nobody has heard of has none.
-    async fn named_edges(
+    pub(super) async fn named_edges(
         &self,
         edge: Option<String>,
         labels: &Labels,

@@ -10,9 +10,10 @@ use secbeat_common::{
 };
 use secbeat_daemon::{
     api::{ApiClient, CallError},
-    cli::{Cell, Column, Near, Output, Records, Target, print_json},
+    cli::{Cell, Column, DecisionOptions, Near, Output, Records, Targets, ban_each},
+    config::HumanDuration,
     program,
-    term::Term,
+    term::{Term, until},
     time::ends_in,
 };
 
@@ -47,6 +48,8 @@ pub struct List {
     /// Only bans that this edge enforces.
     #[arg(long, value_name = "NAME", value_parser = edge_name)]
     edge: Option<String>,
+    #[command(flatten)]
+    _of_cscli: DecisionOptions,
     #[command(flatten)]
     records: Records,
 }
@@ -204,17 +207,20 @@ impl Iterator for Pages<'_> {
     }
 }
 
-/// Bans a client or a network, on every edge unless labels say on which.
+/// Bans clients and networks, on every edge unless labels say on which.
 #[derive(Debug, Args)]
 pub struct Ban {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
     /// Duration, such as 30m, 4h, 7d or permanent; a bare number is seconds.
     #[arg(long, short, alias = "for", default_value = "4h", allow_hyphen_values = true)]
     duration: Term,
     /// Never expires.
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
+    /// Expiry instead, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
+    #[arg(long, short, value_name = "TIME", conflicts_with_all = ["duration", "permanent"], value_parser = until)]
+    until: Option<HumanDuration>,
     /// Reason, shown in listings and in the audit.
     #[arg(
         long,
@@ -238,22 +244,30 @@ pub struct Ban {
 
 impl Ban {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
-        let term = if self.permanent {
-            Term::Permanent
-        } else {
-            self.duration
+        let labels = self.labels()?;
+        ban_each(&self.targets.prefixes()?, self.output, |target| {
+            self.one(api, target, &labels)
+        })
+    }
+
+    /// Bans `target`; returns the ban, and for people a line that says so.
+    fn one(&self, api: &ApiClient, target: &Prefix, labels: &Labels) -> anyhow::Result<(BanView, String)> {
+        let term = match (self.permanent, self.until) {
+            (true, _) => Term::Permanent,
+            (false, Some(left)) => left.into(),
+            (false, None) => self.duration,
         };
         let request = BanRequest {
-            target: self.target.prefix()?.to_string(),
+            target: target.to_string(),
             duration: Some(term.to_string()),
             permanent: false,
             note: self.note.clone(),
             shorten: self.shorten,
-            labels: self.labels()?,
+            labels: labels.clone(),
         };
         let ban: BanView = api.post("/api/v1/bans", &request)?;
         if self.output == Output::Json {
-            return print_json(&ban);
+            return Ok((ban, String::new()));
         }
         let except = match ban.exempt.as_slice() {
             [] => String::new(),
@@ -264,11 +278,11 @@ impl Ban {
             None => "permanently".to_owned(),
         };
         let Some(edges) = ban.edges() else {
-            secbeat_daemon::say!("banned {} {term} {}{except}", ban.target, program::everywhere());
-            return Ok(());
+            let line = format!("banned {} {term} {}{except}", ban.target, program::everywhere());
+            return Ok((ban, line));
         };
-        let have = self.edges_with(api, &request.labels)?;
-        secbeat_daemon::say!(
+        let have = self.edges_with(api, labels)?;
+        let line = format!(
             "banned {} {term} on edges with {edges}{except}: {}",
             ban.target,
             match have.as_slice() {
@@ -276,7 +290,7 @@ impl Ban {
                 have => have.join(" "),
             }
         );
-        Ok(())
+        Ok((ban, line))
     }
 
     fn labels(&self) -> anyhow::Result<Labels> {

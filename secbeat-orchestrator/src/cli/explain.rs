@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 use secbeat_common::{
     prefix::Prefix,
-    wire::{Audited, Decision, Reason, tell_labels},
+    wire::{Audited, Decision, Reason, parse_label, tell_labels},
 };
 use secbeat_daemon::{
     api::ApiClient,
@@ -73,7 +73,7 @@ const MOST: usize = 10_000;
 #[derive(Debug, Args)]
 pub struct Findings {
     /// Only findings for this client or network.
-    #[arg(long, short)]
+    #[arg(long, short, aliases = ["ip", "range"], short_alias = 'i')]
     source: Option<Prefix>,
     /// Only findings of this rule.
     #[arg(long, short)]
@@ -137,6 +137,9 @@ pub struct Audit {
     /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
     #[arg(long, short, value_parser = checked(since_ms))]
     since: Option<String>,
+    /// Only decisions about what edges with this label reported, and bans for them, such as role=web; several must all be there.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
     #[command(flatten)]
     records: Records,
 }
@@ -164,11 +167,13 @@ impl Audit {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
         let limit = self.records.limit_or(LATEST, MOST);
         let mut query = vec![("limit", limit.to_string())];
+        let label = (!self.label.is_empty()).then(|| tell_labels(&self.label.iter().cloned().collect()));
         let given = [
             ("target", &self.target),
             ("actor", &self.actor),
             ("kind", &self.kind),
             ("since", &self.since),
+            ("label", &label),
         ];
         let is_filtered = given.iter().any(|(_, value)| value.is_some());
         query.extend(

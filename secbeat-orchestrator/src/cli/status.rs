@@ -3,17 +3,24 @@
 use std::fmt::Write as _;
 
 use secbeat_bus::broker::broker;
-use secbeat_common::wire::ClockOffset;
+use secbeat_common::wire::{ClockOffset, tell_labels};
 use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
     program,
 };
 
-use crate::view::{ApiStats, LeasesView};
+use crate::view::{ApiStats, FleetEdge, LeasesView};
 
-pub(super) fn show(api: &ApiClient, output: Output) -> anyhow::Result<()> {
-    let stats: ApiStats = api.get("/api/v1/stats")?;
+pub(super) fn show(api: &ApiClient, label: &[(String, String)], output: Output) -> anyhow::Result<()> {
+    let mut stats: ApiStats = api.get("/api/v1/stats")?;
+    if !label.is_empty() {
+        let label = tell_labels(&label.iter().cloned().collect());
+        let edges: Vec<FleetEdge> = api.get(&format!("/api/v1/edges?label={label}"))?;
+        let is_meant = |id: &str| edges.iter().any(|edge| edge.standing.edge_id == id);
+        stats.engine.edges.retain(|edge| is_meant(&edge.edge_id));
+        stats.engine.fleet.retain(|edge| is_meant(&edge.edge_id));
+    }
     match output {
         Output::Json => print_json(&stats)?,
         Output::Table => print(&stats),

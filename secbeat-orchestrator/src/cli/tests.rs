@@ -1,5 +1,8 @@
 use clap::CommandFactory;
-use secbeat_daemon::cli::{help_of_all, words::untrue};
+use secbeat_daemon::cli::{
+    help_of_all,
+    words::{FIREWALL, untrue},
+};
 
 use super::*;
 
@@ -12,4 +15,5 @@ fn the_help_reads_as_it_did() {
 #[test]
 fn words_of_other_programs_are_what_they_are_said_to_be() {
     assert_eq!(untrue::<Cli>(WORDS), [""; 0]);
+    assert_eq!(untrue::<Cli>(FIREWALL), [""; 0]);
 }

@@ -96,6 +96,20 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         FAIL2BAN,
+        "set JAIL unbanip --report-absent ADDRESS …",
+        Hint(
+            "there are no jails: `secbeat-orchestrator unban ADDRESS` unbans it on every edge, and fails if it is not banned",
+        ),
+    ),
+    word(
+        FAIL2BAN,
+        "get JAIL banned …",
+        Hint(
+            "there are no jails: `secbeat-orchestrator bans` lists all bans, `secbeat-orchestrator bans --rule RULE` those of a rule",
+        ),
+    ),
+    word(
+        FAIL2BAN,
         "get JAIL banip …",
         Hint(
             "there are no jails: `secbeat-orchestrator bans` lists all bans, `secbeat-orchestrator bans --rule RULE` those of a rule",
@@ -155,6 +169,11 @@ pub const WORDS: &[Word] = &[
     ),
     word(CSCLI, "decisions list …", Runs("bans …")),
     word(CSCLI, "decisions add …", Runs("ban …")),
+    word(
+        CSCLI,
+        "decisions delete --id NUMBER …",
+        Hint("bans have no numbers: `secbeat-orchestrator unban ADDRESS` lifts the ban of an address"),
+    ),
     word(CSCLI, "decisions delete …", Runs("unban …")),
     word(
         CSCLI,

@@ -51,6 +51,12 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
         }
         let absent = fleet.cli(daemon, &["unban", "-i", "198.51.100.77"]);
         assert_refused(&absent, NOT_FOUND, &["198.51.100.77/32 is not banned"]);
+        let none = fleet.cli(daemon, &["ban", "192.0.2.7", "127.0.0.1"]);
+        assert_refused(
+            &none,
+            FAILURE,
+            &["nothing was done: 127.0.0.1/32 is never banned"],
+        );
         assert_eq!(
             json(&fleet.cli(daemon, &["bans", "-o", "json"])),
             serde_json::json!([])
@@ -69,6 +75,43 @@ fn bans_and_unbans_that_make_no_sense_are_refused_with_the_reason() {
     ] {
         assert_refused(&fleet.cli("edge", &arguments), FAILURE, &parts);
     }
+}
+
+#[test]
+fn several_are_banned_in_one_go_and_what_cannot_be_is_said() {
+    let mut fleet = Fleet::start(&Options::default());
+    let several = ["ban", "192.0.2.7", "198.51.100.1", "192.0.2.8"];
+    let banned = |fleet: &Fleet, daemon: &str| {
+        let output = fleet.cli(daemon, &several);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(FAILURE), "{said}");
+        assert!(said.contains("198.51.100.1/32 is allowlisted"), "{said}");
+        assert!(said.ends_with("not banned: 1 of 3 targets\n"), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let lift = |fleet: &Fleet, daemon: &str| {
+        stdout(&fleet.cli(daemon, &["unban", "192.0.2.7", "192.0.2.8"]));
+    };
+    for (daemon, place) in [("edge", "on this host"), ("orchestrator", "on every edge")] {
+        let lines = ["192.0.2.7", "192.0.2.8"].map(|target| format!("banned {target}/32 for 4h {place}\n"));
+        assert_eq!(banned(&fleet, daemon), lines.concat());
+        lift(&fleet, daemon);
+    }
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let until = soon.to_string();
+    let options = ["192.0.2.7", "192.0.2.8", "--until", &until, "-o", "json"];
+    let all = json(&fleet.cli("orchestrator", &[&["ban"], &options[..]].concat()));
+    for ban in all.as_array().unwrap() {
+        let left = ban["expires_in_ms"].as_i64().unwrap();
+        assert!((3_500_000..=3_600_000).contains(&left), "{left} ms left");
+    }
+    lift(&fleet, "orchestrator");
+    fleet.kill_edge();
+    let in_kernel = banned(&fleet, "edge");
+    assert!(
+        in_kernel.lines().count() == 2 && in_kernel.contains("in the kernel; the daemon is not running"),
+        "{in_kernel}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use secbeat_tests::lab::{
     executable::{Executable as _, Program, TestProgram},
+    host::assert_refused,
     netns::{End, Namespace, link},
     one_host::OneHost,
     paths,
@@ -60,7 +61,21 @@ fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
             "{words:?}: {text}"
         );
     }
-    assert_eq!(said(&host, &["set", "sshd", "banip", "192.0.2.9"]).0, Some(2));
+    for hinted in [
+        &["set", "sshd", "banip", "192.0.2.9"][..],
+        &["iptables", "-I", "INPUT", "-s", "192.0.2.9", "-j", "DROP"],
+    ] {
+        assert_refused(&host.secbeat(hinted), 2, &["`secbeat ban 192.0.2.9`"]);
+    }
+    let added = "decisions add --ip 192.0.2.9 --duration 4h --type ban --reason spam";
+    let deleted = "cscli decisions delete --ip 192.0.2.9";
+    for words in [added, "decisions list --ip 192.0.2.9", deleted] {
+        let (code, text) = said(&host, &words.split(' ').collect::<Vec<_>>());
+        assert!(
+            code == Some(0) && text.contains("192.0.2.9/32"),
+            "{words}: {text}"
+        );
+    }
 
     let (code, passed) = json(&host, &["test"]);
     assert_eq!(code, Some(0));

@@ -310,6 +310,9 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
     let lifted = body(&lift(r#"{"filter": {"text": "scanner"}}"#));
     assert_eq!((&lifted["lifted"], &lifted["failed"]), (&json!(2), &json!([])));
     assert_eq!(found(""), 3);
+    // Nobody lifts what the allowlist exempts.
+    let allow = r#"{"network": "192.0.2.0/24", "comment": "office"}"#;
+    assert_eq!(lab.order("POST", "/api/v1/allowlist", allow).status, 201);
 
     let audited = |kind: &str| {
         let audit = body(&get(&format!("/api/v1/audit?kind={kind}&limit=1000")));

@@ -249,6 +249,15 @@ fn a_ban_for_labels_is_enforced_and_awaited_where_edges_have_them() {
     }
     let why = done(&fleet.cli("orchestrator", &["why", "192.0.2.77"]));
     assert!(why.contains(" left, only on edges role=web; "), "{why}");
+    for (label, edges) in [("role=web", 1), ("role=db", 0)] {
+        let of_label = |command: &str| -> Value {
+            let told = fleet.cli("orchestrator", &[command, "--label", label, "-o", "json"]);
+            serde_json::from_str(&done(&told)).unwrap()
+        };
+        let (status, audit) = (of_label("status"), of_label("audit"));
+        assert_eq!(status["fleet"].as_array().map(Vec::len), Some(edges), "{status}");
+        assert_eq!(audit.as_array().map(Vec::len), Some(edges), "{audit}");
+    }
 }
 
 /// Writes a ban to the bucket as another orchestrator would, issued a minute ago.

@@ -4,13 +4,13 @@ use clap::Args;
 use jiff::Timestamp;
 use secbeat_common::{coverage::Coverage, prefix::Prefix};
 
-use super::{Cell, Column, Output, Target, checked, print_json};
+use super::{Cell, Column, Output, Target, print_json};
 use crate::{
     allowing::{AllowRequest, AllowView},
     complain,
     exit::Coded,
     say,
-    term::Term,
+    term::{Term, time},
     time::{ends_in, rfc3339},
 };
 
@@ -36,8 +36,8 @@ pub struct NewEntry {
     /// Duration, such as 30m, 4h or 7d; a bare number is seconds [default: no expiry].
     #[arg(long, short, allow_hyphen_values = true)]
     duration: Option<Term>,
-    /// Expiry, such as 2026-11-20T10:00:00Z.
-    #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = checked(time))]
+    /// Expiry, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
+    #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = in_utc)]
     until: Option<String>,
     /// Reason, shown in listings and in the audit.
     #[arg(long, visible_alias = "reason", default_value = "", hide_default_value = true)]
@@ -47,9 +47,9 @@ pub struct NewEntry {
     output: Output,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|_| format!("invalid time `{text}`: expected one such as 2026-11-20T10:00:00Z"))
+/// As the API has it.
+fn in_utc(text: &str) -> Result<String, String> {
+    Ok(time(text)?.to_string())
 }
 
 impl NewEntry {

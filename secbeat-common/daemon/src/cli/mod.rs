@@ -2,6 +2,7 @@
 
 mod allowlist;
 mod asked;
+mod banning;
 mod generate;
 mod logging;
 mod printable;
@@ -18,12 +19,13 @@ use crate::say;
 pub use self::{
     allowlist::{ENTRIES, Exemption, NewEntry},
     asked::Asked,
+    banning::ban_each,
     generate::{Generate, help_of_all},
     logging::init_logging,
     printable::{Listing, printable, printable_json, printable_lines, to_stderr, to_stdout},
     records::{Cell, Column, FORMULAS, ListOutput, Records, inert},
     selection::{Outcome, Selection},
-    target::{Near, Target},
+    target::{DecisionOptions, Near, Target, Targets},
 };
 
 /// How a listing is printed.

@@ -12,7 +12,7 @@ use clap::{ArgGroup, Args, builder::NonEmptyStringValueParser};
 use secbeat_common::{prefix::Prefix, wire::Reason};
 use serde::Serialize;
 
-use super::{Output, print_json};
+use super::{DecisionOptions, Output, print_json};
 use crate::{complain, exit::Coded, say};
 
 /// Targets from one line of progress to the next.
@@ -31,7 +31,14 @@ pub struct Selection {
     #[arg(long, short, group = "which")]
     ip: Vec<std::net::IpAddr>,
     /// This network.
-    #[arg(long, short, value_name = "CIDR", group = "which")]
+    #[arg(
+        long,
+        short,
+        alias = "value",
+        short_alias = 'v',
+        value_name = "CIDR",
+        group = "which"
+    )]
     range: Vec<Prefix>,
     /// The targets in this file, one a line, with comments after `#`; `-` for standard input.
     #[arg(long, value_name = "FILE", group = "which")]
@@ -48,6 +55,8 @@ pub struct Selection {
     /// Every ban with this text in its note.
     #[arg(long, value_name = "TEXT", group = "which", conflicts_with_all = ["targets", "ip", "range", "file"], value_parser = NonEmptyStringValueParser::new())]
     pub note: Option<String>,
+    #[command(flatten)]
+    _of_cscli: DecisionOptions,
 }
 
 impl Selection {
@@ -201,6 +210,7 @@ mod tests {
         for good in [
             &["192.0.2.1", "192.0.2.0/24"][..],
             &["-i", "192.0.2.1", "-r", "192.0.2.0/24"],
+            &["--type", "ban", "--scope", "range", "--value", "192.0.2.0/24"],
             &["--all"],
             &["--reason", "manual", "--note", "x"],
         ] {

@@ -1,17 +1,18 @@
 //! Whom a command is about.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _},
     net::IpAddr,
     str::FromStr,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 
 use secbeat_common::prefix::{Prefix, PrefixError};
 
-use crate::{complain, exit::Coded};
+use crate::{complain, exit::Coded, term::Term};
 
 /// A source or a network, said in one of three ways.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +30,37 @@ pub struct Target {
     /// Take the network of a CIDR such as 198.51.100.7/24, whose address has bits behind its length, without asking.
     #[arg(long)]
     network: bool,
+}
+
+/// Sources and networks to ban.
+#[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("whom").required(true).multiple(true))]
+pub struct Targets {
+    /// Addresses, which stand for their sources (an IPv4 address, or the /64 of an IPv6 address), and CIDRs.
+    #[arg(group = "whom", value_parser = to_ban)]
+    targets: Vec<Said>,
+    /// The source of this address.
+    #[arg(long, short, group = "whom", value_parser = source)]
+    ip: Vec<Said>,
+    /// This network.
+    #[arg(long, short, value_name = "CIDR", group = "whom", value_parser = network)]
+    range: Vec<Said>,
+    #[arg(long, short = 'v', hide = true, group = "whom", value_parser = to_ban)]
+    value: Vec<Said>,
+    /// Take the network of a CIDR such as 198.51.100.7/24, whose address has bits behind its length, without asking.
+    #[arg(long)]
+    network: bool,
+    #[command(flatten)]
+    _of_cscli: DecisionOptions,
+}
+
+/// Options of `cscli decisions` that say what is so here anyway.
+#[derive(Clone, Debug, Args)]
+pub struct DecisionOptions {
+    #[arg(long = "type", short = 't', value_name = "TYPE", hide = true, value_parser = ["ban"])]
+    _kind: Option<String>,
+    #[arg(long = "scope", value_name = "SCOPE", hide = true, ignore_case = true, value_parser = ["ip", "range"])]
+    _scope: Option<String>,
 }
 
 /// What somebody typed.
@@ -58,10 +90,45 @@ impl Target {
     /// When it could be two, and nobody says which.
     pub fn prefix(&self) -> anyhow::Result<Prefix> {
         let said = self.target.or(self.ip).or(self.range).context("no target")?;
-        let Some(address) = said.address.filter(|_| !self.network) else {
-            return Ok(said.prefix);
+        said.meant(self.network)
+    }
+}
+
+impl Targets {
+    /// The prefixes that are meant, each once, in the order in which they were typed.
+    ///
+    /// # Errors
+    ///
+    /// When one could be two, and nobody says which; when one of several can never be banned.
+    pub fn prefixes(&self) -> anyhow::Result<Vec<Prefix>> {
+        let said = self.targets.iter().chain(&self.ip).chain(&self.range);
+        let mut meant = Vec::new();
+        let mut known = BTreeSet::new();
+        for said in said.chain(&self.value) {
+            let target = said.meant(self.network)?;
+            if known.insert(target) {
+                meant.push(target);
+            }
+        }
+        let never = meant
+            .iter()
+            .find_map(|target| Some((target, target.unbannable()?)));
+        match never {
+            // The daemon says so of a single one.
+            Some((target, why)) if meant.len() > 1 => {
+                bail!("nothing was done: {target} is never banned: {why}")
+            }
+            _ => Ok(meant),
+        }
+    }
+}
+
+impl Said {
+    fn meant(self, is_network: bool) -> anyhow::Result<Prefix> {
+        let Some(address) = self.address.filter(|_| !is_network) else {
+            return Ok(self.prefix);
         };
-        let (network, alone) = (said.prefix, Prefix::single(address));
+        let (network, alone) = (self.prefix, Prefix::single(address));
         let both = format!(
             "{address} with the length of its network may mean the network {network} or {address} alone"
         );
@@ -80,6 +147,19 @@ impl Target {
             _ => Err(Coded::usage(format!("nothing was done: {both}")).into()),
         }
     }
+}
+
+/// No address is a duration, and a number alone is neither.
+fn to_ban(text: &str) -> Result<Said, String> {
+    text.parse().map_err(|error: PrefixError| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<Term>() {
+            Ok(_) if !is_number => {
+                format!("`{text}` is a duration, not an address: type `--duration {text}`")
+            }
+            _ => error.to_string(),
+        }
+    })
 }
 
 fn source(text: &str) -> Result<Said, String> {
@@ -179,6 +259,60 @@ mod tests {
             assert_eq!(meant(&[arguments, &["--network"]].concat()), "198.51.100.0/24");
         }
         assert_eq!(meant(&["2001:db8::1", "--network"]), "2001:db8::/64");
+    }
+
+    #[derive(Debug, Parser)]
+    struct Ban {
+        #[command(flatten)]
+        targets: Targets,
+    }
+
+    fn banned(line: &str) -> Result<String, String> {
+        let all = ["x"].into_iter().chain(line.split_whitespace());
+        let ban = Ban::try_parse_from(all).map_err(|error| error.to_string())?;
+        let prefixes = ban.targets.prefixes().map_err(|error| error.to_string())?;
+        let named: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
+        Ok(named.join(" "))
+    }
+
+    #[test]
+    fn several_are_banned_or_none_if_one_of_them_cannot_be() {
+        for (line, expected) in [
+            ("192.0.2.1", "192.0.2.1/32"),
+            (
+                "192.0.2.9 2001:db8::7 192.0.2.9/32 192.0.2.1",
+                "192.0.2.9/32 2001:db8::/64 192.0.2.1/32",
+            ),
+            (
+                "-i 192.0.2.1 --ip 192.0.2.2 -r 198.51.100.0/24",
+                "192.0.2.1/32 192.0.2.2/32 198.51.100.0/24",
+            ),
+            // As `cscli decisions add` has it.
+            ("--ip 192.0.2.1 --type ban", "192.0.2.1/32"),
+            ("--scope Ip --value 192.0.2.1 -t ban", "192.0.2.1/32"),
+            ("127.0.0.1", "127.0.0.1/32"),
+        ] {
+            assert_eq!(banned(line).as_deref(), Ok(expected), "{line}");
+        }
+        for (line, why) in [
+            ("", "required"),
+            (
+                "192.0.2.1 192.0.2",
+                "`192.0.2` is neither an IP address nor a CIDR",
+            ),
+            ("192.0.2.1 198.51.100.7/24", "(or --network)"),
+            (
+                "192.0.2.1 127.0.0.1",
+                "nothing was done: 127.0.0.1/32 is never banned: loopback",
+            ),
+            ("192.0.2.1 10m", "type `--duration 10m`"),
+            ("192.0.2.1 3600", "`3600` is neither"),
+            ("-i 192.0.2.1 --type captcha", "captcha"),
+            ("--scope country --value 192.0.2.1", "country"),
+        ] {
+            let error = banned(line).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
     }
 
     #[test]

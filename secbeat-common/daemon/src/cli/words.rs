@@ -1,9 +1,13 @@
 //! Words that people know from other programs, and what they are here.
 
+mod firewall;
+
 use std::{ffi::OsString, fmt::Write as _, net::IpAddr};
 
 use clap::Command;
 use secbeat_common::prefix::Prefix;
+
+pub use self::firewall::FIREWALL;
 
 /// What people type who come from another program.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +25,7 @@ pub struct Word {
 pub enum Here {
     /// This command does the same. What capitals and `…` stand for goes along.
     Runs(&'static str),
-    /// No command does the same: what to do instead, in which capitals stand for what was typed.
+    /// No command does the same: what to do instead, in which capitals stand for what was typed, and `PROGRAM` for the program.
     Hint(&'static str),
 }
 
@@ -29,6 +33,8 @@ pub enum Here {
 const REST: &str = "…";
 /// What stands for an address or a CIDR.
 const ADDRESS: &str = "ADDRESS";
+/// What stands for the program's name.
+const PROGRAM: &str = "PROGRAM";
 
 /// What a word's pattern stands for in a command line.
 struct Meant<'a> {
@@ -72,7 +78,7 @@ fn fits(part: &str, given: &str) -> bool {
     }
 }
 
-/// `arguments`, the program's name first, with the words of other programs as `command` has them.
+/// `arguments`, the program's name first, with the words of other programs, which are `words` and [`FIREWALL`], as `command` has them.
 ///
 /// # Errors
 ///
@@ -87,14 +93,13 @@ pub fn translated(
         return Ok(arguments);
     };
     // Also with the other program's name, as `secbeat cscli decisions list`.
-    let is_name = |first: &OsString| words.iter().any(|word| !word.of.is_empty() && *first == *word.of);
+    let all = || FIREWALL.iter().chain(words);
+    let is_name = |first: &OsString| all().any(|word| !word.of.is_empty() && *first == *word.of);
     let given = match given.split_first() {
         Some((first, behind)) if !behind.is_empty() && is_name(first) => behind,
         _ => given,
     };
-    let found = words
-        .iter()
-        .find_map(|word| Some((word.here, word.meant(given)?)));
+    let found = all().find_map(|word| Some((word.here, word.meant(given)?)));
     let Some((here, meant)) = found else {
         return Ok(arguments);
     };
@@ -103,7 +108,9 @@ pub fn translated(
             let told = meant
                 .named
                 .iter()
-                .fold(text.to_owned(), |text, (name, is)| text.replace(name, is));
+                .fold(text.replace(PROGRAM, command.get_name()), |text, (name, is)| {
+                    text.replace(name, is)
+                });
             Err(told)
         }
         Here::Runs(instead) => {
@@ -153,7 +160,7 @@ pub fn rows(program: &str, words: &[Word]) -> String {
         };
         let here = match here {
             Here::Runs(command) => format!("the same as `{program} {command}`"),
-            Here::Hint(text) => (*text).to_owned(),
+            Here::Hint(text) => text.replace(PROGRAM, program),
         };
         let _ = writeln!(text, "| {typed} | {here} |");
     }
@@ -193,13 +200,18 @@ pub fn untrue<C: clap::CommandFactory + clap::FromArgMatches + std::fmt::Debug>(
         })
     };
     let is_true_with = |word: &Word, rest: &[&str]| {
-        let typed = line(word.typed, rest);
+        // An option would be taken for one of the program's own.
+        let typed = match word.typed.starts_with('-') {
+            true => line(&format!("{} {}", word.of, word.typed), rest),
+            false => line(word.typed, rest),
+        };
         match (word.here, translated(&command, words, typed.clone())) {
             (Here::Runs(instead), Ok(all)) => {
                 let expected = parsed(&line(instead, rest));
                 expected.is_some() && parsed(&all) == expected
             }
             (Here::Hint(text), Err(told)) => {
+                let text = text.replace(PROGRAM, &program);
                 let quoted = text.split('`').skip(1).step_by(2);
                 let mut commands =
                     quoted.filter_map(|quoted| quoted.strip_prefix(&program)?.strip_prefix(' '));
@@ -307,6 +319,14 @@ mod tests {
                 Err("there are no jails such as sshd: `x why 192.0.2.0/24`"),
             ),
             ("x set --all banip 192.0.2.7", Ok("x set --all banip 192.0.2.7")),
+            (
+                "x iptables -D INPUT -s 192.0.2.7 -j DROP",
+                Err("`x unban 192.0.2.7` lifts its ban"),
+            ),
+            (
+                "x --_insecure del blocked 2001:db8::/48",
+                Err("`x unban 2001:db8::/48` lifts its ban"),
+            ),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(told(line), expected, "{line}");
