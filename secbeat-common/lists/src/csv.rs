@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use super::{
-    columns::{Column, Draft},
+    columns::Column,
+    csf,
+    draft::Draft,
     keys::{self, Sense},
     list::{About, Found, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::{Verdict, label_sense},
+    verdict::{Verdict, is_other_action, label_sense, neither},
 };
 
 /// What separates values, the most usual one first.
@@ -20,7 +22,7 @@ const SAMPLE: usize = 100;
 const AUDIT: [&str; 5] = ["at", "kind", "target", "by", "what"];
 
 /// A record and the line that it begins on.
-type Record = (u64, Vec<String>);
+pub(super) type Record = (u64, Vec<String>);
 
 pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     let (mut text, mut separator) = (source.text, separator(source.text));
@@ -63,6 +65,9 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     if text.lines().take(SAMPLE).any(is_log) {
         found.refused = Some(LOG.to_owned());
         return;
+    }
+    if csf::are_temporary(&records) {
+        return csf::read(&records, found);
     }
     entries(&format!("CSV with `{shown}`"), &records, source, found);
 }
@@ -221,9 +226,17 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
     let Some((_, first)) = records.first() else {
         return;
     };
-    let Some(columns) = header(first) else {
+    let Some(mut columns) = header(first) else {
         return without_header(kind, records, source, found);
     };
+    // A column of verdicts is one whatever it is called, but numbers may be anything.
+    let is_number = |field: &String| field.bytes().all(|byte| byte.is_ascii_digit());
+    for (at, column) in columns.iter_mut().enumerate() {
+        let mut fields = records[1..].iter().filter_map(|(_, fields)| fields.get(at));
+        if column.is_none() && !fields.all(is_number) && are_verdicts(&records[1..], at) {
+            *column = Some(Column::Word);
+        }
+    }
     if logs::are_of_log(first.iter().map(String::as_str)) {
         found.refused = Some(LOG.to_owned());
         return;
@@ -234,13 +247,12 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
         return;
     }
     let has = |known: &str| first.iter().any(|name| keys::plain(name) == known);
+    let is_ours = has("target") && has("strikes");
     let other = match source.purpose {
         Purpose::Bans if has("network") && has("addedby") => {
             Some("it is an allowlist of SecBeat; `allowlist import` takes it")
         }
-        Purpose::Allowlist if has("target") && has("strikes") => {
-            Some("these are bans of SecBeat; `import` takes them")
-        }
+        Purpose::Allowlist if is_ours => Some("these are bans of SecBeat; `import` takes them"),
         _ => None,
     };
     if let Some(other) = other {
@@ -252,7 +264,7 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
     }
     found.what = Some(described(kind, first, &columns));
     for (line, fields) in records.iter().skip(1) {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(is_ours);
         let is_whole = fields.len() == columns.len()
             || (fields.len() > columns.len() && fields[columns.len()..].iter().all(String::is_empty));
         if !is_whole {
@@ -270,7 +282,7 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
             .into_iter()
             .try_for_each(|(column, field)| draft.fill(column, field, source.zone));
         match filled {
-            Ok(()) => draft.finish(*line, source.purpose, found),
+            Ok(()) => draft.finish(*line, None, source.purpose, found),
             Err(why) => found.bad(*line, why),
         }
     }
@@ -294,6 +306,16 @@ fn described(kind: &str, names: &[String], columns: &[Option<Column>]) -> String
         let _ = write!(text, ", but not {unread}");
     }
     text
+}
+
+/// Whether a column has nothing but words for verdicts, or clients could choose a name that frees them.
+fn are_verdicts(records: &[Record], at: usize) -> bool {
+    let said = || {
+        let fields = records.iter().filter_map(|(_, fields)| fields.get(at));
+        fields.filter(|field| !field.is_empty())
+    };
+    let is_verdict = |field: &String| label_sense(field) != Sense::Neither;
+    said().all(|field| is_verdict(field) || is_other_action(field)) && said().any(is_verdict)
 }
 
 fn has_braces(records: &[Record]) -> bool {
@@ -337,18 +359,17 @@ fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &m
         [] => found.bad(first_line, "no header names a column for addresses, and no column holds them"),
         [column] => {
             found.what = Some(format!("{kind} without a header; column {} has the addresses", column + 1));
-            // A column of verdicts has nothing else, or clients could choose a name that frees them.
-            let is_verdict = |at: &usize| {
-                let fields = records.iter().filter_map(|(_, fields)| fields.get(*at));
-                let mut said = fields.filter(|field| !field.is_empty()).peekable();
-                said.peek().is_some() && said.all(|field| label_sense(field) != Sense::Neither)
-            };
-            let verdicts: Vec<_> = (0..columns).filter(|at| *at != column).filter(is_verdict).collect();
+            let others = (0..columns).filter(|at| *at != column);
+            let verdicts: Vec<_> = others.filter(|at| are_verdicts(records, *at)).collect();
             for (line, fields) in records {
                 let others = || (0..).zip(fields).filter(|(at, field)| *at != column && !field.is_empty());
                 let is_other = |field: &&str| Verdict::of_label(field, source.purpose) == Verdict::Other;
-                let mut verdict = verdicts.iter().map(|at| fields[*at].as_str());
-                if let Some(verdict) = verdict.find(is_other) {
+                let said = || verdicts.iter().map(|at| fields[*at].as_str());
+                if let Some(action) = said().find(|field| is_other_action(field)) {
+                    found.bad(*line, neither(action));
+                    continue;
+                }
+                if let Some(verdict) = said().find(is_other) {
                     found.except(*line, &fields[column]);
                     found.pass_over(format!("entries with `{verdict}`"));
                     continue;

@@ -1,13 +1,6 @@
 //! Documents in JSON that are known by their keys, and what in JSON is no list.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
-use serde_json::value::RawValue;
-
-use super::{keys::plain, list::Purpose, logs};
-
-/// The fields of an object.
-pub(super) type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+use super::{keys::plain, list::Purpose, logs, values::Fields};
 
 /// A document that somebody publishes.
 pub(super) struct Document {
@@ -85,6 +78,13 @@ pub(super) const DOCUMENTS: &[Document] = &[
         provider: None,
         keeps_out: true,
         keys: &["type", "objects"],
+        paths: &[&["objects"]],
+    },
+    Document {
+        what: "STIX over TAXII",
+        provider: None,
+        keeps_out: true,
+        keys: &["more", "objects"],
         paths: &[&["objects"]],
     },
     Document {

@@ -163,17 +163,27 @@ fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, 
     let Some((verdict, source, rest)) = shown.row(words) else {
         return found.pass_over("rules without a source or a verdict");
     };
-    if matches!(source, "0.0.0.0/0" | "::/0" | "anywhere") {
+    let is_all = |network: &&str| matches!(*network, "0.0.0.0/0" | "::/0" | "anywhere");
+    if is_all(&source) {
         return found.pass_over("rules without a source or a verdict");
     }
+    let protocol = words.get(shown.verdict + 1).copied().unwrap_or_default();
     if !is_meant(verdict, purpose) {
+        let is_bare = rest.first().is_some_and(is_all) && rest.get(1).is_none_or(|next| *next == "/*");
+        if LETS_IN.contains(&verdict) && is_bare && matches!(protocol, "all" | "0") {
+            found.except_from_now_on(line, source);
+        }
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
     if is_of_output(chain) {
         return found.pass_over(of_output(chain));
     }
+    if protocol.contains("icmp") || protocol.starts_with('!') {
+        return found.pass_over(format!("rules that hold for some packets only (`{protocol}`)"));
+    }
     // What `-L` shows of matches that hold for some packets only.
-    const SOME: [&str; 10] = [
+    const SOME: [&str; 11] = [
+        "ADDRTYPE",
         "limit:",
         "#conn",
         "recent:",
@@ -217,6 +227,15 @@ fn of_output(chain: &str) -> String {
     format!("rules of the chain {chain}, whose sources are this host's addresses")
 }
 
+/// Verdicts after which no other rule counts that would drop the packet.
+const LETS_IN: [&str; 2] = ["ACCEPT", "RETURN"];
+
+/// Whether an interface is one of this host's own networks: of containers, virtual machines and tunnels.
+pub(super) fn is_inner(interface: &str) -> bool {
+    const INNER: [&str; 9] = ["br-", "docker", "virbr", "veth", "lxc", "lxd", "cni", "wg", "tun"];
+    interface == "lo" || INNER.iter().any(|start| interface.starts_with(start))
+}
+
 fn is_meant(verdict: &str, purpose: Purpose) -> bool {
     match purpose {
         Purpose::Bans => matches!(verdict, "DROP" | "REJECT"),
@@ -226,17 +245,7 @@ fn is_meant(verdict: &str, purpose: Purpose) -> bool {
 
 fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
     /// Matches that hold for all packets of a source, or for those to a port.
-    const PLAIN: [&str; 9] = [
-        "tcp",
-        "udp",
-        "icmp",
-        "icmp6",
-        "ipv6-icmp",
-        "comment",
-        "multiport",
-        "iprange",
-        "addrtype",
-    ];
+    const PLAIN: [&str; 5] = ["tcp", "udp", "comment", "multiport", "iprange"];
     const ADD: [&str; 4] = ["-A", "--append", "-I", "--insert"];
     let is_command = |word: &&&str| {
         matches!(
@@ -255,14 +264,26 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         return found.pass_over("rules without a source or a verdict");
     };
     found.is_certain = true;
-    let is_whole = !words
-        .iter()
-        .any(|word| matches!(*word, "-p" | "--protocol" | "-m" | "--match" | "!" | "-d"));
+    let values = |name: &'static str| {
+        words
+            .windows(2)
+            .filter(move |pair| pair[0] == name)
+            .map(|pair| pair[1])
+    };
+    let is_whole = values("-m").all(|module| module == "comment")
+        && !words
+            .iter()
+            .any(|word| matches!(*word, "-p" | "--protocol" | "--match" | "!" | "-d"));
     if !is_meant(verdict, purpose) {
-        if is_whole && verdict == "ACCEPT" {
-            sources
-                .split(',')
-                .for_each(|source| found.except_from_now_on(line, source));
+        if is_whole && LETS_IN.contains(&verdict) {
+            // An inserted rule comes before those that stand above it.
+            let is_first = words.iter().any(|word| matches!(*word, "-I" | "--insert"));
+            for source in sources.split(',') {
+                match is_first {
+                    true => found.except(line, source),
+                    false => found.except_from_now_on(line, source),
+                }
+            }
         }
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
@@ -274,20 +295,28 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
     if chain == "FORWARD" && has(&["-d", "--destination"]) {
         return found.pass_over("rules of the chain FORWARD from one network to another");
     }
-    let values = |name: &'static str| {
-        words
-            .windows(2)
-            .filter(move |pair| pair[0] == name)
-            .map(|pair| pair[1])
-    };
     let is_some = |module: &&str| !PLAIN.contains(module) && !matches!(*module, "state" | "conntrack");
     let some = values("-m").chain(values("--match")).find(is_some);
     let of_state = values("--state")
         .chain(values("--ctstate"))
         .find(|states| !states.contains("NEW"));
+    let option = ["--tcp-flags", "-f", "--fragment"]
+        .into_iter()
+        .find(|option| has(&[*option]));
+    let of_protocol = values("-p")
+        .chain(values("--protocol"))
+        .find(|protocol| protocol.contains("icmp"));
+    let of_interface = values("-i")
+        .chain(values("--in-interface"))
+        .find(|interface| is_inner(interface));
+    let is_but = |pair: &&[&str]| pair[0] == "!" && matches!(pair[1], "-p" | "--protocol");
+    let others = words.windows(2).find(is_but).map(|_| "! -p");
     let some = some
         .or(of_state)
-        .or(has(&["--tcp-flags"]).then_some("--tcp-flags"));
+        .or(option)
+        .or(of_protocol)
+        .or(of_interface)
+        .or(others);
     if let Some(some) = some {
         return found.pass_over(format!("rules that hold for some packets only (`{some}`)"));
     }
@@ -301,78 +330,4 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
     for source in sources.split(',') {
         found.take(line, source, About::noting(note));
     }
-}
-
-/// hosts.deny and hosts.allow: `ALL: 198.51.100.7, 192.0.2.`.
-pub(super) fn read_hosts(source: &Source<'_>, found: &mut Found) {
-    for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
-        let Some((daemons, clients)) = text.split_once(':').filter(|(daemons, _)| is_daemons(daemons)) else {
-            found.bad(line, "no line such as `ALL: 198.51.100.7`");
-            continue;
-        };
-        let (clients, options) = clients_of(clients);
-        let other = match source.purpose {
-            Purpose::Bans => "allow",
-            Purpose::Allowlist => "deny",
-        };
-        let mut verdicts = options.split(':').map(str::trim);
-        if verdicts.any(|option| option.eq_ignore_ascii_case(other)) {
-            found.pass_over(format!("rules with the option `{other}`"));
-            continue;
-        }
-        let clients = clients
-            .split([',', ' ', '\t'])
-            .filter(|client| !client.is_empty());
-        let note = match daemons.trim() {
-            "ALL" => String::new(),
-            daemons => format!("from {daemons}"),
-        };
-        let mut is_excepted = false;
-        for client in clients {
-            match client {
-                "ALL" if !is_excepted => found.bad(line, "`ALL` is everybody"),
-                "EXCEPT" => is_excepted = true,
-                _ if is_excepted => {
-                    let partial = target::partial(client).filter(|_| client.ends_with('.'));
-                    found.except(
-                        line,
-                        &partial.map_or_else(|| client.to_owned(), |network| network.to_string()),
-                    );
-                    found.pass_over("clients behind EXCEPT");
-                }
-                _ => match target::partial(client).filter(|_| client.ends_with('.')) {
-                    Some(network) => found.take(line, &network.to_string(), About::noting(note.as_str())),
-                    None => found.take(line, client, About::noting(note.as_str())),
-                },
-            }
-        }
-    }
-}
-
-/// Names of daemons, of which none is an address.
-fn is_daemons(daemons: &str) -> bool {
-    let is_name = |name: &str| {
-        name.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
-            && name.starts_with(|c: char| c.is_ascii_alphabetic())
-    };
-    !daemons.trim().is_empty()
-        && daemons
-            .split([',', ' '])
-            .filter(|name| !name.is_empty())
-            .all(is_name)
-}
-
-/// The clients, and the options behind them; IPv6 addresses have their colons between brackets.
-fn clients_of(text: &str) -> (&str, &str) {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' => depth += 1,
-            ']' => depth -= 1,
-            ':' if depth == 0 => return (&text[..at], &text[at + 1..]),
-            _ => {}
-        }
-    }
-    (text, "")
 }

@@ -11,13 +11,34 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     if source.text.contains("<ipset") {
         return read_set(source, found);
     }
+    let mut rules = Vec::new();
     for (line, text) in source.lines() {
-        let Some(rule) = text.strip_prefix("rule ") else {
-            found.bad(line, "no `<ipset>` and no rich rule such as `rule family=\"ipv4\" source address=\"198.51.100.7\" drop`");
-            continue;
-        };
+        match text.strip_prefix("rule ") {
+            Some(rule) => rules.push((line, rule)),
+            None => found.bad(line, "no `<ipset>` and no rich rule such as `rule family=\"ipv4\" source address=\"198.51.100.7\" drop`"),
+        }
+    }
+    // The order in which firewalld asks them: by priority, and of the same one those that drop come first.
+    rules.sort_by_key(|(_, rule)| {
+        let priority = pairs(rule).find(|(key, _)| *key == "priority");
+        let priority = priority.and_then(|(_, number)| number.parse::<i32>().ok());
+        (
+            priority.unwrap_or_default(),
+            action(rule).is_some_and(|(action, _)| action == "accept"),
+        )
+    });
+    for (line, rule) in rules {
         rich(line, rule, source.purpose, found);
     }
+}
+
+/// What a rule does, and whether with a limit. Another limit may be that of its `log`.
+fn action(rule: &str) -> Option<(&str, bool)> {
+    // What stands between quotes is a value.
+    let words = rule.split('"').step_by(2).flat_map(str::split_whitespace);
+    let mut behind = words.skip_while(|word| !["accept", "drop", "reject", "mark"].contains(word));
+    let action = behind.next()?;
+    Some((action, behind.any(|word| word == "limit")))
 }
 
 /// A set in XML, with its entries outside of comments.
@@ -67,8 +88,9 @@ fn read_set(source: &Source<'_>, found: &mut Found) {
                 found.bad(line, "an `<entry>` without an end");
                 break;
             };
-            if !is_misfit {
-                found.take(line, entry, About::default());
+            match is_misfit {
+                false => found.take(line, entry, About::default()),
+                true => found.except(line, entry),
             }
             rest = after;
         }
@@ -76,32 +98,40 @@ fn read_set(source: &Source<'_>, found: &mut Found) {
 }
 
 fn rich(line: u64, rule: &str, purpose: Purpose, found: &mut Found) {
-    let words: Vec<_> = rule.split_whitespace().collect();
-    let has = |verb: &str| words.contains(&verb);
     let Some((_, source)) = rule.split_once("source ") else {
         return found.pass_over("rules without a source");
     };
     found.is_certain = true;
+    let (action, is_limited) = action(rule).unwrap_or_default();
     let is_meant = match purpose {
-        Purpose::Bans => has("drop") || has("reject"),
-        Purpose::Allowlist => has("accept"),
+        Purpose::Bans => matches!(action, "drop" | "reject"),
+        Purpose::Allowlist => action == "accept",
     };
-    if !is_meant {
-        return found.pass_over("rules with another action");
-    }
     let inverts = |(key, value): (&str, &str)| {
         key == "invert"
             && ["true", "yes", "1"]
                 .iter()
                 .any(|yes| value.eq_ignore_ascii_case(yes))
     };
-    if source.starts_with("NOT ") || source.starts_with("not ") || pairs(source).any(inverts) {
+    let is_inverse = source.starts_with("NOT ") || source.starts_with("not ") || pairs(source).any(inverts);
+    let address = pairs(source).find(|(key, _)| *key == "address");
+    if !is_meant {
+        const PART: [&str; 4] = [" service ", " port ", " protocol ", " destination "];
+        let is_whole = !is_inverse && !PART.iter().any(|part| source.contains(part));
+        if let Some((_, network)) = address
+            && is_whole
+            && action == "accept"
+        {
+            found.except_from_now_on(line, network);
+        }
+        return found.pass_over("rules with another action");
+    }
+    if is_inverse {
         return found.bad(line, "the rule is for all but its source");
     }
-    if has("limit") {
+    if is_limited {
         return found.pass_over("rules that hold for some packets only (`limit`)");
     }
-    let address = pairs(source).find(|(key, _)| *key == "address");
     match address {
         Some((_, network)) => found.take(line, network, About::default()),
         None => found.bad(

@@ -1,52 +1,23 @@
 //! JSON: lists of bans, one object a line, and documents that providers and programs publish.
 
-use secbeat_common::wire::{Labels, Layer, tell_labels};
-use serde_json::{Value, value::RawValue};
+mod fields;
+
+use serde_json::value::RawValue;
 
 use super::{
-    BanEntry,
-    columns::{Column, Draft},
-    documents::{self, DOCUMENTS, Document, Fields},
-    keys::{Sense, plain},
-    list::{About, Found, Purpose, Source},
-    nft, stix, target, when,
+    columns::Column,
+    documents::{self, DOCUMENTS, Document},
+    draft::Draft,
+    keys::Sense,
+    list::{About, End, Found, Purpose, Source},
+    nft_json, ours, stix, target,
+    values::{Fields, array, holds_array, holds_network, object, scalar, stix_type, title},
 };
-
-/// A ban as `bans -o json` and the API tell of it, as far as it is read.
-#[derive(serde::Deserialize)]
-struct Told {
-    target: String,
-    /// RFC 3339; `None` for a ban without end.
-    expires_at: Option<String>,
-    reason: String,
-    layer: String,
-    strikes: u32,
-    #[serde(default)]
-    note: String,
-    edges: Option<Vec<String>>,
-    #[serde(default)]
-    labels: Vec<Labels>,
-}
-
-impl From<&Told> for BanEntry {
-    fn from(ban: &Told) -> Self {
-        Self {
-            target: ban.target.clone(),
-            duration: None,
-            expires_at: ban.expires_at.as_ref().and_then(|at| at.parse().ok()),
-            permanent: ban.expires_at.is_none(),
-            reason: ban.reason.parse().ok(),
-            layer: [Layer::Kernel, Layer::L7]
-                .into_iter()
-                .find(|layer| layer.name() == ban.layer),
-            strikes: Some(ban.strikes),
-            note: ban.note.clone(),
-        }
-    }
-}
 
 /// Objects within each other that are looked through.
 const MAX_NESTED: usize = 4;
+/// Values within each other in which exceptions are looked for.
+const MAX_EXCEPTED: usize = 8;
 /// What programs print for an empty list.
 pub(super) const NOTHING: &str = "null";
 
@@ -64,6 +35,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
         found,
         line: 1,
         counted: 0,
+        end: None,
     };
     let values = serde_json::Deserializer::from_str(source.text).into_iter::<&RawValue>();
     for (number, value) in values.enumerate() {
@@ -91,6 +63,8 @@ struct Reader<'a, 'f> {
     /// The line of the byte up to which lines were counted.
     line: u64,
     counted: usize,
+    /// The end that an object says beside the array that is read.
+    end: Option<End>,
 }
 
 impl<'a> Reader<'a, '_> {
@@ -123,7 +97,7 @@ impl<'a> Reader<'a, '_> {
         };
         if let Some(objects) = fields.get("nftables") {
             self.found.what = Some("JSON of nft".to_owned());
-            return nft::read_json(line, objects, self.source.purpose, self.found);
+            return nft_json::read(line, objects, self.source.purpose, self.found);
         }
         if documents::is_allowlist(&fields) {
             return self.object(value, &fields, "");
@@ -176,9 +150,7 @@ impl<'a> Reader<'a, '_> {
             let mut fields: Vec<_> = fields.into_iter().collect();
             fields.sort_by_key(|(_, value)| value.get().as_ptr());
             for (key, value) in fields {
-                let line = self.line_of(value);
-                self.found
-                    .take(line, &key, About::noting(scalar(value).unwrap_or_default()));
+                self.keyed(&key, value);
             }
             return;
         }
@@ -186,8 +158,10 @@ impl<'a> Reader<'a, '_> {
         let mut taken = Vec::new();
         self.take_arrays(fields, MAX_NESTED, &mut taken);
         if taken.is_empty() {
-            self.found
-                .bad(line, "the object names no address, and no array in it does");
+            self.found.bad(
+                line,
+                "the object names no address to be listed, and no array in it does",
+            );
         } else {
             self.found.what = Some(format!("JSON, {}", taken.join(", ")));
             self.found.provider = self.found.provider.or(provider);
@@ -196,6 +170,14 @@ impl<'a> Reader<'a, '_> {
 
     /// Takes the arrays with addresses in `fields`, and their keys into `taken`.
     fn take_arrays(&mut self, fields: Fields<'a>, nested: usize, taken: &mut Vec<String>) {
+        let outer = self.end;
+        self.end = self.end_beside(&fields).or(outer);
+        self.take_within(fields, nested, taken);
+        self.end = outer;
+    }
+
+    fn take_within(&mut self, fields: Fields<'a>, nested: usize, taken: &mut Vec<String>) {
+        let beside = self.misfit_beside(&fields);
         // `{"Name": "office-allow-list", "Addresses": […]}`
         let title = title(&fields).map(|name| (Sense::of_list(&name), name));
         let is_listed =
@@ -209,6 +191,17 @@ impl<'a> Reader<'a, '_> {
             .iter()
             .any(|(key, value)| is_listed(value) && Sense::of_list(key) == meant);
         for (key, value) in fields {
+            let is_text = !value.get().starts_with(['[', '{']);
+            if let Some((what, lets_in)) = &beside
+                && !is_text
+                && Sense::of_list(&key) == Sense::Neither
+            {
+                self.found.pass_over(what.as_str());
+                if *lets_in {
+                    self.except(value, MAX_EXCEPTED);
+                }
+                continue;
+            }
             if is_said && is_listed(&value) && Sense::of_list(&key) == Sense::Neither {
                 self.found
                     .pass_over(format!("`{key}`, which does not say whom it is about"));
@@ -226,9 +219,9 @@ impl<'a> Reader<'a, '_> {
                 .find(|(_, sense)| sense.misfit(self.source.purpose).is_some());
             if let Some((what, sense)) = misfit {
                 // A truth value or a text says nothing of others.
-                if array(value).is_some() || object(value).is_some() {
+                if !is_text {
                     self.found.is_misfit(&what, sense, self.source.purpose);
-                    self.except(value);
+                    self.except(value, MAX_EXCEPTED);
                 }
                 continue;
             }
@@ -250,22 +243,22 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// Notes the addresses in an array of clients that may come in, or that an entry excepts.
-    fn except(&mut self, value: &'a RawValue) {
-        if self.source.purpose == Purpose::Allowlist {
+    /// Notes the addresses in what names clients that may come in, or that an entry excepts.
+    fn except(&mut self, value: &'a RawValue, nested: usize) {
+        if self.source.purpose == Purpose::Allowlist || nested == 0 {
             return;
         }
+        let line = self.line_of(value);
+        if let Some(text) = scalar(value) {
+            self.found.except(line, &text);
+        }
         for element in array(value).unwrap_or_default() {
-            let line = self.line_of(element);
-            let named = |fields: Fields<'a>| {
-                let is_target = |key: &str| Column::of(key).is_some_and(Column::is_target);
-                fields
-                    .iter()
-                    .find(|(key, _)| is_target(key))
-                    .and_then(|(_, value)| scalar(value))
-            };
-            if let Some(text) = scalar(element).or_else(|| named(object(element)?)) {
-                self.found.except(line, &text);
+            self.except(element, nested - 1);
+        }
+        for (key, value) in object(value).unwrap_or_default() {
+            self.found.except(line, &key);
+            if Column::of(&key).is_some_and(Column::is_target) || scalar(value).is_none() {
+                self.except(value, nested - 1);
             }
         }
     }
@@ -300,7 +293,11 @@ impl<'a> Reader<'a, '_> {
         match (object(value), scalar(value)) {
             (Some(fields), _) => self.object(value, &fields, name),
             (None, Some(text)) if value.get().starts_with('"') => {
-                self.found.take(line, &text, About::noting(name))
+                let about = About {
+                    end: self.end,
+                    ..About::noting(name)
+                };
+                self.found.take(line, &text, about);
             }
             _ => self.found.bad(line, "neither an object nor an address"),
         }
@@ -317,7 +314,7 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         if fields.contains_key("target") {
-            return self.ours(line, value, fields);
+            return ours::read(line, value, fields, self.source.purpose, self.found);
         }
         if let Some(why) = documents::no_entry(fields, self.source.purpose) {
             return self.found.bad(line, why);
@@ -332,7 +329,7 @@ impl<'a> Reader<'a, '_> {
         if let Some(kind) = stix_type(fields) {
             match kind.as_str() {
                 "ipv4-addr" | "ipv6-addr" => {}
-                "indicator" => return self.indicator(line, fields),
+                "indicator" => return stix::take(line, fields, self.source, self.found),
                 kind => return self.found.pass_over(format!("objects of the type `{kind}`")),
             }
         }
@@ -352,7 +349,7 @@ impl<'a> Reader<'a, '_> {
         let excepted = fields
             .iter()
             .filter(|(key, _)| Sense::of_list(key) == Sense::LetsIn);
-        excepted.for_each(|(_, value)| self.except(value));
+        excepted.for_each(|(_, value)| self.except(value, MAX_EXCEPTED));
         let arrays = || targets().filter_map(array);
         if let Some(provider) = documents::provider(fields) {
             self.found.provider = Some(provider);
@@ -372,164 +369,31 @@ impl<'a> Reader<'a, '_> {
                     .found
                     .is_misfit(&format!("`{name}`"), Sense::of_list(&name), self.source.purpose)
             {
-                targets().for_each(|value| self.except(value));
+                targets().for_each(|value| self.except(value, MAX_EXCEPTED));
                 return;
             }
+            if let Some((what, lets_in)) = self.misfit_beside(fields) {
+                self.found.pass_over(what);
+                if lets_in {
+                    targets().for_each(|value| self.except(value, MAX_EXCEPTED));
+                }
+                return;
+            }
+            let outer = self.end;
+            self.end = self.end_beside(fields).or(outer);
             for element in arrays().flatten() {
                 self.element(element, note.as_deref().unwrap_or(name));
             }
+            self.end = outer;
             return;
         }
         let mut draft = Draft::default();
-        for (key, value) in fields {
-            if let (Some(column), Some(text)) = (Column::of(key), scalar(value))
-                && let Err(why) = draft.fill(column, &text, self.source.zone)
-            {
-                return self.found.bad(line, why);
-            }
+        if let Err(why) = self.fill(&mut draft, fields) {
+            return self.found.bad(line, why);
         }
         if !name.is_empty() {
             let _ = draft.fill(Column::Note, name, self.source.zone);
         }
-        draft.finish(line, self.source.purpose, self.found);
-    }
-
-    /// An indicator of STIX.
-    fn indicator(&mut self, line: u64, fields: &Fields<'a>) {
-        let text = |key: &str| {
-            fields
-                .get(key)
-                .and_then(|value| scalar(value))
-                .unwrap_or_default()
-        };
-        if text("revoked") == "true" {
-            return self.found.pass_over("revoked indicators");
-        }
-        let end = match text("valid_until").as_str() {
-            "" => Ok(None),
-            until => when::end(until, self.source.zone).map(Some),
-        };
-        match (stix::named(&text("pattern")), end) {
-            (Ok(stix::Named::Others), _) => self.found.pass_over("indicators that name no address"),
-            (Ok(stix::Named::Networks(networks)), Ok(end)) => {
-                for network in networks {
-                    let about = About {
-                        end,
-                        ..About::noting(text("name"))
-                    };
-                    self.found.take(line, &network, about);
-                }
-            }
-            (Err(why), _) | (_, Err(why)) => self.found.bad(line, why),
-        }
-    }
-
-    /// What `export` and `bans -o json` write.
-    fn ours(&mut self, line: u64, value: &RawValue, fields: &Fields<'_>) {
-        let offset = |error: &serde_json::Error| line + error.line().saturating_sub(1) as u64;
-        let is_ban = || {
-            ["command_id", "origin", "reason", "layer", "strikes"]
-                .iter()
-                .any(|key| fields.contains_key(*key))
-        };
-        if self.source.purpose == Purpose::Allowlist && is_ban() {
-            return self.found.bad(line, "a ban of SecBeat; `import` takes it");
-        }
-        // An edge tells of the origin, and a fleet of the command.
-        let entry = if ["command_id", "origin"]
-            .iter()
-            .any(|key| fields.contains_key(*key))
-        {
-            match serde_json::from_str::<Told>(value.get()) {
-                Ok(Told {
-                    edges: Some(edges),
-                    labels,
-                    target,
-                    ..
-                }) => {
-                    let edges: Vec<_> = edges.into_iter().chain(labels.iter().map(tell_labels)).collect();
-                    let edges = edges.join(", ");
-                    return self.found.bad(
-                        line,
-                        format!("the ban of {target} holds on some edges only ({edges})"),
-                    );
-                }
-                Ok(ban) => Ok(BanEntry::from(&ban)),
-                Err(error) => Err(error),
-            }
-        } else {
-            serde_json::from_str::<BanEntry>(value.get())
-        };
-        match entry {
-            Ok(entry) => match entry.about() {
-                Ok(about) => self.found.take(line, &entry.target, about),
-                Err(why) => self.found.bad(line, why),
-            },
-            Err(error) => self.found.bad(offset(&error), error),
-        }
-    }
-}
-
-fn array(value: &RawValue) -> Option<Vec<&RawValue>> {
-    value
-        .get()
-        .starts_with('[')
-        .then(|| serde_json::from_str(value.get()).ok())?
-}
-
-fn object(value: &RawValue) -> Option<Fields<'_>> {
-    value
-        .get()
-        .starts_with('{')
-        .then(|| serde_json::from_str(value.get()).ok())?
-}
-
-/// A text, a number or a truth value as a text.
-fn scalar(value: &RawValue) -> Option<String> {
-    if value.get().starts_with(['[', '{']) {
-        return None;
-    }
-    match serde_json::from_str(value.get()).ok()? {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// Whether an array with addresses is in an object, or in so many objects within it.
-fn holds_array(fields: &Fields<'_>, nested: usize) -> bool {
-    nested > 0
-        && fields.values().any(|value| match (array(value), object(value)) {
-            (Some(elements), _) => elements.iter().any(|element| holds_network(element)),
-            (_, Some(fields)) => holds_array(&fields, nested - 1),
-            _ => false,
-        })
-}
-
-/// The type of an object of STIX, whose id begins with it.
-fn stix_type(fields: &Fields<'_>) -> Option<String> {
-    let text = |key: &str| fields.get(key).and_then(|value| scalar(value));
-    let kind = text("type")?;
-    let id = text("id")?;
-    id.strip_prefix(kind.as_str())?.starts_with("--").then_some(kind)
-}
-
-/// What an object with arrays is called.
-fn title(fields: &Fields<'_>) -> Option<String> {
-    let names = ["name", "title", "listname", "list"];
-    let named = fields
-        .iter()
-        .find(|(key, _)| names.contains(&plain(key).as_str()));
-    named.and_then(|(_, value)| scalar(value))
-}
-
-/// Whether it is an address, or an object with one.
-fn holds_network(value: &RawValue) -> bool {
-    match object(value) {
-        Some(fields) => fields
-            .keys()
-            .any(|key| Column::of(key).is_some_and(Column::is_target)),
-        None => scalar(value).is_some_and(|text| target::is_network(&text)),
+        draft.finish(line, self.end, self.source.purpose, self.found);
     }
 }

@@ -25,7 +25,16 @@ const LET_IN: [&str; 12] = [
     "unblock",
 ];
 /// Whole words for them.
-const LET_IN_WORDS: [&str; 26] = [
+const LET_IN_WORDS: [&str; 35] = [
+    "tempallow",
+    "protected",
+    "immune",
+    "clean",
+    "released",
+    "expired",
+    "lifted",
+    "delisted",
+    "revoked",
     "ok",
     "dunno",
     "relay",
@@ -56,7 +65,16 @@ const LET_IN_WORDS: [&str; 26] = [
 /// Parts of words for them, without a border: `ipwhitelist`, `isallowed`.
 const LET_IN_PARTS: [&str; 5] = ["whitelist", "allowlist", "safelist", "allowed", "falsepositive"];
 /// Words for those who belong to the operator; a word for keeping out is stronger.
-const OWN: [&str; 25] = [
+const OWN: [&str; 34] = [
+    "ours",
+    "home",
+    "customer",
+    "customers",
+    "employee",
+    "employees",
+    "uptime",
+    "uptimerobot",
+    "healthcheck",
     "admin",
     "admins",
     "administrator",
@@ -84,7 +102,8 @@ const OWN: [&str; 25] = [
     "partners",
 ];
 /// Words that say nothing beside those of [`OWN`].
-const PLAIN: [&str; 20] = [
+const PLAIN: [&str; 21] = [
+    "is",
     "ip",
     "ips",
     "ipv",
@@ -130,9 +149,10 @@ const KEEP_OUT: [&str; 20] = [
     "exploit",
 ];
 /// Whole words for them.
-const KEEP_OUT_WORDS: [&str; 22] = [
-    "block", "blocks", "blocked", "blocking", "ban", "bans", "banned", "deny", "denied", "drop", "dropped",
-    "reject", "rejected", "refuse", "refused", "bad", "black", "evil", "rogue", "jail", "discard", "shun",
+const KEEP_OUT_WORDS: [&str; 23] = [
+    "tempban", "block", "blocks", "blocked", "blocking", "ban", "bans", "banned", "deny", "denied", "drop",
+    "dropped", "reject", "rejected", "refuse", "refused", "bad", "black", "evil", "rogue", "jail", "discard",
+    "shun",
 ];
 /// Parts of words for them, without a border.
 const KEEP_OUT_PARTS: [&str; 5] = ["blacklist", "blocklist", "denylist", "banlist", "droplist"];
@@ -197,7 +217,14 @@ fn senses(text: &str) -> impl Iterator<Item = Sense> {
 /// Whether a name is of the operator's own hosts, and says nothing else: `office`, `lan_ips`, and no `wp-admin`.
 fn is_own(name: &str) -> bool {
     let is = |known: &[&str], part: &String| known.contains(&part.as_str());
-    parts(name).any(|part| is(&OWN, &part)) && parts(name).all(|part| is(&OWN, &part) || is(&PLAIN, &part))
+    // `my_ips`, and no `my-list`.
+    let is_mine = ["my", "our"]
+        .iter()
+        .any(|word| parts(name).next().as_deref() == Some(*word))
+        && parts(name).nth(1).is_some()
+        && !parts(name).any(|part| is(&["list", "set"], &part));
+    (is_mine || parts(name).any(|part| is(&OWN, &part)))
+        && parts(name).all(|part| is(&OWN, &part) || is(&PLAIN, &part))
 }
 
 /// `false positives` and `false_positive`.
@@ -284,6 +311,14 @@ mod tests {
             ("prefixes", Sense::Neither),
             ("hooks", Sense::Neither),
             ("office_ips", Sense::LetsIn),
+            ("is_staff", Sense::LetsIn),
+            ("my_ips", Sense::LetsIn),
+            ("my_list", Sense::Neither),
+            ("customers", Sense::LetsIn),
+            ("protected", Sense::LetsIn),
+            ("f2b-port-scan-protection", Sense::Neither),
+            ("expired", Sense::LetsIn),
+            ("csf.tempallow", Sense::LetsIn),
             ("f2b-wp-admin", Sense::Neither),
             ("vpn-providers", Sense::Neither),
             ("open-resolvers", Sense::Neither),

@@ -1,19 +1,24 @@
 //! Lists of networks in the formats that people have, read and written, and one ban of them in the form that the API takes. No I/O.
 
 mod columns;
+mod csf;
 mod csv;
 mod decode;
 mod documents;
+mod draft;
 mod fail2ban;
 mod firewall;
 mod firewalld;
+mod hosts;
 mod json;
 mod keys;
 mod list;
 mod logs;
 mod merge;
 mod nft;
+mod nft_json;
 mod no_list;
+mod ours;
 mod plain;
 mod ranges;
 mod read;
@@ -23,6 +28,7 @@ mod sets;
 mod stix;
 mod target;
 mod ufw;
+mod values;
 mod verdict;
 mod when;
 mod words;

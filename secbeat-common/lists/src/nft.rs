@@ -1,14 +1,44 @@
-//! Sets of nftables, as `nft list` prints them, with or without `-j`.
+//! Sets and rules of nftables, as `nft list` prints them.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, value::RawValue};
+use secbeat_daemon::term::Term;
 
 use super::{
+    firewall::is_inner,
     keys::Sense,
-    list::{About, Found, Purpose, Source},
+    list::{About, End, Found, Purpose, Source},
     target, when,
 };
+
+/// Expressions that hold for some packets of a source only, besides those to a port.
+const SOME: [&str; 19] = [
+    "limit", "meter", "quota", "numgen", "state", "recent", "icmp", "icmpv6", "frag-off", "hour", "day",
+    "time", "fib", "pkttype", "length", "dscp", "ttl", "hoplimit", "mark",
+];
+/// What is said of sets that rules fill, of which none drops the members.
+pub(super) const FILLED: &str =
+    "sets that rules fill (`flags dynamic`), such as those that count recent clients";
+/// What is said of a member with a limit of its own.
+pub(super) const METERED: &str = "entries with a limit, which count packets of recent clients";
+
+/// What a set says of all its members.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    /// Rules put their packets' sources into it.
+    pub is_dynamic: bool,
+    /// Members have timeouts, and those without one stay for ever.
+    pub is_timed: bool,
+    /// Members without one have that of the set.
+    pub has_timeout: bool,
+}
+
+impl Flags {
+    /// The end of a member that says none.
+    pub(super) fn end(self) -> Option<End> {
+        (self.is_timed && !self.has_timeout).then_some(End::For(Term::Permanent))
+    }
+}
 
 /// A part of the text: a word, a mark, or what stands between quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +100,14 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     let uses = uses(&tokens);
     let sense_of = |name: &str| uses.get(name).copied().unwrap_or_else(|| Sense::of_list(name));
     let (mut at, mut kind, mut name, mut is_address) = (0, "", "", true);
+    let mut flags = Flags::default();
     while let Some(token) = tokens.get(at) {
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
         at += 1;
         match token.text {
             _ if token.is_quoted => {}
             "set" | "map" => {
-                (kind, is_address) = (token.text, true);
+                (kind, is_address, flags) = (token.text, true, Flags::default());
                 name = last_word(&tokens[at..], token.line).unwrap_or_default();
             }
             "type" | "typeof" => {
@@ -91,9 +122,23 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
                     _ => is_address,
                 };
             }
+            // `flags interval,timeout` of a set, and no `tcp flags` of a rule.
+            "flags" if before.is_none_or(|before| !before.is("tcp")) => {
+                let words = tokens[at..]
+                    .iter()
+                    .take_while(|next| next.line == token.line && !next.is(";"));
+                for word in words {
+                    flags.is_dynamic |= word.is("dynamic");
+                    flags.is_timed |= word.is("timeout");
+                }
+            }
+            "timeout" if before.is_none_or(|before| !before.is(",") && !before.is("flags")) => {
+                flags.has_timeout = true;
+            }
             "elements" | "element" | "define" => {
                 if token.text != "elements" {
                     name = last_word(&tokens[at..], token.line).unwrap_or_default();
+                    flags = Flags::default();
                 }
                 let Some(opening) = tokens[at..].iter().position(|next| next.is("{")) else {
                     break;
@@ -122,13 +167,14 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
                                 .iter()
                                 .all(|token| token.is(",") || target::is_network(token.text))
                         {
-                            true => members(elements, name, sense_of(name), source.purpose, found),
+                            true => members(elements, name, sense_of(name), flags, source.purpose, found),
                             false => found.pass_over("definitions that no rule drops"),
                         }
                     }
                     (_, false) => found.pass_over("sets of other things than addresses"),
                     ("map", _) if token.text == "elements" => found.pass_over("maps"),
-                    _ => members(elements, name, sense_of(name), source.purpose, found),
+                    _ if flags.is_dynamic && sense_of(name) == Sense::Neither => found.pass_over(FILLED),
+                    _ => members(elements, name, sense_of(name), flags, source.purpose, found),
                 }
                 at += elements.len();
             }
@@ -176,9 +222,17 @@ fn outcome(rule: &[Token<'_>]) -> (Sense, bool) {
         (false, true) => Sense::LetsIn,
         _ => Sense::Neither,
     };
+    // What stands behind is what the client is told: `reject with icmp port-unreachable`.
+    let told = rule.iter().position(|token| token.is("reject"));
+    let matches = &rule[..told.unwrap_or(rule.len())];
+    let is_some = |token: &Token<'_>| SOME.iter().any(|word| token.is(word));
+    let of_some = |pair: &[Token<'_>]| {
+        (pair[0].is("tcp") && pair[1].is("flags"))
+            || (["iifname", "iif", "ibrname"].iter().any(|word| pair[0].is(word)) && is_inner(pair[1].text))
+    };
     (
         sense,
-        has(&["limit", "meter", "quota", "numgen", "state", "recent"]),
+        matches.iter().any(is_some) || matches.windows(2).any(of_some),
     )
 }
 
@@ -238,8 +292,14 @@ fn rule(tokens: &[Token<'_>], line: u64, purpose: Purpose, found: &mut Found) ->
         } else if is_inverse {
             found.bad(line, "the rule is for all but its source");
         } else if sense == meant {
-            members(sources, "", sense, purpose, found);
+            members(sources, "", sense, Flags::default(), purpose, found);
         } else {
+            // The first rule counts.
+            if sense == Sense::LetsIn && purpose == Purpose::Bans {
+                sources
+                    .iter()
+                    .for_each(|source| found.except_from_now_on(line, source.text));
+            }
             found.pass_over("rules with another verdict");
         }
     }
@@ -247,11 +307,18 @@ fn rule(tokens: &[Token<'_>], line: u64, purpose: Purpose, found: &mut Found) ->
 }
 
 /// Takes the elements of the set `name`.
-fn members(elements: &[Token<'_>], name: &str, sense: Sense, purpose: Purpose, found: &mut Found) {
+fn members(
+    elements: &[Token<'_>],
+    name: &str,
+    sense: Sense,
+    flags: Flags,
+    purpose: Purpose,
+    found: &mut Found,
+) {
     let is_misfit = found.is_misfit(&format!("the set `{name}`"), sense, purpose);
     for element in elements.split(|token| token.is(",")) {
         match (is_misfit, element.first()) {
-            (false, _) => member(element, found),
+            (false, _) => member(element, flags, found),
             (true, Some(first)) if purpose == Purpose::Bans => found.except(first.line, first.text),
             _ => {}
         }
@@ -259,7 +326,7 @@ fn members(elements: &[Token<'_>], name: &str, sense: Sense, purpose: Purpose, f
 }
 
 /// `198.51.100.7 timeout 1h expires 59m comment "x"`.
-fn member(element: &[Token<'_>], found: &mut Found) {
+fn member(element: &[Token<'_>], flags: Flags, found: &mut Found) {
     let Some((first, options)) = element.split_first() else {
         return;
     };
@@ -271,6 +338,12 @@ fn member(element: &[Token<'_>], found: &mut Found) {
         };
         return found.bad(first.line, format!("{} is a part of {what}", first.text));
     }
+    if options
+        .iter()
+        .any(|option| ["limit", "ct", "quota"].iter().any(|word| option.is(word)))
+    {
+        return found.pass_over(METERED);
+    }
     let after = |name: &str| {
         let at = options.iter().position(|option| option.is(name))?;
         options.get(at + 1).map(|value| value.text)
@@ -278,6 +351,7 @@ fn member(element: &[Token<'_>], found: &mut Found) {
     let end = after("expires").or_else(|| after("timeout")).map(when::length);
     match end.transpose() {
         Ok(end) => {
+            let end = end.or_else(|| flags.end());
             let note = after("comment").unwrap_or_default().to_owned();
             found.take(
                 first.line,
@@ -291,75 +365,4 @@ fn member(element: &[Token<'_>], found: &mut Found) {
         }
         Err(why) => found.bad(first.line, why),
     }
-}
-
-/// The sets among `objects`, which `nft -j` prints on one line.
-pub(super) fn read_json(line: u64, objects: &RawValue, purpose: Purpose, found: &mut Found) {
-    found.is_certain = true;
-    let objects: Vec<Value> = match serde_json::from_str(objects.get()) {
-        Ok(objects) => objects,
-        Err(error) => return found.bad(line, format!("nftables: {error}")),
-    };
-    for object in &objects {
-        let Some(set) = object.get("set") else {
-            if object.get("metainfo").is_none() && object.get("table").is_none() {
-                found.pass_over("what is not a set");
-            }
-            continue;
-        };
-        let kind = set.get("type").and_then(Value::as_str);
-        if !matches!(kind, Some("ipv4_addr" | "ipv6_addr") | None) {
-            found.pass_over("sets of other things than addresses");
-            continue;
-        }
-        let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
-        let is_misfit = found.is_misfit(&format!("the set `{name}`"), Sense::of_list(name), purpose);
-        for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
-            let inner = element.get("elem");
-            let value = inner.and_then(|inner| inner.get("val")).unwrap_or(element);
-            let number = |key: &str| inner.and_then(|inner| inner.get(key)?.as_i64());
-            let note = inner
-                .and_then(|inner| inner.get("comment")?.as_str())
-                .unwrap_or_default();
-            let end = number("expires")
-                .or_else(|| number("timeout"))
-                .map(when::seconds_long);
-            match (end.transpose(), named(value)) {
-                (_, Some(network)) if is_misfit => {
-                    if purpose == Purpose::Bans {
-                        found.except(line, &network);
-                    }
-                }
-                (Ok(end), Some(network)) => {
-                    let note = note.to_owned();
-                    found.take(
-                        line,
-                        &network,
-                        About {
-                            end,
-                            note,
-                            ..About::default()
-                        },
-                    );
-                }
-                (Err(why), _) => found.bad(line, why),
-                (_, None) => found.bad(line, format!("invalid address `{value}`")),
-            }
-        }
-    }
-}
-
-/// The network of an element: an address, a prefix or a range.
-fn named(value: &Value) -> Option<String> {
-    if let Some(prefix) = value.get("prefix") {
-        return Some(format!(
-            "{}/{}",
-            prefix.get("addr")?.as_str()?,
-            prefix.get("len")?.as_u64()?
-        ));
-    }
-    if let Some(range) = value.get("range") {
-        return Some(format!("{}-{}", range.get(0)?.as_str()?, range.get(1)?.as_str()?));
-    }
-    value.as_str().map(str::to_owned)
 }

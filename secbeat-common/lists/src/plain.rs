@@ -3,10 +3,11 @@
 use std::{borrow::Cow, iter};
 
 use super::{
+    keys::Sense,
     list::{About, Found, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::Verdict,
+    verdict::{Verdict, is_other_action, neither},
 };
 
 /// Lines that are looked at for requests.
@@ -51,6 +52,8 @@ fn unquoted(text: &str) -> &str {
 /// An entry a line, with a comment or a label behind it; or several entries.
 pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
+    // The heading above, if it says something of those below it.
+    let mut heading: Option<(String, Sense)> = None;
     let first = source
         .lines()
         .map(|(_, text)| divided(text).0)
@@ -91,6 +94,21 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     }
                     _ => others += 1,
                 }
+                if let Some((name, sense)) = &heading
+                    && found.is_misfit(&format!("what stands below `{name}`"), *sense, source.purpose)
+                {
+                    targets.iter().for_each(|target| found.except(line, target));
+                    continue;
+                }
+                if is_other_action(label) {
+                    found.bad(line, neither(label.split_whitespace().next().unwrap_or_default()));
+                    continue;
+                }
+                // As maps of HAProxy have it.
+                if ["0", "false", "no", "off"].contains(&label) {
+                    found.pass_over(format!("entries with `{label}`"));
+                    continue;
+                }
                 if Verdict::of_label(label, source.purpose) == Verdict::Other {
                     let verdict = label.split_whitespace().next().unwrap_or_default();
                     found.pass_over(format!("entries with `{verdict}`"));
@@ -104,10 +122,13 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     found.take(line, &target, About::noting(note));
                 }
             }
-            Err(why) => {
-                others += 1;
-                found.bad(line, why);
-            }
+            Err(why) => match heading_of(text) {
+                Some(sense) => heading = Some((text.to_owned(), sense)),
+                None => {
+                    others += 1;
+                    found.bad(line, why);
+                }
+            },
         }
     }
     if pairs > 1 && others == 0 {
@@ -117,6 +138,16 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
             "each line has two addresses, which may be a range or not: write `a-b`, or an address a line",
         );
     }
+}
+
+/// What a heading such as `allowed:`, `[block]` or `-- whitelist --` says of those below it, if it says something.
+fn heading_of(text: &str) -> Option<Sense> {
+    let name = text.trim_matches(|c: char| c.is_whitespace() || "[]:=-*".contains(c));
+    let are_words = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
+    let sense = Sense::of_list(name);
+    (are_words && name.split_whitespace().count() <= 3 && sense != Sense::Neither).then_some(sense)
 }
 
 /// The network of `!198.51.100.7`, and what stands behind it.
@@ -202,7 +233,10 @@ pub(super) fn read_p2p(source: &Source<'_>, found: &mut Found) {
                     &format!("{}-{}", decimal(first), decimal(last)),
                     About::noting(label),
                 ),
-                false => found.pass_over(format!("ranges of a level from {LET_IN} on, which eMule lets in")),
+                false => {
+                    found.except(line, &format!("{}-{}", decimal(first), decimal(last)));
+                    found.pass_over(format!("ranges of a level from {LET_IN} on, which eMule lets in"));
+                }
             }
             continue;
         }

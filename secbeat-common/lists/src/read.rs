@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    csv, decode, fail2ban, firewall, firewalld, json,
+    csv, decode, fail2ban, firewall, firewalld, hosts, json,
     keys::Sense,
     list::{BadLine, Found, Listed, MAX_LISTED, Purpose, Rounded, Source},
     nft, no_list, plain, routers, server, ufw,
@@ -161,7 +161,7 @@ pub(super) const SHAPES: [Shape; 20] = {
         ),
         shape(
             Format::Hosts,
-            firewall::read_hosts,
+            hosts::read,
             "rules of hosts.deny",
             "sshd: 198.51.100.7, 203.0.113.",
         ),
@@ -364,7 +364,9 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
 #[must_use]
 pub fn misfit(name: &str, purpose: Purpose) -> Option<&'static str> {
     // Shorter words are in names by chance.
-    const PLAIN: [&str; 9] = [
+    const PLAIN: [&str; 11] = [
+        "csf.ignore",
+        "tempban",
         "allow",
         "whitelist",
         "safelist",

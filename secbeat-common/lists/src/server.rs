@@ -4,6 +4,7 @@ use super::{
     keys::Sense,
     list::{About, Found, Purpose, Source},
     target,
+    verdict::{Verdict, truth},
 };
 
 /// nginx: `deny 198.51.100.7;` and `allow …;`, and blocks of `geo` and `map`.
@@ -62,7 +63,20 @@ fn statement_of(line: u64, words: &[&str], block: &str, comment: &str, purpose: 
         ] => found.pass_over(format!("`{}`", words[0])),
         // Of `geo` and `map`: 0 and nothing is whom they do not mean.
         [network, value] if target::is_network(network.trim_matches('"')) => match value.trim_matches('"') {
-            "0" | "" => found.pass_over("entries of `geo` and `map` with the value 0"),
+            value if value.is_empty() || truth(value) == Some(false) => {
+                found.pass_over("entries of `geo` and `map` with the value 0");
+            }
+            // `geo $country`, with `DE`.
+            value
+                if Sense::of_list(block) == Sense::Neither
+                    && Verdict::of_word(value, purpose) == Verdict::Unknown =>
+            {
+                found.is_certain = true;
+                found.bad(
+                    line,
+                    format!("neither `${block}` nor `{value}` says whether the client is kept out or let in"),
+                );
+            }
             value => {
                 found.is_certain = true;
                 let network = network.trim_matches('"');
@@ -82,6 +96,7 @@ fn statement_of(line: u64, words: &[&str], block: &str, comment: &str, purpose: 
 
 /// Apache: `Require not ip`, `Deny from`, and for an allowlist `Require ip`, `Allow from`.
 pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
+    let allow_wins = allow_wins(source);
     // Blocks of what must not be so, of which each turns its lines round.
     let mut nones = 0_usize;
     for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
@@ -118,6 +133,20 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
         };
         found.is_certain = true;
         if purpose != source.purpose {
+            if allow_wins && lower[0] == "allow" {
+                for client in &words[at..] {
+                    match target::partial(client) {
+                        _ if client.eq_ignore_ascii_case("all") => {
+                            found.bad(
+                                line,
+                                "`Allow from all` lets everybody in without `Order Allow,Deny`",
+                            );
+                        }
+                        Some(network) => found.except(line, &network.to_string()),
+                        None => found.except(line, client),
+                    }
+                }
+            }
             found.pass_over(format!("`{}`", words[..at].join(" ")));
             continue;
         }
@@ -129,4 +158,17 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
             }
         }
     }
+}
+
+/// Whether `Allow from` wins over `Deny from`. So it does without an `Order`, and with `Order Deny,Allow`.
+fn allow_wins(source: &Source<'_>) -> bool {
+    let orders = source.lines().filter_map(|(_, text)| {
+        let text = text.to_ascii_lowercase();
+        let order = text.strip_prefix("order")?;
+        order
+            .starts_with(char::is_whitespace)
+            .then(|| order.trim_start().starts_with("deny"))
+    });
+    let orders: Vec<bool> = orders.collect();
+    orders.is_empty() || orders.contains(&true)
 }

@@ -1,8 +1,53 @@
 //! Indicators of STIX 2, as far as they name addresses.
 
+use super::{
+    list::{About, Found, Purpose, Source},
+    values::{Fields, scalars},
+    verdict::Verdict,
+    when,
+};
+
+/// Takes the addresses of an indicator with these `fields`.
+pub(super) fn take(line: u64, fields: &Fields<'_>, source: &Source<'_>, found: &mut Found) {
+    let text = |key: &str| {
+        let value = fields.get(key).copied();
+        value.map(|value| scalars(value).join(", ")).unwrap_or_default()
+    };
+    if text("revoked") == "true" {
+        return found.pass_over("revoked indicators");
+    }
+    if text("confidence") == "0" {
+        return found.pass_over("indicators in which nobody has confidence");
+    }
+    let end = match text("valid_until").as_str() {
+        "" => Ok(None),
+        until => when::end(until, source.zone).map(Some),
+    };
+    let (networks, end) = match (named(&text("pattern")), end) {
+        (Ok(Named::Others), _) => return found.pass_over("indicators that name no address"),
+        (Ok(Named::Networks(networks)), Ok(end)) => (networks, end),
+        (Err(why), _) | (_, Err(why)) => return found.bad(line, why),
+    };
+    let kinds = ["indicator_types", "labels"].map(text).join(", ");
+    if source.purpose == Purpose::Bans && Verdict::of_tags(&kinds, Purpose::Bans) == Verdict::Other {
+        networks.iter().for_each(|network| found.except(line, network));
+        return found.pass_over(format!(
+            "indicators of the kind `{}`",
+            kinds.trim_matches([',', ' '])
+        ));
+    }
+    for network in networks {
+        let about = About {
+            end,
+            ..About::noting(text("name"))
+        };
+        found.take(line, &network, about);
+    }
+}
+
 /// What an indicator's pattern names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Named {
+enum Named {
     /// Any of these addresses and networks; something else may be named beside them.
     Networks(Vec<String>),
     /// Something else alone: domains, hashes.
@@ -14,7 +59,7 @@ pub(super) enum Named {
 /// # Errors
 ///
 /// When it asks for more than one of several values.
-pub(super) fn named(pattern: &str) -> Result<Named, String> {
+fn named(pattern: &str) -> Result<Named, String> {
     const MORE: [&str; 7] = [
         " AND ",
         " FOLLOWEDBY ",

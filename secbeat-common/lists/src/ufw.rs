@@ -47,6 +47,14 @@ fn row(line: u64, words: &[&str], note: &str, purpose: Purpose, found: &mut Foun
         rest => ("IN", rest),
     };
     if !is_meant(action, purpose) || direction != "IN" {
+        // The first rule counts: what is let in to everything is not denied below.
+        let to = words[..at]
+            .iter()
+            .filter(|word| !word.ends_with(']') && !["[", "(v6)"].contains(*word));
+        if action == "ALLOW" && direction == "IN" && to.eq(&["Anywhere"]) {
+            rest.iter()
+                .for_each(|network| found.except_from_now_on(line, network));
+        }
         let name = if direction == "IN" {
             action.to_owned()
         } else {
@@ -71,6 +79,21 @@ fn command(line: u64, words: &[&str], text: &str, purpose: Purpose, found: &mut 
     };
     found.is_certain = true;
     if !is_meant(&verb, purpose) || words.contains(&"out") {
+        let is_whole = !words.iter().any(|word| {
+            matches!(
+                *word,
+                "out" | "port" | "proto" | "app" | "on" | "route" | "delete"
+            )
+        });
+        if let Some(network) = after(words, "from")
+            && verb == "ALLOW"
+            && is_whole
+        {
+            match words.iter().any(|word| matches!(*word, "insert" | "prepend")) {
+                true => found.except(line, network),
+                false => found.except_from_now_on(line, network),
+            }
+        }
         return found.pass_over(format!("rules with `{}`", verb.to_lowercase()));
     }
     match after(words, "from") {

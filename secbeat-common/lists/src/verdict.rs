@@ -93,6 +93,35 @@ const LABELS_IN: [&str; 20] = [
     "unban",
     "unbanned",
 ];
+/// Further words that say so in fields that others use for something else, and as tags.
+const KINDS_IN: [&str; 9] = [
+    "white",
+    "clean",
+    "benign",
+    "harmless",
+    "legit",
+    "legitimate",
+    "safe",
+    "bypass",
+    "known-good",
+];
+/// Actions of Postfix that neither let a client in nor keep it out, as its manual writes them.
+const LABELS_ELSE: [&str; 10] = [
+    "WARN",
+    "PREPEND",
+    "FILTER",
+    "HOLD",
+    "REDIRECT",
+    "BCC",
+    "INFO",
+    "DEFER",
+    "DEFER_IF_PERMIT",
+    "DEFER_IF_REJECT",
+];
+/// Operations that take an entry off a list.
+const TAKES_OFF: [&str; 10] = [
+    "-", "remove", "removed", "delete", "deleted", "del", "rm", "withdraw", "unban", "unblock",
+];
 /// Labels behind an entry that is kept out.
 const LABELS_OUT: [&str; 16] = [
     "reject",
@@ -150,6 +179,11 @@ impl Verdict {
         }
         match Sense::of_first(text) {
             _ if is(&OVER) => Self::Over,
+            // Of mail servers those that relay for everybody are meant.
+            Sense::LetsIn if text.to_ascii_lowercase().contains("relay") => match is(&["open"]) {
+                true => Self::Listed,
+                false => Self::Unknown,
+            },
             Sense::Neither if is(&THERE) => Self::Listed,
             Sense::Neither => Self::Unknown,
             sense if sense.misfit(purpose).is_some() => Self::Other,
@@ -160,11 +194,42 @@ impl Verdict {
     /// Of a `type` or a `state`, where other programs have words of their own: only plain words for verdicts count.
     pub(super) fn of_kind(text: &str, purpose: Purpose) -> Self {
         let word = text.trim().to_ascii_lowercase();
-        let is_own = ["ok", "relay", "pass"].contains(&word.as_str());
-        match label_sense(&word) {
-            _ if OVER_KINDS.contains(&word.as_str()) => Self::Over,
-            sense if !is_own && sense.misfit(purpose).is_some() => Self::Other,
-            _ => Self::Listed,
+        let word = word.as_str();
+        let sense = match label_sense(word) {
+            Sense::LetsIn if ["ok", "relay", "pass"].contains(&word) => Sense::Neither,
+            Sense::Neither if KINDS_IN.contains(&word) => Sense::LetsIn,
+            sense => sense,
+        };
+        match sense.misfit(purpose) {
+            _ if OVER_KINDS.contains(&word) => Self::Over,
+            Some(_) => Self::Other,
+            None => Self::Listed,
+        }
+    }
+
+    /// Of tags or a remark: a tag may be a plain word for a verdict.
+    pub(super) fn of_tags(text: &str, purpose: Purpose) -> Self {
+        let tags = text.split([',', ';', '|']).map(str::trim);
+        let words = tags.filter(|tag| !tag.contains(char::is_whitespace));
+        let mut said = words.map(|word| Self::of_kind(word, purpose));
+        said.find(|verdict| *verdict != Self::Listed)
+            .unwrap_or(Self::Listed)
+    }
+
+    /// Of what happens to the entry: those that are taken off a list are not on it.
+    pub(super) fn of_operation(text: &str) -> Self {
+        match TAKES_OFF.contains(&text.trim().to_ascii_lowercase().as_str()) {
+            true => Self::Other,
+            false => Self::Listed,
+        }
+    }
+
+    /// Of the direction of a rule's packets: on their way out, an address is where they go.
+    pub(super) fn of_direction(text: &str) -> Self {
+        let text = text.trim().to_ascii_lowercase();
+        match text.starts_with("out") || text.starts_with("egress") {
+            true => Self::Over,
+            false => Self::Listed,
         }
     }
 
@@ -228,8 +293,19 @@ pub(super) fn label_sense(label: &str) -> Sense {
     }
 }
 
+/// Whether a label is an action of Postfix that neither lets in nor keeps out.
+pub(super) fn is_other_action(label: &str) -> bool {
+    let word = label.split([' ', '\t', ':']).next().unwrap_or_default();
+    LABELS_ELSE.contains(&word)
+}
+
+/// What is said of an action of Postfix that is for neither purpose.
+pub(super) fn neither(action: &str) -> String {
+    format!("`{action}` neither lets the client in nor keeps it out")
+}
+
 /// A truth value as programs write it.
-fn truth(text: &str) -> Option<bool> {
+pub(super) fn truth(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "t" | "1" | "on" | "x" => Some(true),
         "false" | "no" | "n" | "f" | "0" | "off" | "null" | "none" => Some(false),
@@ -262,6 +338,8 @@ mod tests {
             ("not blocked", Verdict::Other),
             ("false positive", Verdict::Other),
             ("phishing", Verdict::Listed),
+            ("open relay", Verdict::Listed),
+            ("relay", Verdict::Unknown),
             ("captcha", Verdict::Unknown),
             ("404", Verdict::Unknown),
         ] {
@@ -337,9 +415,19 @@ mod tests {
             ("closed", Verdict::Listed),
             ("allow", Verdict::Other),
             ("Whitelist", Verdict::Other),
+            ("white", Verdict::Other),
+            ("clean", Verdict::Other),
             ("expired", Verdict::Over),
         ] {
             assert_eq!(Verdict::of_kind(kind, Purpose::Bans), verdict, "{kind}");
+        }
+        for (tags, verdict) in [
+            ("whitelist,office", Verdict::Other),
+            ("ssh; trusted", Verdict::Other),
+            ("ssh,bruteforce", Verdict::Listed),
+            ("ignore the robots", Verdict::Listed),
+        ] {
+            assert_eq!(Verdict::of_tags(tags, Purpose::Bans), verdict, "{tags}");
         }
     }
 }

@@ -98,6 +98,8 @@ fn what_lets_clients_in_is_read_for_an_allowlist() {
         "abuseipdb.json",
         "dshield.txt",
         "postfix-cidr",
+        "json-keyed.json",
+        "verdict-postfix-access",
     ] {
         let request = Request {
             purpose: Purpose::Allowlist,
@@ -169,6 +171,9 @@ fn a_file_may_say_by_its_name_what_it_is_for() {
         ("hosts.allow", true, false),
         ("whitelist.txt", true, false),
         ("hosts.deny", false, true),
+        ("csf.tempallow", true, false),
+        ("csf.ignore", true, false),
+        ("csf.tempban", false, true),
         ("blocklist.de.txt", false, true),
         ("list.txt", false, false),
         ("allow-and-deny.txt", false, false),

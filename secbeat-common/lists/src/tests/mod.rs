@@ -180,7 +180,8 @@ fn a_csv_of_another_program_is_read_by_its_columns() {
     let (line, second) = &bans[1];
     assert_eq!(
         (*line, end(second), second.reason, second.note.as_str()),
-        (3, PERMANENT, Some(Reason::PathScan), "by hand")
+        (3, PERMANENT, None, "path-scan, by hand"),
+        "its reasons are not our rules"
     );
 }
 
