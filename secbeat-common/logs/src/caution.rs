@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantArray};
 
-use super::{Format, Formats, LogError, LogLine, combined, wrap};
+use super::{Format, Formats, LogError, LogLine, combined, quoted::NOT_LOGGED, wrap};
 
 /// A weakness of a log, which its server has to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -28,16 +28,22 @@ pub enum Caution {
                          lines unreadable; have it log JSON"
     )]
     Quotes,
+    #[strum(
+        serialize = "a line has neither method nor path, by the keys or fields that the format knows: rules that go by either find nothing; \
+                     name their keys in `[access_log.keys]`, or state the format"
+    )]
+    NoRequest,
 }
 
 impl Caution {
     /// What the formats of a log ask for.
     #[must_use]
     pub fn of_formats(formats: &Formats) -> Option<Self> {
-        let mut formats = formats.iter();
-        formats
-            .any(Format::reads_client_from_header)
-            .then_some(Self::ClientFromHeader)
+        if formats.iter().any(Format::reads_client_from_header) {
+            return Some(Self::ClientFromHeader);
+        }
+        let reads_none = |format: &Format| !format.reads_request();
+        formats.iter().any(reads_none).then_some(Self::NoRequest)
     }
 
     /// What a line asks for, as it was read.
@@ -50,6 +56,7 @@ impl Caution {
             Err(error) if error.ends_in_text_of_client() => Some(Self::LineFeeds),
             Ok(line) if line.ends_in_user => Some(Self::LineFeeds),
             Ok(line) if line.unreadable => Some(Self::Quotes),
+            Ok(line) if *line.method == *NOT_LOGGED && line.path.is_empty() => Some(Self::NoRequest),
             _ => None,
         }
     }

@@ -71,12 +71,20 @@ pub enum LogError {
     Json { at: u64, what: &'static str },
     #[error("the message is not that of a request")]
     Message,
+    /// The same of a line that has no client either.
+    #[error("the message is not that of a request")]
+    OtherMessage,
     #[error("no {0} under a key that the format knows: name yours in `[access_log.keys]`")]
     Missing(&'static str),
     #[error(
         "the list names no client: from the right, all are trusted proxies up to an entry that is not an address"
     )]
     NoClient,
+    #[error(
+        "the client is only in `x_forwarded_for`, which clients may write, and another value is an address: name the client's key in \
+         `[access_log.keys]`"
+    )]
+    Forwarded,
     #[error("the client is a trusted proxy")]
     Proxy,
     #[error("a part of a line that a container's runtime divided")]

@@ -61,7 +61,7 @@ pub struct LogLine<'a> {
     /// When the request began or was logged, whichever the format has, in milliseconds since the Unix epoch; some formats
     /// have whole seconds only.
     pub at_ms: i64,
-    /// Empty if the request line is not `METHOD PATH PROTOCOL`.
+    /// Empty if the request line is not `METHOD PATH PROTOCOL`; `-` if the log has neither method nor path.
     pub method: Cow<'a, [u8]>,
     /// The request target; whatever the client sent instead of a request line; empty if it sent nothing.
     pub path: Cow<'a, [u8]>,
@@ -71,7 +71,8 @@ pub struct LogLine<'a> {
     pub unreadable: bool,
     /// The line is [unreadable](Self::unreadable) since its server wrote a line feed of the user name as it was sent.
     pub ends_in_user: bool,
-    /// The virtual host, with its port if the server logs one. `None` if there is none, or if the format has none.
+    /// The virtual host, with its port if the server logs one; that of [`path`](Self::path), if that is a whole URL and no other is
+    /// logged. `None` if there is none, or if the format has none.
     pub host: Option<Cow<'a, [u8]>>,
     /// `None` if there is none, or if the format has none.
     pub user_agent: Option<Cow<'a, [u8]>>,
@@ -95,6 +96,17 @@ impl LogLine<'_> {
             None => {}
         }
         Ok(())
+    }
+
+    /// Takes the host of a path that is a whole URL, unless the server logged one.
+    #[inline]
+    fn find_host(&mut self) {
+        if self.host.is_none() && !matches!(self.path.first(), None | Some(b'/')) {
+            self.host = match &self.path {
+                Cow::Borrowed(path) => quoted::authority(path).map(Cow::Borrowed),
+                Cow::Owned(path) => quoted::authority(path).map(|host| Cow::Owned(host.to_vec())),
+            };
+        }
     }
 
     /// The error of a client whose line has no time, at that of the line before it or of its arrival.

@@ -2,6 +2,9 @@
 
 use memchr::{memchr2, memrchr};
 
+/// The method of a request of which the log has neither method nor path. An empty one means that the client sent no request.
+pub(super) const NOT_LOGGED: &[u8] = b"-";
+
 /// Splits after the opening quote: what is quoted, and what follows the closing quote. A backslash escapes the byte after
 /// it.
 #[inline]
@@ -42,7 +45,8 @@ pub(super) fn parse_status(text: &[u8]) -> Option<u16> {
     }
 }
 
-/// Method and path; an empty method and everything if it is not `METHOD PATH PROTOCOL` or `METHOD PATH`.
+/// Method and path; an empty method and everything if it is not `METHOD PATH PROTOCOL` or `METHOD PATH`. Servers pass over further
+/// spaces around the path, and log them.
 #[inline]
 pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     if request == b"-" {
@@ -55,16 +59,45 @@ pub(super) fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
             None => (b"", request),
         };
     };
+    let target = match target {
+        [.., b' '] => target.trim_ascii_end(),
+        _ => target,
+    };
+    let path = without_protocol(target);
+    let path = match path {
+        [b' ', ..] | [.., b' '] => path.trim_ascii(),
+        _ => path,
+    };
+    (method, path)
+}
+
+/// The target of a request line that may end with a protocol.
+#[inline]
+fn without_protocol(target: &[u8]) -> &[u8] {
     if let Some((path, [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])) =
         target.split_last_chunk()
     {
-        return (method, path);
+        return path;
     }
     // A path may contain spaces, so the protocol is what follows the last one.
     match memrchr(b' ', target) {
-        Some(space) if target[space + 1..].starts_with(b"HTTP/") => (method, &target[..space]),
-        _ => (method, target),
+        Some(space) if target[space + 1..].starts_with(b"HTTP/") => &target[..space],
+        _ => target,
     }
+}
+
+/// The host of a URL, with its port.
+#[cold]
+pub(super) fn authority(url: &[u8]) -> Option<&[u8]> {
+    let schemes: [&[u8]; 4] = [b"https://", b"http://", b"wss://", b"ws://"];
+    let rest = schemes.iter().find_map(|scheme| {
+        let (begin, rest) = url.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    let user = memrchr(b'@', authority).map_or(0, |at| at + 1);
+    some_text(&authority[user..])
 }
 
 /// A request without the colour of a terminal that Werkzeug writes around it; `None` if it has none.
@@ -110,4 +143,33 @@ fn method_len(request: &[u8]) -> usize {
 /// Text, unless it is how a server writes that there is none.
 pub(super) fn some_text(text: &[u8]) -> Option<&[u8]> {
     (!matches!(text, b"" | b"-")).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_around_a_path_are_no_part_of_it() {
+        for (request, expected) in [
+            ("POST /wp-login.php HTTP/1.1", ("POST", "/wp-login.php")),
+            ("POST /wp-login.php  HTTP/1.1", ("POST", "/wp-login.php")),
+            ("POST   /wp-login.php HTTP/1.1", ("POST", "/wp-login.php")),
+            ("POST /wp-login.php HTTP/1.1 ", ("POST", "/wp-login.php")),
+            ("POST  /wp-login.php   HTTP/1.1   ", ("POST", "/wp-login.php")),
+            ("PUT /a b  HTTP/2  ", ("PUT", "/a b")),
+            ("GET /a b ", ("GET", "/a b")),
+            ("GET  HTTP/1.1", ("GET", "")),
+            ("GET ", ("GET", "")),
+            ("-", ("", "")),
+            (" / ", ("", " / ")),
+        ] {
+            let (method, path) = expected;
+            assert_eq!(
+                split_request(request.as_bytes()),
+                (method.as_bytes(), path.as_bytes()),
+                "{request:?}"
+            );
+        }
+    }
 }

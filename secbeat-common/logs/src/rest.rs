@@ -35,11 +35,13 @@ impl Rest {
     }
 
     pub(super) fn finish(self, table: Option<&Table>) -> Result<LogLine<'static>, LogError> {
-        match (self, table) {
+        let mut line = match (self, table) {
             (Self::Object(object), Some(table)) => object.finish(table),
             (Self::Text(text), _) => text.map(CutLine::finish),
             (Self::Object(_), None) => Err(LogError::Divided),
-        }
+        }?;
+        line.find_host();
+        Ok(line)
     }
 
     /// Whether it is a line of text that names its client and lacks its end.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use secbeat_edge::unit_user::UnitUser;
-use secbeat_logs::{Caution, Detection, Formats, LogLine};
+use secbeat_logs::{Caution, Detection, Formats, LogError, LogLine};
 
 use super::servers;
 
@@ -33,7 +33,7 @@ pub(crate) struct FoundLog {
 /// What the end of a log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// There is no line yet. The format is found out from the first ones.
+    /// There is no line yet.
     Empty,
     Understood {
         format: String,
@@ -45,7 +45,7 @@ pub(crate) enum State {
         /// What its server has to mend.
         caution: Option<Caution>,
     },
-    /// No line is, or lines have two readings; why.
+    /// More lines are of another layout, or lines have two readings; why.
     NotUnderstood(String),
     /// Why the file cannot be read.
     Unreadable(String),
@@ -57,6 +57,17 @@ pub(crate) struct Crowd {
     pub(super) client: IpAddr,
     pub(super) percent: u64,
     pub(super) requests: u64,
+}
+
+impl FoundLog {
+    /// What the lines are read as; of a log without any, what its server writes by default. `None` if it is left out.
+    pub(super) fn format(&self) -> Option<&str> {
+        match &self.state {
+            State::Understood { format, .. } => Some(format),
+            State::Empty => servers::default_format(self.server, &self.path),
+            State::NotUnderstood(_) | State::Unreadable(_) => None,
+        }
+    }
 }
 
 /// Finds the logs below `root`, and looks at their ends with the rights of `reader`, if that is another one.
@@ -136,6 +147,7 @@ fn read(end: &[u8]) -> State {
     let (name, formats) = (format.to_string(), Formats::from(format));
     let (mut lines, mut understood, mut first_error) = (0, 0, None);
     let mut caution = Caution::of_formats(&formats);
+    let mut of_other_layout = 0;
     let mut requests: HashMap<IpAddr, u64> = HashMap::new();
     for line in end.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         lines += 1;
@@ -147,11 +159,13 @@ fn read(end: &[u8]) -> State {
                 *requests.entry(client).or_default() += 1;
             }
             Err(error) => {
+                of_other_layout += u64::from(matches!(error, LogError::OtherLayout(_)));
                 first_error.get_or_insert_with(|| error.to_string());
             }
         }
     }
-    if understood == 0 {
+    // The few that are read otherwise may be what clients wrote.
+    if understood <= of_other_layout {
         let why = first_error.unwrap_or_else(|| "no line is a request".to_owned());
         return State::NotUnderstood(why);
     }
@@ -232,6 +246,30 @@ mod tests {
         assert_eq!(state(""), State::Empty);
         assert!(matches!(state("one\ntwo\n"), State::NotUnderstood(_)));
         assert!(matches!(look(Path::new("/nowhere")), State::Unreadable(_)));
+    }
+
+    #[test]
+    fn a_log_that_few_lines_fit_is_of_another_layout() {
+        let honest = line("unix:", 1).replace("unix: ", "www.example.org unix: ");
+        let forged = line("unix:", 1).replace("unix: ", "198.51.100.66 unix: ");
+        let usual = line("198.51.100.66", 1);
+        for few in [forged.repeat(60), usual.repeat(60)] {
+            assert!(
+                matches!(
+                    state(&(few.clone() + &honest.repeat(300))),
+                    State::NotUnderstood(_)
+                ),
+                "{few}"
+            );
+        }
+        // Neither other programs' lines nor what comes over a Unix socket says so.
+        for others in ["a notice\n".to_owned(), line("unix:", 1)] {
+            let log = usual.repeat(60) + &others.repeat(300);
+            assert!(
+                matches!(state(&log), State::Understood { understood: 60, .. }),
+                "{others}"
+            );
+        }
     }
 
     #[test]

@@ -63,7 +63,13 @@ fn interfaces(names: &[String]) -> String {
 fn log(log: &FoundLog) -> String {
     let path = log.path.display();
     let state = match &log.state {
-        State::Empty => "no line yet; its format is found out from the first ones".to_owned(),
+        State::Empty => match log.format() {
+            Some(format) => format!(
+                "no line yet; {format} is assumed, which {} writes by default",
+                log.server
+            ),
+            None => "no line yet".to_owned(),
+        },
         State::Understood {
             format,
             understood,
@@ -165,10 +171,14 @@ pub(super) fn access_log(log: &FoundLog) -> String {
         State::NotUnderstood(_) | State::Unreadable(_) => "# ",
     };
     let path = toml::Value::from(log.path.to_string_lossy().into_owned());
-    format!(
+    let mut text = format!(
         "\n# {}: {}.\n{comment}[[access_log]]\n{comment}path = {path}\n",
         log.server, log.why
-    )
+    );
+    if let Some(format) = log.format() {
+        let _ = writeln!(text, "format = {}", toml::Value::from(format));
+    }
+    text
 }
 
 /// The rule for failed logins over SSH.
@@ -186,7 +196,11 @@ pub(super) fn ssh(has_rule: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::logs::Crowd;
+    use crate::{
+        config::Config,
+        memory::InMemory,
+        setup::{logs::Crowd, servers},
+    };
 
     fn found(admins: Admins, state: State) -> Found {
         Found {
@@ -273,6 +287,69 @@ mod tests {
                 .iter()
                 .any(|line| line.contains("LEFT OUT") && line.contains("no time"))
         );
+    }
+
+    /// The entry of a log of these lines, as the daemon takes it.
+    fn entry_of(server: &'static str, path: std::path::PathBuf) -> (FoundLog, Config) {
+        let why = "its usual place".to_owned();
+        let log = crate::setup::logs::found(servers::Place { server, path, why });
+        let config = Config::load(&InMemory::new(&access_log(&log)).unwrap().path()).unwrap();
+        (log, config)
+    }
+
+    #[test]
+    fn the_daemon_reads_each_log_as_setup_did() {
+        const TIME: &str = "[21/Nov/2026:11:06:56 +0100]";
+        let request = format!(r#"{TIME} "GET /x HTTP/1.1" 404 12 "-" "curl""#);
+        let caddy = r#"{"level":"info","ts":1795255616.5,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"203.0.113.7","method":"GET","host":"a","uri":"/x"},"status":404}"#;
+        let haproxy = r#"203.0.113.7:4711 [21/Nov/2026:10:06:56.000] www app/web1 0/0/1/2/3 404 12 - - ---- 1/1/0/0/0 0/0 "GET /x HTTP/1.1""#;
+        let folder = tempfile::tempdir().unwrap();
+        for (server, line, format) in [
+            ("nginx", format!("203.0.113.7 - - {request}"), "combined"),
+            (
+                "Apache",
+                format!("a.org:80 203.0.113.7 - - {request}"),
+                "vhost-combined",
+            ),
+            ("Caddy", caddy.to_owned(), "caddy-json"),
+            ("HAProxy", haproxy.to_owned(), "haproxy"),
+            ("nginx", caddy.to_owned(), "caddy-json"),
+        ] {
+            let path = folder.path().join("access.log");
+            std::fs::write(&path, format!("{line}\n").repeat(20)).unwrap();
+            let (log, config) = entry_of(server, path);
+            assert!(
+                matches!(&log.state, State::Understood { format: read, .. } if read == format),
+                "{log:?}"
+            );
+            let formats = &config.edge.access_log[0].format;
+            assert_eq!(formats.to_string(), format);
+            let read = formats.parse(line.as_bytes()).unwrap();
+            assert_eq!(
+                (read.client.to_string().as_str(), read.status),
+                ("203.0.113.7", 404)
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_without_lines_is_read_as_its_server_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (server, name, format) in [
+            ("nginx", "access.log", "combined"),
+            ("Apache", "access.log", "combined"),
+            ("Apache", "other_vhosts_access.log", "vhost-combined"),
+            ("Caddy", "access.log", "caddy-json"),
+            ("HAProxy", "haproxy.log", "haproxy"),
+            ("Traefik", "access.log", "combined"),
+            ("lighttpd", "access.log", "lighttpd"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            let (entry, config) = entry_of(server, path);
+            assert_eq!(config.edge.access_log[0].format.to_string(), format, "{server}");
+            assert!(log(&entry).contains(&format!("no line yet; {format} is assumed")));
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Server {
     logs: &'static [&'static str],
     /// What the name of its image in a container has.
     image: &'static str,
+    /// What it logs unless it is told otherwise.
+    format: &'static str,
 }
 
 pub(super) const SERVERS: &[Server] = &[
@@ -26,38 +28,55 @@ pub(super) const SERVERS: &[Server] = &[
         processes: &["nginx"],
         logs: &["/var/log/nginx/*access*.log"],
         image: "nginx",
+        format: "combined",
     },
     Server {
         name: "Apache",
         processes: &["apache2", "httpd"],
         logs: &["/var/log/apache2/*access*.log", "/var/log/httpd/*access*log"],
         image: "httpd",
+        format: "combined",
     },
     Server {
         name: "Caddy",
         processes: &["caddy"],
         logs: &["/var/log/caddy/*.log"],
         image: "caddy",
+        format: "caddy-json",
     },
     Server {
         name: "HAProxy",
         processes: &["haproxy"],
         logs: &["/var/log/haproxy.log"],
         image: "haproxy",
+        format: "haproxy",
     },
     Server {
         name: "Traefik",
         processes: &["traefik"],
         logs: &["/var/log/traefik/*access*.log"],
         image: "traefik",
+        format: "combined",
     },
     Server {
         name: "lighttpd",
         processes: &["lighttpd"],
         logs: &["/var/log/lighttpd/*access*.log"],
         image: "lighttpd",
+        format: "lighttpd",
     },
 ];
+
+/// The format that a server writes to a log at `path` unless it is told otherwise. Debian's Apache has one with the virtual host in
+/// front.
+pub(super) fn default_format(server: &str, path: &Path) -> Option<&'static str> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let server = SERVERS.iter().find(|known| known.name == server)?;
+    Some(match server.name {
+        "Apache" if name.contains("vhosts") => "vhost-combined",
+        _ => server.format,
+    })
+}
 
 /// A log of a server, and why it is taken for one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

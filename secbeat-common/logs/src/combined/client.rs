@@ -9,6 +9,9 @@ use super::{
     Doubt,
 };
 
+/// What servers write in place of the client of a Unix socket.
+pub(crate) const UNIX: &[u8] = b"unix:";
+
 /// The client, the list that it was read from, and a virtual host.
 #[derive(Clone, Copy)]
 pub(super) struct Client<'a> {
@@ -33,10 +36,16 @@ pub(super) fn find_client(before: &[u8], doubt: Doubt) -> Result<Client<'_>, Log
     let (first, rest) = split_field(before);
     let (second, user) = split_field(rest);
     let Some(address) = address::parse_with_port(first).filter(|_| !second.ends_with(b",")) else {
-        return find_client_of_list(before);
+        return find_client_of_list(before).map_err(|error| match error {
+            LogError::OtherLayout(_) if first == UNIX => LogError::Client,
+            error => error,
+        });
     };
     // nginx, and Apache without identd, write `-`. Anything else may be a field of another layout.
     if doubt == Doubt::Yes || !matches!(second, b"-" | b"") {
+        if second.starts_with(UNIX) || !matches!(second, b"-" | b"") && names_user_again(user) {
+            return Err(LogError::TwoReadings(1, 2));
+        }
         if address::parse_with_port(second).is_some() {
             return Err(LogError::TwoReadings(1, 2));
         }
@@ -45,6 +54,12 @@ pub(super) fn find_client(before: &[u8], doubt: Doubt) -> Result<Client<'_>, Log
         }
     }
     Ok(Client::single(address))
+}
+
+/// Whether what should be a user name begins with another ident: the field before it is the client of a layout in which a host
+/// stands first, which a client may have written as an address.
+fn names_user_again(user: &[u8]) -> bool {
+    user.strip_prefix(b"- ").is_some_and(|user| !user.is_empty())
 }
 
 /// The client at the end of a list, if there is exactly one place where the list can end and no other address that `-`

@@ -15,7 +15,10 @@ use std::{borrow::Cow, net::IpAddr};
 
 use memchr::{memmem, memrchr};
 
-pub(super) use self::raw::{is_traefiks, no_time};
+pub(super) use self::{
+    client::UNIX,
+    raw::{is_traefiks, no_time},
+};
 use self::{
     client::{Client, find_client, find_client_after_host},
     raw::{find_status, has_raw_quotes, without_decoration},

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{Format, FormatError, Formats};
 
-/// Formats, or that the one is to be detected.
+/// Formats, or that the one is to be detected. Names may have commas between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FormatChoice {
     /// Called `auto`.
@@ -41,6 +41,11 @@ impl FromStr for FormatChoice {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" => Ok(Self::Auto),
+            // Patterns may have commas.
+            names if names.contains(',') && !names.contains(['$', '%']) => {
+                let names = names.split(',').map(|name| name.trim().parse::<Self>());
+                Self::of(names.collect::<Result<Vec<_>, _>>()?)
+            }
             format => Ok(Self::Is(format.parse::<Format>()?.into())),
         }
     }

@@ -30,8 +30,12 @@ pub struct Detection {
     understood: Vec<(Format, usize)>,
     /// So many of them, the last ones, have no name: none of them is chosen, but one may be in conflict with the one that is.
     rivals: usize,
+    /// Whether a header said which fields lines have.
+    has_fields: bool,
     /// Lines that a format takes for requests which it does not understand.
     nearly: Vec<usize>,
+    /// Lines that a format takes for requests whose first field is not the client: where it is, no client can bring them about.
+    strange: Vec<usize>,
     /// By two places in `understood`, the earlier one first.
     pairs: BTreeMap<(usize, usize), Pair>,
 }
@@ -117,8 +121,10 @@ impl Detection {
         Self {
             lines: 0,
             objects: 0,
+            has_fields: false,
             rivals: rivals.len(),
             nearly: vec![0; named.len() + rivals.len()],
+            strange: vec![0; named.len() + rivals.len()],
             understood: named
                 .into_iter()
                 .chain(rivals)
@@ -212,10 +218,14 @@ impl Detection {
                     }
                 }
                 Err(_) if format.lacks_header() => {}
-                Err(error) => self.nearly[at] += usize::from(error.is_of_a_request()),
+                Err(error) => {
+                    self.nearly[at] += usize::from(error.is_of_a_request());
+                    self.strange[at] += usize::from(error == LogError::OtherLayout(1));
+                }
             }
         }
         if says_nothing {
+            self.has_fields |= crate::names_fields(line);
             return;
         }
         self.lines += 1;
@@ -271,20 +281,27 @@ impl Detection {
         // What quotes an object holds says nothing about it as a line of text.
         let are_objects = 2 * self.objects > self.lines;
         let best = self.best().or_else(|| {
+            if self.has_fields {
+                return None;
+            }
             let places = (0..self.named()).rev();
             let alike = places.filter(|at| !are_objects || self.understood[*at].0.table().is_some());
             let nearest = alike.max_by_key(|at| self.nearly[*at]);
             nearest.filter(|at| self.nearly[*at] > 0)
         });
         match best {
+            None if self.has_fields => Format::iis().with_doubt(),
             Some(at) => self.understood[at].0.clone(),
             None if are_objects => Format::NGINX_JSON,
             None => Format::default(),
         }
     }
 
+    /// The format that understood most lines, unless it takes more for those of another layout: what clients wrote could look like
+    /// its lines then.
     fn best(&self) -> Option<usize> {
         let places = (0..self.named()).rev();
+        let places = places.filter(|at| self.strange[*at] <= self.understood[*at].1);
         let best = places.max_by_key(|at| self.understood[*at].1)?;
         (self.understood[best].1 > 0).then_some(best)
     }

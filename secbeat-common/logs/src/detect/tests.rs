@@ -75,6 +75,20 @@ fn several_choices_are_one() {
     assert_eq!(of(&["auto"]), Ok(FormatChoice::Auto));
     assert_eq!(of(&["haproxy", "envoy"]).unwrap().to_string(), "haproxy or envoy");
     assert_eq!(of(&["haproxy", "auto"]), Err(FormatError::AutoAmongOthers));
+    assert_eq!(
+        "haproxy, envoy".parse::<FormatChoice>(),
+        of(&["haproxy", "envoy"])
+    );
+    assert_eq!(
+        "haproxy,auto".parse::<FormatChoice>(),
+        Err(FormatError::AutoAmongOthers)
+    );
+    assert_eq!(
+        "haproxy,".parse::<FormatChoice>(),
+        Err(FormatError::Unknown(String::new()))
+    );
+    let pattern = "$remote_addr, $msec $status";
+    assert_eq!(pattern.parse::<FormatChoice>().unwrap().to_string(), pattern);
 }
 
 const TIME: &str = "[21/Nov/2026:11:06:56 +0100]";
@@ -121,6 +135,17 @@ fn two_addresses_are_a_conflict_unless_other_lines_say_which_is_the_client() {
         ),
         (&["198.51.100.66:443 203.0.113.7:42918 - -"], "vhost-combined"),
         (&["203.0.113.7 - -", "6.6.6.6, 203.0.113.7 - -"], "combined"),
+        // A host that is an address, in a log whose clients have none.
+        (&["www.example.org unix: - -", "198.51.100.66 unix: - -"], "None"),
+        (&["198.51.100.66 unix: -", "198.51.100.66 unix: - bob"], "None"),
+        (
+            &[
+                "www.example.org some.name - -",
+                "a.org some.name - -",
+                "198.51.100.66 some.name - -",
+            ],
+            "None",
+        ),
     ] {
         assert_eq!(detected(begins).1, expected, "{begins:?}");
     }
@@ -198,6 +223,11 @@ fn reasons_are_those_of_the_likeliest_format() {
         likeliest(&["203.0.113.7:1 [14/Jan/2015:12:48:57.127] f f: SSL handshake failure"]),
         "haproxy"
     );
+    assert_eq!(
+        likeliest(&[r#"{"level":"info","msg":"Request Completed","ip":"203.0.113.7","status":404}"#]),
+        "nginx-json",
+        "a message alone is not Caddy's"
+    );
     let line = format!("a.org 203.0.113.7 - - {TIME} {REQUEST}");
     assert_eq!(likeliest(&["{}", "{}", &line]), "vhost-combined");
 }
@@ -214,4 +244,24 @@ fn a_header_says_which_fields_the_lines_have() {
         .parse(b"2026-11-21 10:06:56 203.0.113.7 GET /x 404")
         .unwrap();
     assert_eq!(line.status, 404);
+}
+
+#[test]
+fn the_address_of_iis_itself_is_no_second_reading() {
+    let fields = "date time c-ip cs-username s-ip s-port cs-method cs-uri-stem sc-status cs(User-Agent) x-forwarded-for";
+    let mut detection = Detection::default();
+    detection.see(format!("#Fields: {fields}").as_bytes());
+    for forwarded in ["-", "6.6.6.6"] {
+        let line = format!("2026-11-21 10:06:56 203.0.113.7 - 10.0.0.1 443 GET /x 404 curl {forwarded}");
+        detection.see(line.as_bytes());
+    }
+    assert_eq!(detection.chosen().unwrap().to_string(), "iis");
+}
+
+#[test]
+fn a_header_that_names_no_client_is_iis_reason() {
+    let mut detection = Detection::default();
+    detection.see(b"#Fields: date time cs-method cs-uri-stem sc-status");
+    detection.see(b"2026-11-21 10:06:56 GET /x 404");
+    assert_eq!(detection.likeliest().to_string(), "iis");
 }

@@ -126,7 +126,7 @@ impl Named {
 pub enum FormatError {
     #[error(
         "there is no log format `{0}`; there are {names}, and patterns like `$remote_addr [$time_local] $status` or `%h %t %>s`",
-        names = Named::VARIANTS.iter().map(|named| named.into_str()).collect::<Vec<_>>().join(", ")
+        names = Format::names()
     )]
     Unknown(String),
     #[error("`auto` finds out which format a log has: it cannot be named beside others")]
@@ -150,9 +150,21 @@ impl Format {
         doubt: Doubt::No,
     };
 
+    /// W3C's extended log format, as IIS has it.
+    pub(super) fn iis() -> Self {
+        Named::Iis.into()
+    }
+
     /// The formats that have names.
     pub fn named() -> impl Iterator<Item = Self> {
         Named::VARIANTS.iter().copied().map(Self::from)
+    }
+
+    /// Their names, for people.
+    #[must_use]
+    pub fn names() -> String {
+        let names = Named::VARIANTS.iter().map(|named| named.into_str());
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// A format of one's own in the syntax of nginx's `log_format`, of Apache's `LogFormat` or of HAProxy's `log-format`, as
@@ -233,7 +245,7 @@ impl Format {
     }
 
     /// The format of the lines after a header line ([`LogError::Header`]) of IIS or CloudFront, which may be in wrappers as any
-    /// line may.
+    /// line may. It leaves no [doubt](Self::with_doubt) where the client stands.
     ///
     /// # Errors
     ///
@@ -250,7 +262,8 @@ impl Format {
         let layout = layout::of_header(&fields, separator)?;
         Ok(Self {
             kind: Kind::Layouts(named, Arc::new([layout])),
-            ..self.clone()
+            zone: self.zone.clone(),
+            doubt: Doubt::No,
         })
     }
 
@@ -273,6 +286,16 @@ impl Format {
             Kind::Named(_) | Kind::Json(_) => false,
             Kind::Layouts(_, layouts) => layouts.first().is_some_and(Layout::reads_client_from_header),
             Kind::Pattern(layout) => layout.reads_client_from_header(),
+        }
+    }
+
+    /// Whether it has a request, a method or a path, as far as its fields or keys say.
+    pub(super) fn reads_request(&self) -> bool {
+        match &self.kind {
+            Kind::Named(_) => true,
+            Kind::Json(own) => own.keys.read_request(),
+            Kind::Layouts(_, layouts) => layouts.iter().all(Layout::reads_request),
+            Kind::Pattern(layout) => layout.reads_request(),
         }
     }
 

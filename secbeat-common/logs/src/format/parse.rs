@@ -74,6 +74,9 @@ impl Format {
         if may_be_in_wrapper {
             self.look_for_wrapper(&mut parsed, line, wrappers, doubt, in_wrappers);
         }
+        if let Ok(line) = &mut parsed {
+            line.find_host();
+        }
         parsed
     }
 

@@ -55,6 +55,11 @@ impl JsonKeys {
         ]
     }
 
+    /// Whether there is a key of the request or of a part of it.
+    pub(crate) const fn read_request(&self) -> bool {
+        !(self.method.is_empty() && self.path.is_empty() && self.request.is_empty())
+    }
+
     /// What a scan looks for.
     pub(crate) fn table(&self) -> Result<Table, KeysError> {
         for (paths, what) in [

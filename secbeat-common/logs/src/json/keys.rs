@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
+    /// A list of addresses, of which clients may write all. It counts where there is no client and no other address.
+    Forwarded,
     Time,
     Status,
     /// A whole request line.
@@ -21,6 +23,13 @@ pub(crate) enum Role {
     Clock,
     /// What the line is about.
     Message,
+}
+
+impl Role {
+    /// Whether it says what a client asked for.
+    pub(super) const fn is_of_request(self) -> bool {
+        matches!(self, Self::Request | Self::Method | Self::Path)
+    }
 }
 
 /// How many roles there are.
@@ -47,6 +56,8 @@ impl TreeId {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(super) id: TreeId,
+    /// Whether a key is [`Forwarded`](Role::Forwarded), so that other addresses are looked for.
+    pub(super) has_forwarded: bool,
     /// The first is the object of the line.
     nodes: Vec<Node>,
 }
@@ -82,12 +93,14 @@ impl Tree {
     pub(crate) fn new<'p>(paths: impl IntoIterator<Item = (Role, &'p str)>) -> Self {
         let mut tree = Self {
             id: TreeId::new(),
+            has_forwarded: false,
             nodes: vec![Node::new()],
         };
         let mut ranks = [0_u8; ROLES];
         for (role, path) in paths {
             let rank = ranks[role as usize];
             ranks[role as usize] = rank.saturating_add(1);
+            tree.has_forwarded |= role == Role::Forwarded;
             tree.add(0, path, role, rank);
         }
         tree.nodes.iter_mut().for_each(Node::index);

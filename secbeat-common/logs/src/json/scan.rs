@@ -9,7 +9,7 @@ use super::{
     keys::{Place, Role, Tree},
     order::Order,
     text::{End, find_end, unescape},
-    values::Values,
+    values::{MAX_ADDRESS, Values},
 };
 use crate::time::Zone;
 
@@ -216,7 +216,7 @@ impl<'a> Scan<'a> {
                 (State::Value, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'N' | b'I') => {
                     self.scalar(piece, at, asked)
                 }
-                (State::InSkipped, _) => self.pass_over(piece, at),
+                (State::InSkipped, _) => self.pass_over(piece, at, asked),
                 (state, _) => return Err((at, state.expected())),
             };
         }
@@ -259,8 +259,10 @@ impl<'a> Scan<'a> {
                 End::At(end, escaped) => (end, escaped),
                 End::Beyond { .. } => return self.whole_string(piece, value, asked),
             };
-            if let Some(key) = key {
-                self.string(key, &piece[value + 1..end], escaped, asked);
+            let text = &piece[value + 1..end];
+            match key {
+                Some(key) => self.string(key, text, escaped, asked),
+                None => self.unread(text, asked),
             }
             at = end + 1;
             if piece.get(at..at + 2) != Some(b",\"") {
@@ -277,8 +279,10 @@ impl<'a> Scan<'a> {
         let key = self.key;
         match find_end(piece, at + 1) {
             End::At(end, escaped) => {
-                if let Some(key) = key {
-                    self.string(key, &piece[at + 1..end], escaped, asked);
+                let text = &piece[at + 1..end];
+                match key {
+                    Some(key) => self.string(key, text, escaped, asked),
+                    None => self.unread(text, asked),
                 }
                 self.after_value();
                 end + 1
@@ -303,9 +307,7 @@ impl<'a> Scan<'a> {
             End::At(end, _) => end,
             beyond @ End::Beyond { .. } => return self.carry(state, piece, 0, beyond, asked),
         };
-        if state != State::InSkippedString {
-            self.keep(&piece[..end], asked);
-        }
+        self.keep(&piece[..end], asked);
         let text = mem::take(&mut self.carried);
         match (state, self.key) {
             (State::InKey, _) => {
@@ -323,7 +325,10 @@ impl<'a> Scan<'a> {
                 }
                 self.after_value();
             }
-            _ => self.after_value(),
+            _ => {
+                self.unread(&text, asked);
+                self.after_value();
+            }
         }
         end + 1
     }
@@ -335,18 +340,23 @@ impl<'a> Scan<'a> {
             == End::Beyond {
                 after_backslash: true,
             };
-        if state != State::InSkippedString {
-            self.keep(&piece[from..], asked);
-        }
+        self.keep(&piece[from..], asked);
         piece.len()
     }
 
-    /// Keeps what may be needed of a string: the end if it may be a list of addresses, otherwise the beginning.
+    /// Keeps what may be needed of a string: the end if it may be a list of addresses, otherwise the beginning; of one that is not
+    /// asked for, as much as shows whether it is an address.
     fn keep(&mut self, text: &[u8], asked: Asked<'_>) {
+        if self.state == State::InSkippedString {
+            let room = (MAX_ADDRESS + 1).saturating_sub(self.carried.len());
+            self.carried.extend_from_slice(&text[..text.len().min(room)]);
+            return;
+        }
         let is_list = self.state == State::InString
             && self.key.is_some_and(|key| {
                 let roles = &asked.keys.entry(key).roles;
-                roles.iter().any(|(role, _)| *role == Role::Client)
+                let may_be_list = |role: &Role| matches!(role, Role::Client | Role::Forwarded);
+                roles.iter().any(|(role, _)| may_be_list(role))
             });
         if !is_list {
             let room = MAX_RAW.saturating_sub(self.carried.len());
@@ -381,6 +391,14 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// A string that is not asked for has ended.
+    #[inline]
+    fn unread(&mut self, text: &[u8], asked: Asked<'_>) {
+        if asked.keys.has_forwarded {
+            self.values.see_unread(text);
+        }
+    }
+
     /// A value has ended, or the one of a list that counts.
     #[inline]
     fn after_value(&mut self) {
@@ -410,16 +428,17 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads on in a list or an object that is not asked for. Returns where to go on.
-    fn pass_over(&mut self, piece: &[u8], from: usize) -> usize {
+    fn pass_over(&mut self, piece: &[u8], from: usize, asked: Asked<'_>) -> usize {
         for (at, byte) in piece.iter().enumerate().skip(from) {
             match byte {
                 b'"' => {
                     return match find_end(piece, at + 1) {
-                        End::At(end, _) => end + 1,
-                        End::Beyond { after_backslash } => {
-                            self.state = State::InSkippedString;
-                            self.after_backslash = after_backslash;
-                            piece.len()
+                        End::At(end, _) => {
+                            self.unread(&piece[at + 1..end], asked);
+                            end + 1
+                        }
+                        beyond @ End::Beyond { .. } => {
+                            self.carry(State::InSkippedString, piece, at + 1, beyond, asked)
                         }
                     };
                 }

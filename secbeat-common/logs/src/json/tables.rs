@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use super::{
     Table,
     keys::Role::{
-        Client, Clock, Date, Host, Message, Method, Path, Referer, Request, Status, Time, UserAgent,
+        Client, Clock, Date, Forwarded, Host, Message, Method, Path, Referer, Request, Status, Time,
+        UserAgent,
     },
 };
 
@@ -34,7 +35,7 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
         // GELF.
         ("_remote_addr", Client),
         // A list that ends with the peer, where the log has no key for it, or one that is empty.
-        ("x_forwarded_for", Client),
+        ("x_forwarded_for", Forwarded),
         ("msec", Time),
         ("time_iso8601", Time),
         ("time_local", Time),
@@ -131,12 +132,17 @@ pub(crate) static ENVOY: LazyLock<Table> = LazyLock::new(|| {
         ("downstream_remote_address", Client),
         ("downstream_remote_address_without_port", Client),
         ("start_time", Time),
+        // Contour, and others that name it so.
+        ("@timestamp", Time),
+        ("timestamp", Time),
+        ("ts", Time),
         ("method", Method),
         (":method", Method),
-        ("x-envoy-origin-path", Path),
-        ("x-envoy-original-path", Path),
         ("path", Path),
         (":path", Path),
+        // A header that clients may write, unless the path was rewritten.
+        ("x-envoy-origin-path", Path),
+        ("x-envoy-original-path", Path),
         ("response_code", Status),
         (":authority", Host),
         ("authority", Host),

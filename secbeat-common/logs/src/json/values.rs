@@ -8,9 +8,12 @@ use super::{
 };
 use crate::{
     LogError, LogLine, address,
-    quoted::{parse_status, some_text, split_request},
+    quoted::{NOT_LOGGED, parse_status, some_text, split_request},
     time::{self, Zone},
 };
+
+/// Longest text that may be an address with a port, or a short list of some, in bytes.
+pub(super) const MAX_ADDRESS: usize = 96;
 
 /// Longest text that is kept of a value, in bytes: its beginning, or the end of a list of addresses.
 pub(super) const MAX_VALUE: usize = 8 * 1024;
@@ -35,6 +38,10 @@ pub(super) struct Values<'a> {
     /// A key of the client, the time or the status is there twice, with two values: a client wrote one of them, into a text
     /// that its server does not escape.
     two_values: bool,
+    /// A value that nobody asks for is an address.
+    other_address: bool,
+    /// There is a key of the request, whatever its value.
+    has_request: bool,
 }
 
 impl<'a> Values<'a> {
@@ -48,6 +55,17 @@ impl<'a> Values<'a> {
             bad_status: self.bad_status,
             no_status: self.no_status,
             two_values: self.two_values,
+            other_address: self.other_address,
+            has_request: self.has_request,
+        }
+    }
+
+    /// Sees a string that nobody asks for: it may be the client's address, by a name that is not known.
+    #[inline]
+    pub(super) fn see_unread(&mut self, text: &[u8]) {
+        let begins = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':');
+        if !self.other_address && text.len() <= MAX_ADDRESS && text.first().is_some_and(begins) {
+            self.other_address = address::parse_last(text).is_some();
         }
     }
 
@@ -65,7 +83,7 @@ impl<'a> Values<'a> {
     #[inline]
     pub(super) fn has(&self, role: Role, rank: u8) -> bool {
         let found = match role {
-            Role::Client => self.texts[role as usize].as_ref().map(|(rank, _)| *rank),
+            Role::Client | Role::Forwarded => self.texts[role as usize].as_ref().map(|(rank, _)| *rank),
             Role::Time => self.at_ms.map(|(rank, _)| rank),
             Role::Status => self.status.map(|(rank, _)| rank),
             _ => None,
@@ -104,6 +122,7 @@ impl<'a> Values<'a> {
             }
             Role::Status => self.put_status(rank, parse_status(&text)),
             _ => {
+                self.has_request |= role.is_of_request();
                 if some_text(&text).is_some() {
                     self.texts[role as usize] = Some((rank, bounded(role, text)));
                 }
@@ -134,7 +153,7 @@ impl<'a> Values<'a> {
                 });
                 self.put_status(rank, status);
             }
-            _ => {}
+            _ => self.has_request |= role.is_of_request(),
         }
     }
 
@@ -165,9 +184,7 @@ impl<'a> Values<'a> {
         if self.two_values {
             return Err(LogError::TwoValues);
         }
-        let client = self
-            .take(Role::Client)
-            .ok_or(LogError::Missing("client address"))?;
+        let client = self.client()?;
         let at_ms = self.at_ms.map(|(_, at_ms)| at_ms);
         let at_ms = at_ms
             .or_else(|| self.date_and_clock())
@@ -189,6 +206,12 @@ impl<'a> Values<'a> {
                 let (of_request, rest) = request.map_or_else(Default::default, split_owned);
                 (method.unwrap_or(of_request), path.unwrap_or(rest))
             }
+        };
+        let method: Cow<'a, [u8]> = match self.has_request {
+            // Node.js and others write it so.
+            true if method.iter().any(u8::is_ascii_lowercase) => method.to_ascii_uppercase().into(),
+            true => method,
+            false => NOT_LOGGED.into(),
         };
         let (address, forwarded) = match address::parse_v4(&client) {
             Some(alone) => (alone.into(), None),
@@ -221,11 +244,23 @@ impl<'a> Values<'a> {
             _ => None,
         };
         self.status = Some((0, status.unwrap_or(0)));
+        // It may be in what was not read.
+        self.has_request = true;
         let line = self.finish(table).ok().filter(|_| first)?;
         Some(LogLine {
             unreadable: status.is_none(),
             ..line
         })
+    }
+
+    fn client(&mut self) -> Result<Cow<'a, [u8]>, LogError> {
+        if let Some(client) = self.take(Role::Client) {
+            return Ok(client);
+        }
+        match self.take(Role::Forwarded) {
+            Some(_) if self.other_address => Err(LogError::Forwarded),
+            list => list.ok_or(LogError::Missing("client address")),
+        }
     }
 
     /// The time of two keys, in UTC, as CloudFront logs it.
@@ -237,7 +272,14 @@ impl<'a> Values<'a> {
 
     fn check_message(&mut self, table: &Table) -> Result<(), LogError> {
         match (table.message, self.take(Role::Message)) {
-            (Some(expected), Some(message)) if *message != *expected => Err(LogError::Message),
+            (Some(expected), Some(message)) if *message != *expected => {
+                let has_client = self.texts[Role::Client as usize].is_some();
+                Err(if has_client {
+                    LogError::Message
+                } else {
+                    LogError::OtherMessage
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -265,7 +307,7 @@ fn bounded(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
         return text;
     }
     let surplus = text.len() - MAX_VALUE;
-    let range = if role == Role::Client {
+    let range = if matches!(role, Role::Client | Role::Forwarded) {
         // Not with the half of an address.
         let comma = memchr::memchr(b',', &text[surplus..]);
         surplus + comma.map_or(MAX_VALUE, |comma| comma + 1)..text.len()

@@ -17,6 +17,13 @@ pub enum PatternError {
     Adjacent(String, String),
     #[error("`{0}` in the pattern is followed by no name")]
     NoName(char),
+    #[error("invalid pattern: it is {program}'s, expected {instead}")]
+    Foreign {
+        program: &'static str,
+        instead: &'static str,
+    },
+    #[error("`CustomLog` names its format only: state that of the `LogFormat` with this name")]
+    Nickname,
     #[error("a quote of the statement `{0}` is not closed")]
     Unclosed(&'static str),
     #[error("`escape=json` makes JSON of the log: state `nginx-json`, or the keys of your own")]

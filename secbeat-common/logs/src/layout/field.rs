@@ -22,6 +22,14 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// Whether it says what a client asked for.
+    pub(super) const fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            Self::Request | Self::RequestUrl | Self::Method | Self::Path | Self::Url
+        )
+    }
+
     /// Whether a client must not be able to choose it.
     pub(super) const fn is_trusted(self) -> bool {
         matches!(self, Self::Client | Self::Time | Self::Status)

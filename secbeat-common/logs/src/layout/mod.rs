@@ -60,19 +60,47 @@ pub(super) struct Layout {
     needs_date: bool,
 }
 
+/// Whose syntax a text has that is no pattern, and what to state.
+#[cold]
+fn foreign(format: &str) -> Option<PatternError> {
+    const PROGRAMS: [(&str, &str, &str); 6] = [
+        (
+            "%(",
+            "gunicorn",
+            "`combined`, which its default is, or the same fields as `%h %t`",
+        ),
+        ("%REQ(", "Envoy", "`envoy` or `envoy-json`"),
+        ("%START_TIME", "Envoy", "`envoy` or `envoy-json`"),
+        (
+            "%{i,",
+            "Undertow",
+            "`combined`, or the same fields as `%{Referer}i`",
+        ),
+        ("%^", "GoAccess", "the format of the server that writes the log"),
+        ("%[u", "Squid", "`squid`"),
+    ];
+    let mut programs = PROGRAMS.iter();
+    let (_, program, instead) = *programs.find(|(begin, ..)| format.contains(begin))?;
+    Some(PatternError::Foreign { program, instead })
+}
+
 impl Layout {
     /// Compiles a format in the syntax of nginx's `log_format`, of Apache's `LogFormat` or of HAProxy's `log-format`.
     ///
     /// The statement of a config that names the format will do, too.
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
         let format = statement::format(text)?;
-        let (parts, quotes) = if format.contains('$') {
-            (nginx::parse(&format)?, Quotes::Escaped)
+        let parsed = if format.contains('$') {
+            nginx::parse(&format).map(|parts| (parts, Quotes::Escaped))
         } else if haproxy::is_format(&format) {
-            (haproxy::parse(&format)?, Quotes::Encoded)
+            haproxy::parse(&format).map(|parts| (parts, Quotes::Encoded))
         } else {
-            (apache::parse(&format)?, Quotes::Escaped)
+            apache::parse(&format).map(|parts| (parts, Quotes::Escaped))
         };
+        let (parts, quotes) = parsed.map_err(|error| match error {
+            PatternError::NoName('%') => foreign(&format).unwrap_or(error),
+            error => error,
+        })?;
         compile::compile(text, parts, quotes)
     }
 
@@ -129,6 +157,12 @@ impl Layout {
         fields.any(|placed| placed.field.role == field::Role::Client && placed.field.rank == 0)
     }
 
+    /// Whether a field is the request, its method or its path.
+    pub(super) fn reads_request(&self) -> bool {
+        let mut fields = self.segments.iter().flat_map(|segment| &segment.fields);
+        fields.any(|placed| placed.field.role.is_of_request())
+    }
+
     /// Whether a line begins with something that no client writes: a text of the layout, or a field of the server's own.
     pub(super) fn begins_with_server(&self) -> bool {
         self.segments.first().is_some_and(Segment::begins_with_server)
@@ -141,7 +175,7 @@ impl Layout {
         zone: &'z Zone,
         doubt: Doubt,
     ) -> Result<(Values<'a, 'z>, Option<LogError>), LogError> {
-        let mut values = Values::new(zone);
+        let mut values = Values::new(zone, self.reads_request());
         let mut rest = line;
         for segment in &self.segments {
             match self.read(segment, rest, doubt, &mut values) {

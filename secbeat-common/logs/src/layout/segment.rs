@@ -7,7 +7,7 @@ use memchr::{memchr, memchr_iter, memmem, memrchr};
 use super::{
     super::{
         LogError, address,
-        combined::Doubt,
+        combined::{Doubt, UNIX},
         quoted::parse_status,
         time::{self, Zone},
     },
@@ -323,6 +323,15 @@ impl Segment {
             .any(|placed| placed.field.kind == Kind::Free && placed.field.role != Role::Host);
         if !is_written {
             return Ok(());
+        }
+        let has_host = self
+            .fields
+            .get(at + 1)
+            .is_some_and(|next| next.field.role == Role::Host);
+        if doubt == Doubt::Yes && has_host && rest.starts_with(UNIX) {
+            // The first is a host that a client wrote.
+            let field = count_fields(text, client);
+            return Err(LogError::TwoReadings(field, field + 1));
         }
         let starts = std::iter::once(0).chain(memchr_iter(b' ', rest).map(|space| space + 1));
         for start in starts {

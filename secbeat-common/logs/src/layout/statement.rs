@@ -12,12 +12,27 @@ use super::PatternError;
 /// When a quote is not closed, or when the log would be JSON.
 pub(super) fn format(text: &str) -> Result<Cow<'_, str>, PatternError> {
     let text = text.trim();
+    // As Tomcat's server.xml has a quote.
+    if text.contains("&quot;") {
+        return format(&text.replace("&quot;", "\"")).map(|format| format.into_owned().into());
+    }
     if let Some(rest) = after(text, "log_format") {
         return of_nginx(rest).map(Into::into);
     }
     if let Some(rest) = after(text, "LogFormat") {
         let (format, _) = first(rest, "LogFormat")?;
         return Ok(unescaped(format, &['"', '\\']).into());
+    }
+    if let Some(rest) = after(text, "CustomLog") {
+        // Behind the file: the format, or its name.
+        let (_, rest) = match first(rest, "CustomLog") {
+            Ok(split) => split,
+            Err(_) => rest.split_once(char::is_whitespace).unwrap_or_default(),
+        };
+        return match first(rest.trim_start(), "CustomLog") {
+            Ok((format, _)) => Ok(unescaped(format, &['"', '\\']).into()),
+            Err(_) => Err(PatternError::Nickname),
+        };
     }
     if let Some(rest) = after(text, "log-format") {
         return match rest.starts_with(['"', '\'']) {
@@ -120,6 +135,12 @@ mod tests {
             ),
             (r#"'$remote_addr [$time_local] ' '"$request" $status'"#, nginx),
             (r#"LogFormat "%h %l %u %t \"%r\" %>s %b" common"#, apache),
+            (r#"CustomLog a.log "%h %l %u %t \"%r\" %>s %b""#, apache),
+            (
+                r#"CustomLog "|/bin/x y" "%h %l %u %t \"%r\" %>s %b" env=x"#,
+                apache,
+            ),
+            ("%h %l %u %t &quot;%r&quot; %>s %b", apache),
             (r#"log-format "%ci %tr %ST %{+Q}r""#, "%ci %tr %ST %{+Q}r"),
             (r"log-format %ci\ %tr\ %ST\ %{+Q}r", "%ci %tr %ST %{+Q}r"),
             (nginx, nginx),
@@ -136,6 +157,10 @@ mod tests {
             (
                 "LogFormat %h",
                 "a quote of the statement `LogFormat` is not closed",
+            ),
+            (
+                "CustomLog logs/access.log combined",
+                "`CustomLog` names its format only: state that of the `LogFormat` with this name",
             ),
             (
                 r#"log_format j escape=json '{"a":"$remote_addr"}';"#,

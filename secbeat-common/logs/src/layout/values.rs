@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{
     super::{
         LogError, LogLine, address,
-        quoted::{parse_status, some_text, split_request},
+        quoted::{NOT_LOGGED, parse_status, some_text, split_request},
         time::{self, Zone},
     },
     field::Role,
@@ -27,7 +27,8 @@ pub(super) struct Values<'a, 'z> {
 }
 
 impl<'a, 'z> Values<'a, 'z> {
-    pub(super) const fn new(zone: &'z Zone) -> Self {
+    /// Without any; `has_request` says whether a field is the request or a part of it.
+    pub(super) const fn new(zone: &'z Zone, has_request: bool) -> Self {
         Self {
             zone,
             client: None,
@@ -35,7 +36,7 @@ impl<'a, 'z> Values<'a, 'z> {
             at_ms: None,
             has_date: false,
             status: None,
-            method: b"",
+            method: if has_request { b"" } else { NOT_LOGGED },
             path: b"",
             host: None,
             user_agent: None,

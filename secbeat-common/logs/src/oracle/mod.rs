@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 pub use self::attack::check_attack;
 
-use super::{Format, Formats, JsonKeys, LogError, LogLine, OpenLines, Piece, json, wrap};
+use super::{Format, Formats, JsonKeys, LogError, LogLine, OpenLines, Piece, json, quoted::NOT_LOGGED, wrap};
 
 /// Has everything that the pattern parser does: quotes, braces, a user name before the time, fields that nobody reads.
 const PATTERN: &str = "$host ${remote_addr} - $remote_user [$time_local] \"$request\" $status $bytes \"$http_user_agent\" $request_time";
@@ -143,5 +143,5 @@ fn texts<'a>(line: &'a LogLine<'_>) -> impl Iterator<Item = &'a [u8]> {
 
 /// Whether this is a part of the line itself, not of a copy.
 fn is_within(text: &[u8], line: &[u8]) -> bool {
-    text.is_empty() || line.as_ptr_range().contains(&text.as_ptr())
+    text.is_empty() || text == NOT_LOGGED || line.as_ptr_range().contains(&text.as_ptr())
 }

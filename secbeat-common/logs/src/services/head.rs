@@ -48,6 +48,8 @@ pub(super) struct Headed<'a> {
     pub(super) pid: Option<Cow<'a, str>>,
     /// How often syslog says that the message came.
     pub(super) times: u32,
+    /// Syslog or the journal names the program, so the message came by syslog, which may have cut it.
+    pub(super) is_by_syslog: bool,
     when: When<'a>,
 }
 
@@ -81,6 +83,7 @@ impl Heads {
                     message,
                     pid: Some(pid).filter(|pid| !pid.is_empty()).map(Cow::Borrowed),
                     times: 1,
+                    is_by_syslog: false,
                     when: When::At(at_ms),
                 };
                 (Some(identifier.as_bytes()), headed)
@@ -91,6 +94,7 @@ impl Heads {
                     message: line,
                     pid: None,
                     times: 1,
+                    is_by_syslog: false,
                     when: When::Unknown,
                 };
                 // A head of the service's own may look like syslog's, with something else in the program's place.
@@ -105,6 +109,7 @@ impl Heads {
             return None;
         }
         let is_named = program.is_some() && self.programs.is_some();
+        headed.is_by_syslog = is_named;
         for own in &self.own {
             let Some(captures) = own.captures(headed.message) else {
                 continue;
@@ -188,6 +193,7 @@ fn syslog(line: &[u8], may_have_space: bool) -> Option<(&[u8], Headed<'_>)> {
         message,
         pid: pid.map(String::from_utf8_lossy),
         times,
+        is_by_syslog: true,
         when: When::Text(time),
     };
     Some((program, headed))
@@ -208,6 +214,7 @@ fn rfc_5424(text: &[u8]) -> Option<(&[u8], Headed<'_>)> {
         message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
         pid: Some(String::from_utf8_lossy(pid)).filter(|pid| pid != "-"),
         times: 1,
+        is_by_syslog: true,
         when: When::Text(time),
     };
     Some((program, headed))

@@ -11,6 +11,10 @@ use super::{
     pattern::{Client, Found, Pattern},
 };
 
+/// Bytes of a message that syslog has at any rate: receivers take 480 with the head (RFC 5424, section 6.1), the C library musl sends 1024,
+/// and rsyslog keeps 8 KiB. Of a longer one the end may be missing, where the service wrote the client's address.
+pub(super) const UNCUT: usize = 400;
+
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged<'a> {
@@ -116,6 +120,9 @@ impl Filter {
         };
         if self.ignore.iter().any(|ignored| ignored.is_match(message)) {
             return (Verdict::Nothing, None);
+        }
+        if headed.is_by_syslog && message.len() > UNCUT && meaning.pattern.is_open_before {
+            return (Verdict::Ambiguous, None);
         }
         let differs = |other: &Pattern| match other.find(message) {
             Found::No | Found::NoAddress => false,

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::addresses::addresses;
 
@@ -40,6 +40,8 @@ pub(super) struct Pattern {
     tail: Vec<u8>,
     /// What each message holds that it matches; empty if that is not known.
     pub(super) literal: Vec<u8>,
+    /// A text of any length and any bytes may stand before the address, perhaps one that a client chose.
+    pub(super) is_open_before: bool,
 }
 
 /// What a pattern says of a message.
@@ -84,6 +86,7 @@ impl Pattern {
         Ok(Self {
             whole: compile(&format!(r#"(?:{before})[^\s"'<>]*(?:{behind})"#))?,
             tail: last_literal(&before_hir),
+            is_open_before: holds_any_text(&before_hir),
             before: compile(&before)?,
             behind: compile(&behind)?,
             literal: if literal.len() < MIN_LITERAL {
@@ -214,6 +217,27 @@ fn longest_literal(hir: &Hir) -> Option<Vec<u8>> {
     literals.max_by_key(Vec::len)
 }
 
+/// Whether a part of it matches a text of any length and any bytes.
+fn holds_any_text(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Repetition(repeated) => {
+            (repeated.max.is_none() && is_any_byte(&repeated.sub)) || holds_any_text(&repeated.sub)
+        }
+        HirKind::Capture(captured) => holds_any_text(&captured.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_any_text),
+        _ => false,
+    }
+}
+
+fn is_any_byte(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Class(Class::Bytes(class)) => {
+            matches!(class.ranges(), [all] if (all.start(), all.end()) == (0, u8::MAX))
+        }
+        _ => false,
+    }
+}
+
 fn last_literal(hir: &Hir) -> Vec<u8> {
     match sequence(hir).last().map(Hir::kind) {
         Some(HirKind::Literal(literal)) => literal.0.to_vec(),
@@ -237,6 +261,17 @@ mod tests {
             ("(?i)failed {client}", ""),
         ] {
             assert_eq!(pattern(text).unwrap().literal, literal.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_before_the_address_is_known() {
+        for (text, expected) in [
+            ("a {user} from {client}", true),
+            ("a (?:b .*|c)? from {client}", true),
+            ("a {host} {word} {json} from {client} {text}", false),
+        ] {
+            assert_eq!(pattern(text).unwrap().is_open_before, expected, "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! JSON by literal lines.
 
 use super::{Format, named, understood};
-use crate::JsonKeys;
+use crate::{Caution, Detection, JsonKeys, LogError, json};
 
 const NGINX: &str = r#"{"time_iso8601":"2026-11-20T10:00:07+01:00","remote_addr":"203.0.113.7","request":"GET /a?b=c HTTP/1.1","status":"404","http_host":"example.org","http_user_agent":"curl/8"}"#;
 
@@ -93,7 +93,7 @@ fn servers_of_objects_and_cdns_are_known() {
     let minio = r#"{"version":"1","time":"2026-11-21T10:06:56Z","api":{"name":"GetObject","status":"Not Found","statusCode":404},"remotehost":"203.0.113.7","userAgent":"curl"}"#;
     assert_eq!(
         understood(&named("nginx-json"), minio.as_bytes()),
-        "203.0.113.7 2026-11-21T10:06:56Z 404 –  host=– agent=curl"
+        "203.0.113.7 2026-11-21T10:06:56Z 404 -  host=– agent=curl"
     );
     for time in [
         r#""date":"2026-11-21","time":"10:06:56""#,
@@ -232,7 +232,7 @@ fn json_logs_of_other_servers_are_understood() {
         (
             "cloud-json",
             r#"{"httpRequest":{"latency":"0.003s","remoteIp":"203.0.113.7","requestMethod":"GET","requestUrl":"https://a/x","status":404,"userAgent":"curl"},"jsonPayload":{"statusDetails":"x"},"receiveTimestamp":"2026-11-21T10:06:57Z","timestamp":"2026-11-21T10:06:56.1Z"}"#,
-            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET https://a/x host=– agent=curl",
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET https://a/x host=a agent=curl",
         ),
         (
             "cloud-json",
@@ -243,7 +243,7 @@ fn json_logs_of_other_servers_are_understood() {
         (
             "cloud-json",
             r#"{"time":"2026-11-21T10:06:56Z","category":"FrontDoorAccessLog","properties":{"httpMethod":"GET","requestUri":"https://a:443/x","userAgent":"curl","clientIp":"198.51.100.66","socketIp":"203.0.113.7","httpStatusCode":"404"}}"#,
-            "203.0.113.7 2026-11-21T10:06:56Z 404 GET https://a:443/x host=– agent=curl",
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET https://a:443/x host=a:443 agent=curl",
         ),
         (
             "cloud-json",
@@ -321,6 +321,124 @@ fn a_forwarded_list_counts_only_where_no_peer_is_logged() {
     );
     // A peer that is none is an error, not a reason to believe the list.
     assert!(format.parse(line("unix:").as_bytes()).is_err());
+}
+
+#[test]
+fn a_forwarded_list_counts_for_nobody_beside_another_address() {
+    let line = |other: &str| {
+        format!(
+            r#"{{"timestamp":1795255616,{other},"response_code":404,"x_forwarded_for":"6.6.6.6","path":"/x"}}"#
+        )
+    };
+    for other in [
+        r#""downstream_remote_address":"203.0.113.7:4711""#,
+        r#""remote_address":"203.0.113.7""#,
+        r#""source_ip":"[2001:db8::7]:4711""#,
+        r#""remote_addr":{"ip":"203.0.113.7"}"#,
+        r#""peers":[1,"203.0.113.7"]"#,
+        r#""cf":"203.0.113.7, 10.0.0.5""#,
+    ] {
+        let line = line(other);
+        assert_eq!(
+            named("nginx-json").parse(line.as_bytes()),
+            Err(LogError::Forwarded),
+            "{other}"
+        );
+        json::check(line.as_bytes());
+    }
+    for other in [r#""referrer":"beef""#, r#""bytes":"1.5""#, r#""x":"::""#] {
+        let understood = understood(&named("nginx-json"), line(other).as_bytes());
+        assert_eq!(
+            understood.starts_with("6.6.6.6 "),
+            other != r#""x":"::""#,
+            "{other}: {understood}"
+        );
+    }
+    // Who names the key of the list means it.
+    let keys = JsonKeys {
+        client: vec!["x_forwarded_for".to_owned()],
+        time: vec!["timestamp".to_owned()],
+        status: vec!["response_code".to_owned()],
+        ..JsonKeys::default()
+    };
+    let stated = understood(
+        &Format::json(keys).unwrap(),
+        line(r#""source_ip":"203.0.113.7""#).as_bytes(),
+    );
+    assert!(stated.starts_with("6.6.6.6 "), "{stated}");
+}
+
+#[test]
+fn contours_default_is_envoys() {
+    for forwarded in [r#""6.6.6.6""#, "null"] {
+        let line = format!(
+            r#"{{"@timestamp":"2026-11-21T10:06:56.1Z","authority":"a","downstream_remote_address":"203.0.113.7:4711","method":"GET","path":"/x","response_code":404,"user_agent":"curl","x_forwarded_for":{forwarded}}}"#
+        );
+        let mut detection = Detection::default();
+        detection.see(line.as_bytes());
+        let format = detection.chosen().unwrap();
+        assert_eq!(format.to_string(), "envoy-json");
+        assert_eq!(
+            understood(format, line.as_bytes()),
+            "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=a agent=curl"
+        );
+    }
+}
+
+#[test]
+fn a_line_without_a_key_of_the_request_is_not_one_without_a_request() {
+    for (request, method) in [
+        (r#""http_path":"/p""#, "-"),
+        (r#""request":"""#, ""),
+        (r#""request":"-""#, ""),
+        (r#""path":null"#, ""),
+        (r#""method":"get","path":"/p""#, "GET"),
+    ] {
+        let line = format!(r#"{{"remote_addr":"203.0.113.7","msec":1795255616,"status":400,{request}}}"#);
+        let read = named("nginx-json").parse(line.as_bytes());
+        let caution = Caution::of_line(line.as_bytes(), &read);
+        assert_eq!(&*read.unwrap().method, method.as_bytes(), "{request}");
+        assert_eq!(
+            caution,
+            (method == "-").then_some(Caution::NoRequest),
+            "{request}"
+        );
+    }
+    let line = b"203.0.113.7 1795255616 400";
+    let read = named("$remote_addr $msec $status").parse(line);
+    assert_eq!(Caution::of_line(line, &read), Some(Caution::NoRequest));
+}
+
+#[test]
+fn a_url_as_the_target_names_the_host_unless_one_is_logged() {
+    for (target, host, expected) in [
+        ("https://shop.example.org/x", "", Some("shop.example.org")),
+        (
+            "HTTP://u@shop.example.org:8443?x",
+            "",
+            Some("shop.example.org:8443"),
+        ),
+        ("https://shop.example.org/x", "a", Some("a")),
+        ("https:///x", "", None),
+        ("/https://shop.example.org/x", "", None),
+        ("shop.example.org:443", "", None),
+    ] {
+        let time = "21/Nov/2026:11:06:56 +0100";
+        let json = format!(
+            r#"{{"remote_addr":"203.0.113.7","time":"{time}","status":404,"request":"GET {target} HTTP/2.0","host":"{host}"}}"#
+        );
+        let text = format!(r#"{host} 203.0.113.7 - - [{time}] "GET {target} HTTP/2.0" 404 12"#);
+        let format = if host.is_empty() {
+            "combined"
+        } else {
+            "vhost-combined"
+        };
+        for (format, line) in [("nginx-json", json), (format, text.trim().to_owned())] {
+            let read = named(format).parse(line.as_bytes()).unwrap();
+            assert_eq!(read.host.as_deref(), expected.map(str::as_bytes), "{line}");
+            assert_eq!(&*read.path, target.as_bytes(), "what signatures go by");
+        }
+    }
 }
 
 #[test]

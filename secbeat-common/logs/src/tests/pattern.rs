@@ -25,7 +25,7 @@ fn a_pattern_is_read_field_by_field() {
             "$time_iso8601 $status $remote_addr",
             "2023-10-10T11:06:56+02:00 200 2001:db8::7"
         ),
-        "2001:db8::7 2023-10-10T09:06:56Z 200 –  host=– agent=–"
+        "2001:db8::7 2023-10-10T09:06:56Z 200 -  host=– agent=–"
     );
 }
 
@@ -117,6 +117,26 @@ fn a_pattern_that_cannot_work_is_refused() {
         ),
     ] {
         assert_eq!(refused(pattern), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_pattern_of_another_program_names_it() {
+    for (pattern, program) in [
+        (r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s"#, "gunicorn"),
+        (
+            r#"[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)%" %RESPONSE_CODE%"#,
+            "Envoy",
+        ),
+        (r#"%h %l %u %t "%r" %s %b "%{i,Referer}""#, "Undertow"),
+        (r#"%h %^[%d:%t %^] "%r" %s %b"#, "GoAccess"),
+        ("%>a %[ui %[un [%tl] \"%rm %ru\" %>Hs", "Squid"),
+    ] {
+        let reason = refused(pattern);
+        assert!(
+            reason.starts_with(&format!("invalid pattern: it is {program}'s")),
+            "{reason}"
+        );
     }
 }
 

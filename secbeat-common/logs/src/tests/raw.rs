@@ -356,15 +356,21 @@ fn what_a_log_asks_of_its_operator_is_told() {
         caution("combined", "203.0.113.7 - x"),
         (None, Some(Caution::LineFeeds))
     );
-    for (format, is_header) in [
-        ("envoy", true),
-        ("istio", false),
-        ("iis", false),
-        (r#""$http_x_forwarded_for" [$msec] $status"#, true),
-        ("$remote_addr [$msec] $status", false),
-        ("$proxy_protocol_addr [$msec] $status", true),
+    for (format, expected) in [
+        ("envoy", Some(Caution::ClientFromHeader)),
+        ("istio", None),
+        ("iis", None),
+        (
+            r#""$http_x_forwarded_for" [$msec] $status"#,
+            Some(Caution::ClientFromHeader),
+        ),
+        ("$remote_addr [$msec] $status", Some(Caution::NoRequest)),
+        (r#"$remote_addr [$msec] "$request" $status"#, None),
+        (
+            "$proxy_protocol_addr [$msec] $status",
+            Some(Caution::ClientFromHeader),
+        ),
     ] {
-        let expected = is_header.then_some(Caution::ClientFromHeader);
         assert_eq!(caution(format, "").0, expected, "{format}");
     }
     assert!(Caution::Traefik.text().contains("have it log JSON"));

@@ -216,12 +216,40 @@ impl Zone {
 /// Any time that a server writes, and nothing else; see [`split_time`]. The name of a time zone may follow: `UTC` and `GMT` are what
 /// they say, any other stands for `zone`.
 pub(super) fn parse_any(text: &[u8], zone: &Zone) -> Option<i64> {
-    let (at_ms, rest) = split_time(text, zone)?;
+    let Some((at_ms, rest)) = split_time(text, zone) else {
+        return parse_zone_before_year(text, zone);
+    };
     match rest {
         b"" => Some(at_ms),
         [b' ', name @ ..] => parse_in_named_zone(text, name, zone),
+        [b'[', name @ .., b']'] => {
+            let time = &text[..text.len() - rest.len()];
+            (has_offset(time) && is_name_of_tzdb(name)).then_some(at_ms)
+        }
         _ => None,
     }
+}
+
+/// `Sat Nov 21 10:06:56 UTC 2026`, as Java and `date` write it.
+#[cold]
+fn parse_zone_before_year(text: &[u8], zone: &Zone) -> Option<i64> {
+    let mut words = text.rsplitn(3, |byte| *byte == b' ');
+    let (year, name, time) = (words.next()?, words.next()?, words.next()?);
+    let is_year = year.len() == 4 && time.first()?.is_ascii_alphabetic();
+    let text = [time, b" ", year, b" ", name].concat();
+    is_year.then(|| parse_in_named_zone(&text, name, zone)).flatten()
+}
+
+/// Whether a date and a time of day end with an offset.
+fn has_offset(time: &[u8]) -> bool {
+    let behind = time.get(ISO_LEN..).unwrap_or_default();
+    behind.ends_with(b"Z") || behind.iter().any(|byte| matches!(byte, b'+' | b'-'))
+}
+
+/// Whether it may be a name as `Europe/Berlin`, which Java writes behind the offset.
+fn is_name_of_tzdb(name: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(byte);
+    name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().all(is_of_name)
 }
 
 /// A time before the name of its zone.

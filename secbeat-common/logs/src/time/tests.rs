@@ -153,11 +153,23 @@ fn a_time_without_an_offset_is_of_the_zone_given() {
         ("10/Jul/2023:11:06:56 CEST", "2023-07-10T09:06:56Z"),
         ("10/Jul/2023:11:06:56 UTC", "2023-07-10T11:06:56Z"),
         ("Mon, 10 Jul 2023 11:06:56 GMT", "2023-07-10T11:06:56Z"),
+        ("Mon Jul 10 11:06:56 UTC 2023", "2023-07-10T11:06:56Z"),
+        ("Mon Jul 10 11:06:56 CEST 2023", "2023-07-10T09:06:56Z"),
+        ("2023-07-10T12:06:56+01:00[Europe/London]", "2023-07-10T11:06:56Z"),
+        ("2023-07-10T11:06:56.5Z[UTC]", "2023-07-10T11:06:56.5Z"),
         // Twice: the first time it was summer.
         ("29/Oct/2023:02:30:00", "2023-10-29T00:30:00Z"),
     ] {
         let expected = utc.parse::<Timestamp>().unwrap().as_millisecond();
         assert_eq!(parse_any(text.as_bytes(), &zone), Some(expected), "{text}");
+    }
+    for text in [
+        "2023-07-10T12:06:56[Europe/London]",
+        "2023-07-10T12:06:56+01:00[]",
+        "2023-07-10T12:06:56+01:00[a b]",
+        "Mon Jul 10 11:06:56 utc 2023",
+    ] {
+        assert_eq!(parse_any(text.as_bytes(), &zone), None, "{text}");
     }
     assert_eq!(
         parse_any(b"2023-07-10T11:06:56Z", &zone),

@@ -1,5 +1,6 @@
 //! `explain`: an access log line by line, as the edge's reader understands it.
 
+mod firewall;
 mod suggest;
 
 use std::{
@@ -21,7 +22,7 @@ use secbeat_logs::{
 };
 use serde::Serialize;
 
-use self::suggest::Server;
+use self::{firewall::Choice, suggest::Server};
 use super::{filter, signatures::Finder};
 use crate::{
     signatures::Sought,
@@ -30,10 +31,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Format of the lines: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy, envoy-json,
-    /// kong-json, pino-json, cloudflare-json, ecs-json, or a pattern such as `$remote_addr [$time_local] "$request" $status`.
-    #[arg(long, short, value_name = "FORMAT", default_value_t)]
-    format: FormatChoice,
+    #[arg(long, short, value_name = "FORMAT", default_value = "auto", help = formats_help())]
+    format: Vec<Choice>,
     /// Time zone of times that are logged without one, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
     time_zone: TimeZone,
@@ -53,6 +52,14 @@ pub struct Args {
     /// Log file, also one compressed by gzip or Zstandard; `-` is standard input.
     #[arg(required_unless_present = "suggest", conflicts_with = "suggest")]
     file: Option<PathBuf>,
+}
+
+fn formats_help() -> String {
+    format!(
+        "Format of the lines: auto, {}, modsecurity-json, coraza-json, or a pattern such as `$remote_addr [$time_local] \"$request\" \
+         $status`; can be repeated, and names can have commas between them, if lines are in several",
+        Format::names()
+    )
 }
 
 /// What a line is understood as.
@@ -143,9 +150,10 @@ fn explain(
     finder: &mut Finder,
     output: &mut impl Write,
 ) -> io::Result<Summary> {
-    match &args.format {
-        FormatChoice::Is(formats) => explain_as((formats, &[]), args, input, finder, output),
-        FormatChoice::Auto => {
+    match Choice::of(&args.format).map_err(io::Error::other)? {
+        Choice::Firewall(format) => firewall::explain(format, args, input, output),
+        Choice::Access(FormatChoice::Is(formats)) => explain_as((&formats, &[]), args, input, finder, output),
+        Choice::Access(FormatChoice::Auto) => {
             let (detection, input) = Detection::of(input)?;
             if args.output == Output::Table {
                 writeln!(output, "of the first {} lines", detection.lines())?;
@@ -197,6 +205,7 @@ fn explain_as(
         cautions: Vec::new(),
     };
     let mut cautions: BTreeSet<Caution> = Caution::of_formats(formats).into_iter().collect();
+    let mut of_firewall = None;
     if args.output == Output::Table {
         writeln!(output, "read as {formats}")?;
     }
@@ -211,6 +220,9 @@ fn explain_as(
         formats.doubt_if_called_for(&parsed);
         if let Piece::Line(line) = piece {
             cautions.extend(Caution::of_line(line, &parsed));
+            if of_firewall.is_none() && parsed.is_err() && !detected_from.is_empty() {
+                of_firewall = firewall::note(line);
+            }
         }
         let parsed = parsed.and_then(|mut line| {
             line.see_through(|address| trusted.contains(address))?;
@@ -235,23 +247,33 @@ fn explain_as(
             }
         }
     }
-    summary.cautions = cautions.into_iter().map(Caution::text).collect();
-    match args.output {
+    summary.cautions = cautions
+        .into_iter()
+        .map(Caution::text)
+        .chain(of_firewall)
+        .collect();
+    write_summary(&summary, args.output, output)?;
+    Ok(summary)
+}
+
+fn write_summary(summary: &Summary, shown: Output, output: &mut impl Write) -> io::Result<()> {
+    let Summary {
+        lines, understood, ..
+    } = summary;
+    match shown {
         Output::Table => {
             writeln!(
                 output,
-                "{} lines, {} understood, {} not",
-                summary.lines,
-                summary.understood,
-                summary.lines - summary.understood
+                "{lines} lines, {understood} understood, {} not",
+                lines - understood
             )?;
-            for caution in &summary.cautions {
-                writeln!(output, "note: {caution}")?;
-            }
+            summary
+                .cautions
+                .iter()
+                .try_for_each(|caution| writeln!(output, "note: {caution}"))
         }
-        Output::Json => write_json(&summary, output)?,
+        Output::Json => write_json(summary, output),
     }
-    Ok(summary)
 }
 
 fn write_json(value: &impl Serialize, output: &mut impl Write) -> io::Result<()> {
@@ -362,7 +384,7 @@ mod tests {
         explained_of(LOG, arguments)
     }
 
-    fn explained_of(log: &str, arguments: &[&str]) -> String {
+    pub(super) fn explained_of(log: &str, arguments: &[&str]) -> String {
         let arguments = ["explain"].iter().chain(arguments).chain(&["-"]);
         let Parser { args } = clap::Parser::parse_from(arguments);
         let mut output = Vec::new();
@@ -431,6 +453,17 @@ mod tests {
             "{shown}"
         );
         assert!(shown.ends_with("\n3 lines, 0 understood, 3 not\n"), "{shown}");
+    }
+
+    #[test]
+    fn lines_may_be_in_several_formats() {
+        let json = r#"{"remote_addr":"203.0.113.8","msec":1,"status":404,"request":"GET / HTTP/1.1"}"#;
+        let log = format!("{LOG}{json}\n");
+        for formats in [&["-fcombined", "-fnginx-json"][..], &["-fcombined,nginx-json"]] {
+            let shown = explained_of(&log, formats);
+            assert!(shown.starts_with("read as combined or nginx-json\n"), "{shown}");
+            assert!(shown.ends_with("\n4 lines, 3 understood, 1 not\n"), "{shown}");
+        }
     }
 
     #[test]

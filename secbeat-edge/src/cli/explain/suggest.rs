@@ -96,7 +96,7 @@ accesslog.format = "%h - - %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""
         downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%"
         response_code: "%RESPONSE_CODE%"
         method: "%REQ(:METHOD)%"
-        path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"
+        path: "%REQ(:PATH)%"
         ":authority": "%REQ(:AUTHORITY)%"
         user_agent: "%REQ(USER-AGENT)%"
 "#,
@@ -153,6 +153,11 @@ mod tests {
             assert!(
                 config.contains(path) || *server == Server::Haproxy,
                 "{server:?} logs elsewhere"
+            );
+            let chosen_by_client = ["X-ENVOY-ORIGINAL-PATH", "X-FORWARDED-FOR"];
+            assert!(
+                !chosen_by_client.iter().any(|header| config.contains(header)),
+                "{server:?}"
             );
         }
     }

@@ -305,9 +305,11 @@ struct Keys {
     /// A systemd unit whose messages are the lines, in place of `path`.
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
-    /// Format of the lines: `combined`, `common`, `nginx-json`, `caddy-json`, `traefik-json`, `haproxy`, `envoy`,
-    /// `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, or a pattern similar to nginx's
-    /// `log_format`, Apache's `LogFormat` or HAProxy's `log-format`. A list, if the lines are in several.
+    /// Format of the lines: `combined`, `common`, `vhost-combined`, `nginx-json`, `caddy-json`, `traefik-json`,
+    /// `haproxy`, `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, `cloud-json`, `envoy`,
+    /// `istio`, `nginx-proxy-manager`, `ingress-nginx`, `apisix`, `lighttpd`, `python-http-server`, `aws-alb`,
+    /// `cloudfront`, `iis`, `squid`, `aws-s3`, `uwsgi`, or a pattern similar to nginx's `log_format`, Apache's
+    /// `LogFormat` or HAProxy's `log-format`. A list, if the lines are in several.
     #[schemars(with = "Option<schema::LogFormats>")]
     format: Option<Formats>,
     /// Keys of lines that are one JSON object each and in none of these formats. `format` says what other lines are, if there
@@ -433,6 +435,14 @@ mod tests {
 
     fn parse(text: &str) -> Result<AccessLogConfig, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_reference_names_every_format() {
+        let schema = serde_json::to_string(&schemars::schema_for!(AccessLogConfig)).unwrap();
+        for format in Format::named() {
+            assert!(schema.contains(&format!("`{format}`")), "{format}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! then. So the end of the files is looked at all the time. A look takes a microsecond and no system call.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -37,6 +38,8 @@ const IDLE: Duration = Duration::from_millis(50);
 const SEARCH: Duration = Duration::from_secs(1);
 /// Entries that are read before the next question whether to stop.
 const AT_ONCE: usize = 256;
+/// Lines that were divided and have not ended, at most; more forget the oldest.
+const MAX_DIVIDED: usize = 64;
 
 /// Follows units, or what goes by some names.
 pub(super) struct Journal {
@@ -48,6 +51,7 @@ pub(super) struct Journal {
     after: SavedJournal,
     /// What earlier lines say of how to read the next.
     open: OpenLines,
+    divided: Divided,
     /// Entries of before are old, microseconds since the Unix epoch.
     started_us: i64,
     /// When the last entry came.
@@ -84,6 +88,7 @@ impl Journal {
             reporter,
             after: saved.and_then(|saved| saved.journal).unwrap_or(fresh),
             open: OpenLines::default(),
+            divided: Divided::default(),
             started_us: now_ms.saturating_mul(1000),
             came: None,
         }
@@ -202,11 +207,14 @@ impl Journal {
             pid: &text(c"_PID")?,
             at_ms: at_us / 1000,
         });
+        let part = self.divided.part_of(journal)?;
         let cursor = journal.cursor()?;
         let message = journal.field(c"MESSAGE")?.unwrap_or_default();
         // What is longer may be cut.
-        if message.len() < MAX_MESSAGE {
-            self.report_lines(message, arrival)?;
+        if part == Part::Rest {
+            debug!(log = self.name, "skipped the rest of a line that was divided");
+        } else if message.len() < MAX_MESSAGE {
+            self.report_lines(message, part == Part::Begin, arrival)?;
         } else {
             self.reporter.health().too_long.fetch_add(1, Relaxed);
             let reason = format!("a message of the journal is longer than {MAX_MESSAGE} bytes");
@@ -216,10 +224,11 @@ impl Journal {
         Ok(())
     }
 
-    fn report_lines(&mut self, message: &[u8], arrival: Arrival) -> Result<(), Closed> {
+    /// Reports the lines of an entry. Of one that `is_divided`, the rest is in the next: it is read as far as a line that is too long.
+    fn report_lines(&mut self, message: &[u8], is_divided: bool, arrival: Arrival) -> Result<(), Closed> {
         let is_whole = self.reporter.takes_whole_entries();
         for line in message.split(|byte| *byte == b'\n' && !is_whole) {
-            let pieces = match line.len() > MAX_LINE {
+            let pieces = match is_divided || line.len() > MAX_LINE {
                 true => &[Piece::Begin(line), Piece::End(b"")][..],
                 false => &[Piece::Line(line)],
             };
@@ -236,5 +245,98 @@ impl Journal {
             in_doubt: self.reporter.in_doubt(),
             ..Saved::default()
         }
+    }
+}
+
+/// Lines that were divided into several entries, and have not ended. A client can make a line so long, and so choose how a part begins.
+#[derive(Debug, Default)]
+struct Divided {
+    /// What the parts of each have in common, the oldest first.
+    open: VecDeque<String>,
+}
+
+/// What an entry has of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Begin,
+    /// What follows it: not a line of the service.
+    Rest,
+}
+
+impl Divided {
+    /// What the entry on which `journal` stands is. journald says of a stream's line why it ended without a line feed (`_LINE_BREAK`,
+    /// systemd.journal-fields(7)); Docker names each divided line and marks all of its parts but the last.
+    fn part_of(&mut self, journal: &mut SdJournal) -> io::Result<Part> {
+        let mut text = |name| -> io::Result<String> {
+            let bytes = journal.field(name)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        };
+        let line = text(c"CONTAINER_PARTIAL_ID")?;
+        if !line.is_empty() {
+            let goes_on = text(c"CONTAINER_PARTIAL_MESSAGE")? == "true";
+            return Ok(self.take(&line, goes_on));
+        }
+        let goes_on = matches!(text(c"_LINE_BREAK")?.as_str(), "line-max" | "nul" | "pid-change");
+        if !goes_on && self.open.is_empty() {
+            return Ok(Part::Whole);
+        }
+        // Several processes may write to one stream, and journald ends the line of one before that of another.
+        let stream = match text(c"_STREAM_ID")? {
+            stream if stream.is_empty() => stream,
+            stream => format!("{stream} {}", text(c"_PID")?),
+        };
+        Ok(self.take(&stream, goes_on))
+    }
+
+    /// What the next entry of `stream` is, whose line ends with it unless it `goes_on`. An entry without a stream is never a rest.
+    fn take(&mut self, stream: &str, goes_on: bool) -> Part {
+        let known = self.open.iter().position(|open| open == stream);
+        match known {
+            Some(_) if goes_on => Part::Rest,
+            Some(at) => {
+                self.open.remove(at);
+                Part::Rest
+            }
+            None if goes_on => {
+                if !stream.is_empty() {
+                    self.open.push_back(stream.to_owned());
+                }
+                if self.open.len() > MAX_DIVIDED {
+                    self.open.pop_front();
+                }
+                Part::Begin
+            }
+            None => Part::Whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_divided_line_is_told_from_lines() {
+        let mut divided = Divided::default();
+        for (stream, goes_on, part) in [
+            ("a", false, Part::Whole),
+            ("a", true, Part::Begin),
+            ("b", false, Part::Whole),
+            ("", false, Part::Whole),
+            ("a", true, Part::Rest),
+            ("b", true, Part::Begin),
+            ("a", false, Part::Rest),
+            ("a", false, Part::Whole),
+            ("b", false, Part::Rest),
+            ("", true, Part::Begin),
+            ("", false, Part::Whole),
+        ] {
+            assert_eq!(divided.take(stream, goes_on), part, "{stream}, {goes_on}");
+        }
+        for stream in 0..2 * MAX_DIVIDED {
+            assert_eq!(divided.take(&stream.to_string(), true), Part::Begin);
+        }
+        assert_eq!(divided.open.len(), MAX_DIVIDED);
     }
 }

@@ -284,7 +284,7 @@ impl Reporter {
             Taken::TooLong => {
                 self.health.too_long.fetch_add(1, Relaxed);
                 self.health
-                    .add_reason(format!("a line is longer than {MAX_LINE} bytes"));
+                    .add_reason(format!("a line is longer than {MAX_LINE} bytes, or was divided"));
                 self.judge_format(source, false);
                 return Ok(());
             }

@@ -158,6 +158,7 @@ fn guessed_passwords_are_known_by_what_the_application_answers() {
         ("POST /administrator/index.php", 200),
         ("POST /admin/login/?next=/admin/", 200),
         ("POST /users/sign_in", 422),
+        ("POST /auth/sign_in", 200),
         ("POST /login", 401),
         ("POST /login;jsessionid=1", 401),
         ("POST /grafana/login", 401),

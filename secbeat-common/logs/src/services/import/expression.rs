@@ -108,7 +108,7 @@ pub(super) fn ignored(expression: &str) -> Result<String, String> {
 
 fn finished(text: &str) -> Result<Translated, String> {
     // A tag around it means nothing to us.
-    let text = text.replace(&format!("(?:{PREFIX})"), PREFIX);
+    let text = head_first(text.replace(&format!("(?:{PREFIX})"), PREFIX));
     let (text, begin) = match text.strip_prefix(PREFIX) {
         Some(rest) => (format!(r"\s*{rest}"), Begin::Syslog),
         None => match text.strip_prefix(r"\[\]") {
@@ -131,6 +131,36 @@ fn finished(text: &str) -> Result<Translated, String> {
         text: text.replace(HOST, r"\[?{client}\]?"),
         begin,
     })
+}
+
+/// With syslog's head, where it stands at the begin of groups, before these.
+fn head_first(text: String) -> String {
+    let inner = text.trim_start_matches("(?:");
+    let Some(rest) = inner.strip_prefix(PREFIX) else {
+        return text;
+    };
+    let (groups, _) = text.split_at(text.len() - inner.len());
+    let is_always_there = |open: usize| {
+        close_of(&text, open).is_some_and(|close| {
+            let is_repeated = text[close + 1..].starts_with(['?', '*', '+', '{']);
+            branches(&text[open + "(?:".len()..close]).len() == 1 && !is_repeated
+        })
+    };
+    let mut opens = (0..groups.len()).step_by("(?:".len());
+    match opens.all(is_always_there) {
+        true => format!("{PREFIX}{groups}{rest}"),
+        false => text,
+    }
+}
+
+/// What a message matches if a host's name stands in the address's place of `text`, a pattern, and another address may follow, as in
+/// `<HOST>( via \S+)?`: fail2ban blames the name, so a message of these blames nobody.
+pub(super) fn by_name(text: &str) -> Option<String> {
+    let (before, behind) = text.split_once(r"\[?{client}\]?")?;
+    let close = behind.starts_with('(').then(|| close_of(behind, 0))??;
+    let (group, rest) = behind.split_at(close + 1);
+    let rest = rest.strip_prefix('?').filter(|_| group.ends_with(r"\S+)"))?;
+    Some(format!(r"{before}[\w.-]*[A-Za-z_][\w.-]*{group}{rest}"))
 }
 
 /// How a text begins that names no head: where it has `[]`, of which the date was taken out, or where the address comes first, the

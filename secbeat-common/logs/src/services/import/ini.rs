@@ -8,6 +8,10 @@ use super::PREFIX;
 const MAX_NESTED: usize = 24;
 /// Values that one value may be made of.
 const MAX_STEPS: usize = 500;
+/// Where values are looked for that no section is named for.
+const SECTIONS: [&str; 3] = ["Definition", "Init", "DEFAULT"];
+/// The file in which fail2ban says what syslog's head is, and the value that does.
+const COMMON: (&str, &str) = ("common.conf", "__prefix_line");
 
 /// The values of a filter, by section and key.
 #[derive(Debug, Default)]
@@ -44,10 +48,16 @@ impl Definition {
         {
             let before = include(name).ok_or_else(|| format!("{name}, which it includes, cannot be read"))?;
             self.add(&before, include, depth + 1)?;
+            if name.rsplit('/').next() == Some(COMMON.0) {
+                let key = ("DEFAULT".to_owned(), COMMON.1.to_owned());
+                self.values.insert(key, PREFIX.to_owned());
+            }
         }
         for ((section, key), value) in &own {
             // What an included file said of the same key.
-            if let Some(known) = self.values.get(&(section.clone(), key.clone())).cloned() {
+            if SECTIONS.contains(&section.as_str())
+                && let Some(known) = self.unnamed(key).cloned()
+            {
                 self.values.insert(("known".to_owned(), key.clone()), known);
             }
             self.values.insert((section.clone(), key.clone()), value.clone());
@@ -102,18 +112,19 @@ impl Definition {
     }
 
     fn raw(&self, key: &str) -> Option<&str> {
-        if key == "__prefix_line" {
-            return Some(PREFIX);
-        }
-        let sections = ["Definition", "Init", "DEFAULT"];
-        let found = |section: &str| self.values.get(&(section.to_owned(), key.to_owned()));
         if let Some((section, key)) = key.split_once('/') {
             return self
                 .values
                 .get(&(section.to_owned(), key.to_owned()))
                 .map(String::as_str);
         }
-        sections.into_iter().find_map(found).map(String::as_str)
+        self.unnamed(key).map(String::as_str)
+    }
+
+    /// The value of a key without a section.
+    fn unnamed(&self, key: &str) -> Option<&String> {
+        let found = |section: &str| self.values.get(&(section.to_owned(), key.to_owned()));
+        SECTIONS.into_iter().find_map(found)
     }
 
     fn expand(&self, text: &str, depth: usize, steps: &mut usize) -> Result<String, String> {

@@ -84,6 +84,10 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
             Ok(found) => {
                 translation.translated += 1;
                 forms.note(&found);
+                let named = found
+                    .iter()
+                    .filter_map(|pattern| expression::by_name(&pattern.text));
+                forms.open.extend(named);
                 forms
                     .patterns
                     .push((number, found.into_iter().map(|pattern| pattern.text).collect()));
@@ -107,6 +111,8 @@ struct Forms {
     /// Each with the number of its expression.
     patterns: Vec<(usize, Vec<String>)>,
     ignore: Vec<String>,
+    /// What names a host where the address stands, and may name an address behind it.
+    open: Vec<String>,
     /// Some begin with syslog's head.
     of_syslog: bool,
     /// Some begin with brackets that held the date.
@@ -180,6 +186,9 @@ impl Forms {
         let _ = writeln!(text, "heads = {}", list(&heads));
         if !self.ignore.is_empty() {
             let _ = writeln!(text, "ignore = {}", list(&self.ignore));
+        }
+        if !self.open.is_empty() {
+            let _ = writeln!(text, "open = {}", list(&self.open));
         }
         text.push_str("must_not = []\nmust = []\n");
         let units = definition.units();

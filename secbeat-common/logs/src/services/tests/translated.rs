@@ -49,3 +49,65 @@ fn what_is_ignored_may_stand_where_a_pattern_finds_it() {
         assert_eq!(blamed(&access, &line), expected, "{line}");
     }
 }
+
+/// A filter may say itself how its lines begin, and only what comes from `common.conf` is syslog's head.
+#[test]
+fn a_filters_own_prefix_is_its_own() {
+    const OF_NGINX: &str =
+        "2026/11/28 09:00:03 [error] 7#7: *9 user \"bob\": password mismatch, client: 203.0.113.7, server: a";
+    let own = filter_of(
+        "[INCLUDES]\nbefore = common.conf\n[Definition]\n__prefix_line = \\s*\\[%(_daemon)s\\] <\\d+>:\\s+\nfailregex = ^%(__prefix_line)slogin failed from <HOST>$\n",
+    );
+    let nginx = filter_of(
+        "[Definition]\n__prefix = \\s*\n__prefix_line = %(__prefix)s\\[error\\] \\d+#\\d+: \\*\\d+\\s+\nfailregex = ^%(__prefix_line)suser \"[^\"]+\":? password mismatch, client: <HOST>,\n",
+    );
+    let longer = filter_of(
+        "[INCLUDES]\nbefore = common.conf\n[Definition]\n__prefix_line = %(known/__prefix_line)s(?:\\w{14,20}: )?\nprefregex = ^<F-MLFID>%(__prefix_line)s</F-MLFID><F-CONTENT>.+</F-CONTENT>$\nfailregex = ^login failed from <HOST>$\n",
+    );
+    for (filter, line, expected) in [
+        (
+            &own,
+            "2026-11-28 09:00:03 [app] <7>: login failed from 203.0.113.7",
+            "203.0.113.7",
+        ),
+        (
+            &own,
+            "Nov 28 09:00:03 host app[1]: login failed from 203.0.113.7",
+            "foreign",
+        ),
+        (&nginx, OF_NGINX, "203.0.113.7"),
+        (
+            &longer,
+            "Nov 28 09:00:03 host app[1]: login failed from 203.0.113.7",
+            "203.0.113.7",
+        ),
+        (
+            &longer,
+            "Nov 28 09:00:03 host app[1]: s0123456789012345: login failed from 203.0.113.7",
+            "203.0.113.7",
+        ),
+    ] {
+        assert_eq!(blamed(filter, line), expected, "{line}");
+    }
+    assert_eq!(
+        translated("[Definition]\nfailregex = ^%(__prefix_line)sx <HOST>$\n").left_out,
+        ["failregex 1: %(__prefix_line)s is defined nowhere"]
+    );
+}
+
+/// fail2ban takes the host's name as the client, and not the server's own address behind it.
+#[test]
+fn an_address_behind_a_name_is_not_the_client() {
+    let filter = filter_of(
+        "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^%(__prefix_line)sfailed for <F-USER>.*?</F-USER> (?:from )?<HOST>( via \\S+)?(?: on \\S+){0,3}\\s*$\n",
+    );
+    for (message, expected) in [
+        ("failed for james from example.com via 192.0.2.1", "ambiguous"),
+        ("failed for james from 203.0.113.7", "203.0.113.7"),
+        ("failed for james from 203.0.113.7 on ssh", "203.0.113.7"),
+        ("failed for x via y from 203.0.113.7", "203.0.113.7"),
+    ] {
+        let line = format!("Nov 28 09:00:03 host app[1]: {message}");
+        assert_eq!(blamed(&filter, &line), expected, "{line}");
+    }
+}
