@@ -44,6 +44,7 @@ const LOGIN_FORMS: &[&str] = &[
     "*/admin/login",
     "*/accounts/login",
     "*/users/sign_in",
+    "*/auth/sign_in",
 ];
 
 /// Methods of WebDAV, CalDAV and CardDAV (RFC 4918, 3253, 4791, 5323).
@@ -69,6 +70,19 @@ const DAV_PATHS: &[&str] = &[
     "*/dav.php",
     "*/caldav.php",
     "*/radicale",
+];
+
+/// Previews of files and images of media, which Nextcloud, Jellyfin and Emby answer with 404 where there is none: a page asks for one of
+/// each file.
+const PREVIEW_PATHS: &[&str] = &[
+    "*/core/preview",
+    "*/core/preview.png",
+    "*/apps/photos/api/v1/preview",
+    "*/apps/mail/api/avatars",
+    "*/apps/files_trashbin/preview",
+    "*/apps/files_versions/preview",
+    "*/apps/files_sharing/publicpreview",
+    "*/Items/*/Images",
 ];
 
 /// A preset over events of services.
@@ -266,6 +280,7 @@ fn harmless() -> Vec<Exclusion> {
         // Container registries: a push asks for each layer whether it is there, and without a token first.
         filter(&["401", "404"], &[], &["/v2/*/blobs", "/v2/*/manifests"]),
         filter(&["401"], &[], &["/v2"]),
+        filter(&["404"], &[], PREVIEW_PATHS),
     ];
     let excluded = |filter| Exclusion {
         filter,
@@ -290,7 +305,7 @@ fn list<T: FromStr>(texts: &[&str]) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::rules::{Method, PathPattern};
+    use secbeat_common::rules::{Method, PathPattern, Target};
 
     use super::*;
 
@@ -306,7 +321,7 @@ mod tests {
 
     #[test]
     fn every_text_says_something() {
-        for paths in [LOGIN_PATHS, LOGIN_FORMS, DAV_PATHS] {
+        for paths in [LOGIN_PATHS, LOGIN_FORMS, DAV_PATHS, PREVIEW_PATHS] {
             assert_eq!(list::<PathPattern>(paths).len(), paths.len());
         }
         assert_eq!(list::<Method>(DAV_METHODS).len(), DAV_METHODS.len());
@@ -318,6 +333,29 @@ mod tests {
             .iter()
             .map(|exclusion| exclusion.filter.statuses.len())
             .collect();
-        assert_eq!(statuses, [2, 2, 1, 2, 1]);
+        assert_eq!(statuses, [2, 2, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn what_a_page_asks_for_by_itself_is_harmless() {
+        for (path, status, expected) in [
+            ("/index.php/core/preview?fileId=1000&x=250", 404, true),
+            ("/cloud/core/preview.png?file=/a.jpg", 404, true),
+            ("/apps/photos/api/v1/preview/7?x=256", 404, true),
+            ("/index.php/apps/mail/api/avatars/url/a@example.org", 404, true),
+            ("/Items/00000000000000000001eef/Images/Primary", 404, true),
+            ("/emby/Items/1/Images/Primary", 404, true),
+            ("/index.php/core/preview?fileId=1000", 403, false),
+            ("/core/previews/.env", 404, false),
+            ("/Items/../.env", 404, false),
+            ("/core/preview/../../.env", 404, false),
+            ("/.env", 404, false),
+        ] {
+            let target = Target::new(path);
+            let is_harmless = harmless()
+                .iter()
+                .any(|exclusion| exclusion.matches(status, "GET", &target, "", ""));
+            assert_eq!(is_harmless, expected, "{path} {status}");
+        }
     }
 }

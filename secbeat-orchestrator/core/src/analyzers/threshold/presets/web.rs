@@ -27,7 +27,11 @@ pub(super) fn preset(rule: Rule, name: &str) -> Option<RuleConfig> {
         ),
         "repeated-probe" => (signatures(&[], &PROBING), const { NonZeroU32::new(5).unwrap() }),
         "open-proxy" => (
-            by_id(&["protocol-connect", "protocol-open-proxy"]),
+            by_id(&[
+                "protocol-connect",
+                "protocol-open-proxy",
+                "protocol-absolute-target",
+            ]),
             const { NonZeroU32::new(1).unwrap() },
         ),
         "auth-bruteforce" => (Counts::Errors, const { NonZeroU32::new(10).unwrap() }),
