@@ -249,7 +249,11 @@ impl Signatures {
             status: 0,
             user_agent: of(header::USER_AGENT),
             referer: of(header::REFERER),
-            host: of(header::HOST),
+            // Where there is one, the request goes there (RFC 9112 §3.2.2).
+            host: head
+                .uri
+                .authority()
+                .map_or_else(|| of(header::HOST), |authority| authority.as_str().as_bytes()),
             content_type: of(header::CONTENT_TYPE),
             headers: &headers,
         })

@@ -1,6 +1,9 @@
 //! What one key cannot say alone.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, absolute},
+};
 
 use secbeat_daemon::{config::ConfigError, protect::everybody};
 
@@ -31,6 +34,10 @@ enum Contradiction {
     PublicApi(SocketAddr),
     #[error("with proxy_protocol, only trusted proxies may connect, and this list names none")]
     NobodyTrusted,
+    #[error(
+        "an [[access_log]] follows it, so each request would count twice: the proxy reports its requests itself"
+    )]
+    FollowsItself,
 }
 
 impl Config {
@@ -46,6 +53,12 @@ impl Config {
         if config.trusted_proxies.is_empty() && config.proxy.as_ref().is_some_and(takes_headers) {
             let message = Contradiction::NobodyTrusted.to_string();
             return Err(ConfigError::contradiction(path, "trusted_proxies", message));
+        }
+        let own_log = config.proxy.as_ref().and_then(|proxy| proxy.access_log.as_ref());
+        let own_log = own_log.map(|log| absolute(log).unwrap_or_else(|_| log.clone()));
+        if own_log.is_some_and(|log| config.follows(&log)) {
+            let message = Contradiction::FollowsItself.to_string();
+            return Err(ConfigError::contradiction(path, "proxy.access_log", message));
         }
         if config.enforcement.in_kernel() && config.kernel.interfaces == Interfaces::Named(Vec::new()) {
             let name = if config.enforcement == Enforcement::Kernel {

@@ -26,6 +26,23 @@ fn a_listener_that_would_close_every_connection_is_refused() {
 }
 
 #[test]
+fn the_proxys_own_access_log_is_not_followed() {
+    let proxy = "enforcement = \"l7\"\n[proxy]\nupstream = \"http://127.0.0.1:8000\"\naccess_log = \"/var/log/own/access.log\"\n";
+    for path in ["/var/log/own/access.log", "/var/log/own/*.log", "/var/log/*/a*"] {
+        let error = load(&format!("{proxy}[[access_log]]\npath = \"{path}\"\n"));
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("edge.toml:4: proxy.access_log: an [[access_log]] follows it"),
+            "{path}: {error}"
+        );
+    }
+    load(&format!(
+        "{proxy}[[access_log]]\npath = \"/var/log/nginx/*.log\"\n"
+    ))
+    .unwrap();
+}
+
+#[test]
 fn a_reload_looks_for_certificates_where_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("edge.toml");

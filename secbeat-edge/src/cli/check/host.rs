@@ -1,7 +1,6 @@
 //! What the config needs of this host, looked at without changing anything.
 
 use std::{
-    fs::File,
     io::ErrorKind,
     net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     path::{Path, PathBuf},
@@ -19,6 +18,7 @@ use secbeat_daemon::{
 };
 use serde::Serialize;
 
+use super::proxy;
 use crate::{
     config::{Config, PROGRAM},
     kernel::{self, Pins, Place, XdpSetup},
@@ -95,6 +95,9 @@ pub fn look_at_host(config: &Config, path: &Path, member: &Membership, installed
     findings.extend(socket(config, daemon.as_ref(), own.as_deref()));
     findings.extend(files(config, path, installed.unit));
     findings.extend(challenges(config));
+    findings.extend(proxy::loops(config));
+    findings.extend(proxy::redirects(config));
+    findings.extend(proxy::routes(config));
     findings.extend(member.servers.urls().iter().map(nats));
     findings
 }
@@ -175,20 +178,20 @@ fn interface(name: &str, setup: &XdpSetup) -> Finding {
 
 /// Whether the daemon, if it does not run, could listen.
 fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
-    let proxy = config.proxy().into_iter().flat_map(|proxy| &proxy.listeners);
-    let mut addresses: Vec<(&str, SocketAddr)> =
-        proxy.map(|listener| ("proxy.listen", listener.address)).collect();
-    addresses.extend(config.authz.listen.map(|address| ("authz.listen", address)));
-    addresses.push(("api_listen", config.api_listen));
-    let look = |(key, address): (&str, SocketAddr)| {
+    let addresses = proxy::listens(config);
+    let look = |(index, (key, address)): (usize, &(&str, SocketAddr))| {
         let what = format!("{key} {address}");
-        match listen(address) {
+        let before = addresses[..index].iter();
+        if let Some((key, taken)) = before.rev().find(|(_, other)| proxy::overlap(*other, *address)) {
+            return Finding::new(what, State::Problem, format!("{key} {taken} takes it already"));
+        }
+        match listen(*address) {
             Ok(_) => Finding::new(what, State::Ok, "free"),
             Err(_) if is_running => Finding::new(what, State::Ok, "the daemon runs"),
             Err(error) => Finding::new(what, State::Problem, format!("{error:#}")),
         }
     };
-    addresses.into_iter().map(look).collect()
+    addresses.iter().enumerate().map(look).collect()
 }
 
 /// Whether the daemon, if it does not run, could have its API's socket. `own` is the id of the config's edge, if it has one.
@@ -243,6 +246,9 @@ fn proxy_files(config: &Config) -> impl Iterator<Item = &PathBuf> {
 
 /// What keeps a file from being written, which may have to be made first.
 fn unwritable(file: &Path) -> Option<Errno> {
+    if file.is_dir() {
+        return Some(Errno::EISDIR);
+    }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     match eaccess(file, AccessFlags::W_OK) {
         Err(Errno::ENOENT) => eaccess(
@@ -304,7 +310,7 @@ fn files(config: &Config, path: &Path, unit: &str) -> Vec<Finding> {
             Some(Finding::new(what, State::Problem, error.desc()))
         }));
         for file in proxy_files(config) {
-            if let Err(error) = File::open(file) {
+            if let Some(error) = proxy::unreadable(file) {
                 let right = match error.kind() {
                     ErrorKind::PermissionDenied => {
                         "; `setfacl -m u:secbeat:r` lets the user of the unit read it (its folders need rx)"
@@ -315,6 +321,7 @@ fn files(config: &Config, path: &Path, unit: &str) -> Vec<Finding> {
                 findings.push(Finding::new(what, State::Problem, format!("{error}{right}")));
             }
         }
+        findings.extend(proxy::unusable(config));
         findings
     };
     let findings = match &unit {

@@ -1,6 +1,7 @@
 //! `check`: whether the config can be used, what it means, and whether this host has what it needs.
 
 mod host;
+mod proxy;
 
 use std::path::Path;
 
@@ -64,7 +65,7 @@ impl Checked {
             format: log.format.to_string(),
             passed_over: log.place.passed_over(),
             caution: Caution::of_formats(&log.format)
-                .filter(|_| log.client != ClientColumn::Header)
+                .filter(|caution| *caution != Caution::ClientFromHeader || log.client != ClientColumn::Header)
                 .map(Caution::text),
         });
         let member = config.membership()?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper::{
-    Request, Response, Version,
+    Request, Response, StatusCode, Version,
     body::Incoming,
     header::{self, HeaderValue},
     http::request::Parts,
@@ -22,8 +22,8 @@ use super::{
     copies::Room,
     download::Download,
     headers::{
-        Refusal, Trailers, ask_for_upgrade, for_http1, for_http2, strip_hop_by_hop, to_upstream,
-        wanted_upgrade,
+        Refusal, Trailers, ask_for_upgrade, elements, for_http1, for_http2, list, strip_hop_by_hop,
+        to_upstream, wanted_upgrade,
     },
     informational::pass_on,
     site::{Destination, Site},
@@ -105,8 +105,8 @@ pub(super) async fn forward(
     let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
     let upgrade = protocol.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
-    let trailers = to_upstream(&mut head, &host, &visit.forwarded(client), &site.config.headers)
-        .map_err(Failure::Refused)?;
+    let trailers =
+        to_upstream(&mut head, &host, &visit.forwarded(client), &site.headers).map_err(Failure::Refused)?;
     if body.least() > to.max_body {
         return Err(Failure::TooLarge);
     }
@@ -115,7 +115,7 @@ pub(super) async fn forward(
         // An authority has no byte that a field could not have.
         host = HeaderValue::from_str(own.as_str()).unwrap_or(host);
     }
-    let mut body = ClientBody::new(body, to.idle_timeout, to.max_body);
+    let mut body = ClientBody::new(body, to.idle_timeout, to.max_body, site.headers.clone());
     let mut held = None;
     if is_http1 {
         let waits = head
@@ -322,6 +322,11 @@ impl Way<'_> {
             return Outcome::Failed(Failure::Unreachable(error.into()));
         }
         let body = Download::new(body, self.to.idle_timeout, Some(lease));
+        let body = match head.status {
+            // RFC 9110 §15.3.5 and §15.4.5. An HTTP/2 server can send one all the same.
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => body.none(),
+            _ => body,
+        };
         Outcome::Answer(Response::from_parts(head, body))
     }
 
@@ -332,10 +337,17 @@ impl Way<'_> {
     ) -> Outcome {
         let (mut head, body) = response.into_parts();
         let chosen = head.headers.get(header::UPGRADE).cloned();
-        let (Some((_, client)), Some(chosen)) = (self.upgrade.take(), chosen) else {
+        let (Some((asked, client)), Some(chosen)) = (self.upgrade.take(), chosen) else {
             let error = "the upstream switched protocols unasked";
             return Outcome::Failed(Failure::Unreachable(error.into()));
         };
+        // RFC 9110 §7.8.
+        let is_asked = |name: &[u8]| elements(&asked).any(|asked| asked.eq_ignore_ascii_case(name));
+        if !list(&head.headers, &header::UPGRADE).all(is_asked) {
+            let error = "the upstream switched to a protocol that nobody asked for";
+            return Outcome::Failed(Failure::Unreachable(error.into()));
+        }
+        head.version = Version::HTTP_11;
         strip_hop_by_hop(&mut head.headers);
         head.extensions.clear();
         ask_for_upgrade(&mut head.headers, chosen);

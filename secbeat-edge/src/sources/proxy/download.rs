@@ -18,10 +18,14 @@ use super::{
 pub(super) struct Download {
     body: Incoming,
     silence: Silence,
-    /// `None` once it is given back, and where another task drives the connection (HTTP/2).
+    /// `None` once it is given back, and where another task drives the connection.
     lease: Option<Lease>,
+    /// Whether it comes by HTTP/2.
+    is_framed: bool,
+    /// Whether its response can have none, whatever its server sends.
+    is_none: bool,
     /// Told with the next poll, so that what came before it is on its way: hyper forgets what it has not flushed.
-    failed: Option<hyper::Error>,
+    failed: Option<BodyError>,
 }
 
 impl Download {
@@ -29,6 +33,8 @@ impl Download {
         let mut download = Self {
             body,
             silence: Silence::new(idle),
+            is_framed: matches!(lease, Some(Lease::Http2 { .. })),
+            is_none: false,
             lease,
             failed: None,
         };
@@ -36,6 +42,14 @@ impl Download {
             download.give_back();
         }
         download
+    }
+
+    /// That of a response which can have none.
+    pub(super) fn none(self) -> Self {
+        Self {
+            is_none: true,
+            ..self
+        }
     }
 
     /// How long nothing of it may move.
@@ -58,8 +72,11 @@ impl Body for Download {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_none {
+            return Poll::Ready(None);
+        }
         if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(BodyError::Broken(error))));
+            return Poll::Ready(Some(Err(error)));
         }
         let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending()
@@ -68,31 +85,39 @@ impl Body for Download {
             lease.drive(cx);
             polled = Pin::new(&mut self.body).poll_frame(cx);
         }
-        match polled {
-            Poll::Ready(Some(Err(error))) => {
-                self.failed = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(frame) => {
+        let error = match polled {
+            // hyper takes a reset with NO_ERROR for the end, which only END_STREAM is (RFC 9113 §8.1).
+            Poll::Ready(None) if self.is_framed && !self.body.is_end_stream() => BodyError::Reset,
+            Poll::Ready(Some(Err(error))) => BodyError::Broken(error),
+            Poll::Ready(Some(Ok(frame))) => {
                 self.silence.broken();
-                if frame.is_none() || self.body.is_end_stream() {
+                if self.body.is_end_stream() {
                     self.give_back();
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(None) => {
+                self.give_back();
+                return Poll::Ready(None);
             }
             Poll::Pending => {
                 ready!(self.silence.poll(cx));
-                Poll::Ready(Some(Err(BodyError::Stalled)))
+                return Poll::Ready(Some(Err(BodyError::Stalled)));
             }
-        }
+        };
+        self.failed = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_none || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.is_none {
+            true => SizeHint::with_exact(0),
+            false => self.body.size_hint(),
+        }
     }
 }

@@ -14,6 +14,7 @@ use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
+    ext::ReasonPhrase,
     header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
 };
@@ -255,12 +256,21 @@ impl Forwarder {
             Failure::Refused(Refusal::Coding) => {
                 say(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding\n")
             }
+            Failure::Refused(Refusal::LastHop) => {
+                say(StatusCode::NOT_IMPLEMENTED, "no servers beyond this proxy\n")
+            }
             Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
-            // Nobody will see it.
-            Failure::GaveUp => say(
-                StatusCode::from_u16(CLIENT_GAVE_UP).unwrap_or_default(),
-                "the request was given up\n",
-            ),
+            // Few will see it: who has closed its sending side alone.
+            Failure::GaveUp => {
+                let mut response = say(
+                    StatusCode::from_u16(CLIENT_GAVE_UP).unwrap_or_default(),
+                    "the request was given up\n",
+                );
+                // hyper says `<none>` where no reason is usual.
+                let reason = ReasonPhrase::from_static(b"");
+                response.extensions_mut().insert(reason);
+                response
+            }
             Failure::TooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
             Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
@@ -316,7 +326,11 @@ impl Forwarder {
                 .as_bytes(),
             status,
             user_agent: bytes(&asked.user_agent),
-            host: bytes(&asked.host),
+            // Where there is one, the request goes there (RFC 9112 §3.2.2).
+            host: asked
+                .uri
+                .authority()
+                .map_or_else(|| bytes(&asked.host), |authority| authority.as_str().as_bytes()),
             ..secbeat_signatures::Request::default()
         });
         let more: Vec<_> = answered
@@ -480,7 +494,10 @@ fn challenge_answer(answer: Bytes) -> Own {
 /// The same place by TLS at `port`; `None` where there is none.
 fn to_https(host: &str, port: u16, target: &Uri) -> Option<Own> {
     let authority = host.parse::<Authority>().ok()?;
-    let path = target.path_and_query().map_or("/", |path| path.as_str());
+    // With the slash that `http://host?query` leaves out.
+    let path = target
+        .path_and_query()
+        .map_or_else(|| "/".to_owned(), ToString::to_string);
     let host = authority.host();
     let location = match port {
         443 => format!("https://{host}{path}"),

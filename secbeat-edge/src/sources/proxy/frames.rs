@@ -1,5 +1,7 @@
 //! Where an HTTP/2 client is in what it says (RFC 9113 §4.1): between frames, in a body, or in a request's head that is to be whole in
-//! time. And how many heads were whole: hyper tells of none that makes no request.
+//! time. And which heads were whole.
+
+use super::replies::Replies;
 
 /// How a client begins (RFC 9113 §3.4); no HTTP/1 request does.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,6 +27,8 @@ pub(super) struct Frames {
     opens: bool,
     /// The highest stream so far.
     newest: u32,
+    /// What becomes of the heads.
+    pub(super) replies: Replies,
 }
 
 impl Frames {
@@ -38,6 +42,7 @@ impl Frames {
             goes_on: false,
             opens: false,
             newest: 0,
+            replies: Replies::new(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Frames {
             }
             if self.left == 0 && matches!(self.kind, HEADERS | CONTINUATION) && !self.goes_on && self.opens {
                 self.opens = false;
+                self.replies.heard(self.newest);
                 heads += 1;
             }
         }

@@ -1,6 +1,9 @@
 //! What a proxy does to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
 mod claims;
+mod trailers;
+
+use std::net::Ipv6Addr;
 
 use hyper::{
     HeaderMap, Method, Uri, Version,
@@ -13,6 +16,7 @@ use hyper::{
 };
 
 use self::claims::strip_claims;
+pub(super) use self::trailers::clean_trailers;
 use super::config::HeaderRules;
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -54,6 +58,8 @@ pub(super) enum Refusal {
     Connect,
     /// 501: a transfer coding beside `chunked`, or that twice.
     Coding,
+    /// 501: it is to go no further.
+    LastHop,
 }
 
 /// How a message is coded for its transfer (RFC 9112 §7), by its head.
@@ -125,9 +131,22 @@ fn differs(uri: &Uri, host: &HeaderValue) -> bool {
 }
 
 fn is_host(value: &HeaderValue) -> bool {
-    let is_authority =
-        || Authority::try_from(value.as_bytes()).is_ok_and(|authority| !authority.as_str().contains('@'));
-    value.is_empty() || is_authority()
+    let Ok(authority) = Authority::try_from(value.as_bytes()) else {
+        return value.is_empty();
+    };
+    // `http` takes anything between brackets and behind the host.
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_address = address.is_none_or(|address| address.parse::<Ipv6Addr>().is_ok());
+    let is_port = |port: &str| {
+        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    };
+    is_address
+        && match authority.as_str().strip_prefix(host) {
+            Some("") => true,
+            // With a user name, it does not begin with its host.
+            rest => rest.and_then(|rest| rest.strip_prefix(':')).is_some_and(is_port),
+        }
 }
 
 /// Of whom a server learns for whom it works.
@@ -154,7 +173,7 @@ pub(super) enum Scheme {
 ///
 /// # Errors
 ///
-/// [`Refusal::Malformed`] when the target has no path, and [`Refusal::Coding`].
+/// [`Refusal::Malformed`] when the target has no path, [`Refusal::Coding`] and [`Refusal::LastHop`].
 pub(super) fn to_upstream(
     head: &mut request::Parts,
     host: &HeaderValue,
@@ -174,6 +193,9 @@ pub(super) fn to_upstream(
     let headers = &mut head.headers;
     if coding(headers) == Coding::Unknown {
         return Err(Refusal::Coding);
+    }
+    if head.method == Method::TRACE || head.method == Method::OPTIONS {
+        count_hop(headers)?;
     }
     let trailers = match headers.get_all(header::TE).iter().any(accepts_trailers) {
         true => Trailers::Taken,
@@ -213,10 +235,18 @@ pub(super) fn to_upstream(
     Ok(trailers)
 }
 
-/// Takes out of a client's trailers what has no place there: some servers take them for fields of the head.
-pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
-    strip_hop_by_hop(trailers);
-    strip_claims(trailers, None, &HeaderRules::default());
+/// Counts this hop, if the client counts them (RFC 9110 §7.6.2).
+fn count_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let left = headers.get(header::MAX_FORWARDS).map(HeaderValue::to_str);
+    let left = left.and_then(|left| left.ok()?.parse::<u64>().ok());
+    match left {
+        Some(0) => Err(Refusal::LastHop),
+        Some(left) => {
+            headers.insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a client takes trailers (RFC 9110 §10.1.4).
@@ -307,8 +337,7 @@ pub(super) fn wanted_upgrade(head: &request::Parts, has_no_body: bool) -> Option
         let name = name.to_ascii_lowercase();
         name.starts_with(b"h2") || name.starts_with(b"http") || name.starts_with(b"tls")
     };
-    let mut names = protocol.as_bytes().split(|byte| *byte == b',');
-    (!names.any(|name| is_http(name.trim_ascii()))).then(|| protocol.clone())
+    (!elements(protocol).any(is_http)).then(|| protocol.clone())
 }
 
 /// HTTP/2 may send a Cookie field in pieces; elsewhere it is one line (RFC 9113 §8.2.3).
@@ -327,17 +356,19 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// The elements of a list-valued field.
 pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    headers.get_all(name).iter().flat_map(elements)
+}
+
+/// The elements of one line of such a field.
+pub(super) fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
 }
 
 fn accepts_trailers(te: &HeaderValue) -> bool {
-    te.as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    elements(te).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Appends to a list-valued field, as one line: not every upstream reads the second.

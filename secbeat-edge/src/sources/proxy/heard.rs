@@ -90,6 +90,19 @@ impl Heard {
         self.hearing.interims.poll_write(Pin::new(&mut self.stream), cx)
     }
 
+    /// Looks at what was written of `slices`: it shows what became of heads.
+    fn wrote<'a>(&mut self, written: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
+        let (Speech::Http2(frames), Poll::Ready(Ok(written))) = (&mut self.speech, written) else {
+            return;
+        };
+        let mut left = *written;
+        for slice in slices {
+            let some = slice.len().min(left);
+            left -= some;
+            self.hearing.decided(frames.replies.wrote(&slice[..some]));
+        }
+    }
+
     fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
         self.hearing.set_blocked(written.is_pending());
         written
@@ -198,6 +211,7 @@ impl AsyncWrite for Heard {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.written();
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(&written, [bytes]);
         self.noted(written)
     }
 
@@ -209,6 +223,7 @@ impl AsyncWrite for Heard {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.written();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(&written, slices.iter().map(|slice| &slice[..]));
         self.noted(written)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Hearing {
     since: AtomicU64,
     /// Whether HTTP/2 is spoken, where a head may come beside open requests.
     is_framed: AtomicBool,
-    /// In HTTP/2, whole heads that have come, and requests that were made of them or are known to have failed.
+    /// In HTTP/2, whole heads of which it shows what became, and requests that were made of heads or are known to have failed.
     heads: (AtomicU32, AtomicU32),
     /// Whether the body of the request under way still comes, in HTTP/1.
     uploads: AtomicBool,
@@ -84,19 +84,19 @@ impl Hearing {
         self.heads.1.fetch_add(1, Relaxed);
     }
 
-    /// How many heads of HTTP/2 have become none since the last call.
+    /// So many heads of HTTP/2 were answered, or reset by this side, or came before such a one. Those beyond the number of streams are
+    /// none of them: they are to be sent again (RFC 9113 §8.7), and the client may not have heard of the limit in time.
+    pub(super) fn decided(&self, heads: u32) {
+        self.heads.0.fetch_add(heads, Relaxed);
+    }
+
+    /// How many heads of HTTP/2 have become none since the last call. To be asked when hyper waits: then all that it has read as
+    /// requests are known. One that has not been answered yet may hide a refused one before it until it is.
     pub(super) fn refused(&self) -> u32 {
         let (heads, known) = (self.heads.0.load(Relaxed), self.heads.1.load(Relaxed));
         let refused = heads.saturating_sub(known);
-        if refused == 0 {
-            return 0;
-        }
         self.heads.1.fetch_add(refused, Relaxed);
-        // Those beyond the number of streams are to be sent again (RFC 9113 §8.7): the client may not have heard of it in time.
-        match self.open.load(SeqCst) < STREAMS {
-            true => refused,
-            false => 0,
-        }
+        refused
     }
 
     /// A request begins.
@@ -184,10 +184,14 @@ impl Hearing {
         }
     }
 
+    /// Whether HTTP/2 is spoken.
+    pub(super) fn is_framed(&self) -> bool {
+        self.is_framed.load(Relaxed)
+    }
+
     /// Frames of HTTP/2 have come, and so many whole heads in them. The last one `is_amid` its way.
     pub(super) fn framed(&self, heads: u32, is_amid: bool) {
         self.is_framed.store(true, Relaxed);
-        self.heads.0.fetch_add(heads, Relaxed);
         match is_amid {
             false => self.since.store(0, Relaxed),
             true if heads > 0 || self.since.load(Relaxed) == 0 => self.since.store(self.now() + 1, Relaxed),

@@ -29,6 +29,7 @@ mod listener;
 mod logged;
 mod phase;
 mod reload;
+mod replies;
 mod roots;
 mod route;
 mod servers;
@@ -73,6 +74,7 @@ pub(crate) use self::{
     listener::listen,
     reload::Reloader,
     servers::{ServerState, Servers},
+    site::check_page,
     stats::ProxyStats,
 };
 use super::{

@@ -19,6 +19,8 @@ pub(super) enum BodyError {
     Banned,
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
+    #[error("the body was reset before its end")]
+    Reset,
 }
 
 /// Fires once a sender was silent for a while.

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use super::{
     ProxyStats,
     access_log::AccessLog,
-    config::{NO_UPSTREAM, ProxyConfig, UpstreamConfig},
+    config::{HeaderRules, NO_UPSTREAM, ProxyConfig, UpstreamConfig},
     route::Routes,
     upstream::Upstream,
 };
@@ -19,6 +19,8 @@ use super::{
 pub(super) struct Site {
     pub(super) config: ProxyConfig,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    /// Those of `config`, which also hold for trailers.
+    pub(super) headers: Arc<HeaderRules>,
     /// The index in telemetry of what no upstream answered.
     pub(super) no_upstream: u16,
     /// What clients are told of TLS.
@@ -41,7 +43,13 @@ const MAX_PAGE: u64 = 1024 * 1024;
 impl Page {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let reading = || format!("proxy.error_pages: reading {}", path.display());
-        let size = fs::metadata(path).with_context(reading)?.len();
+        let metadata = fs::metadata(path).with_context(reading)?;
+        anyhow::ensure!(
+            metadata.is_file(),
+            "proxy.error_pages: {} is not a regular file",
+            path.display()
+        );
+        let size = metadata.len();
         anyhow::ensure!(
             size <= MAX_PAGE,
             "proxy.error_pages: {} has {size} bytes, and {MAX_PAGE} are the most",
@@ -57,6 +65,15 @@ impl Page {
             body: fs::read(path).with_context(reading)?.into(),
         })
     }
+}
+
+/// Reads a body of the proxy's own answers as the daemon does.
+///
+/// # Errors
+///
+/// When it cannot be one.
+pub(crate) fn check_page(path: &Path) -> anyhow::Result<()> {
+    Page::read(path).map(drop)
 }
 
 /// Where a request goes, and what holds for it there.
@@ -126,6 +143,7 @@ impl Site {
         Ok(Self {
             pages: pages.collect::<anyhow::Result<_>>()?,
             hsts,
+            headers: Arc::new(config.headers.clone()),
             routes: Routes::new(&config.routes),
             upstreams,
             access_log,

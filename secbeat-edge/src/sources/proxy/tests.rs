@@ -11,6 +11,7 @@ mod lab;
 mod long_bodies;
 mod refused;
 mod reload;
+mod resets;
 mod retry;
 mod streaming;
 mod tls;
@@ -98,6 +99,44 @@ async fn what_a_request_gives_away_is_recorded_by_its_headers_its_query_and_its_
             .collect();
         assert_eq!(ids, expected, "{request}");
         assert!(!seen.path.contains('?'), "{}", seen.path);
+    }
+}
+
+#[tokio::test]
+async fn signatures_see_the_host_that_a_request_goes_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = "[[signature]]\nid = \"of-b\"\ntitle = \"t\"\nclass = \"other\"\nseverity = \"low\"\nreference = \"r\"\n\
+        any = [{ in = \"host\", contains = \"b.example\" }]\n";
+    std::fs::write(folder.path().join("own.toml"), own).unwrap();
+    let mut lab = Lab::new().await;
+    lab.signatures.apply(&SignaturesConfig {
+        directory: folder.path().to_owned(),
+        ..SignaturesConfig::default()
+    });
+    let mut client = lab.client().await;
+    let mut connection = None;
+    for (target, host, expected) in [
+        ("/x", "b.example", &["of-b"][..]),
+        ("http://b.example/x", "a.example", &["of-b"]),
+        ("http://a.example/x", "b.example", &[]),
+    ] {
+        client
+            .send(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        if connection.is_none() {
+            connection = Some(lab.upstream().await);
+        }
+        let upstream = connection.as_mut().unwrap();
+        upstream.head().await;
+        upstream.send(OK).await;
+        client.head().await;
+        let seen = lab.queue.next().await.request.unwrap_or_default();
+        let ids: Vec<_> = seen
+            .signatures
+            .iter()
+            .map(|signature| signature.id.as_str())
+            .collect();
+        assert_eq!(ids, expected, "{target} {host}");
     }
 }
 

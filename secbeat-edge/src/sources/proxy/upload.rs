@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    config::HeaderRules,
     copies::{BodyCopy, Room},
     headers::clean_trailers,
     hearing::Hearing,
@@ -40,12 +41,13 @@ pub(super) enum ClientBody {
 }
 
 impl ClientBody {
-    /// Of at most so many bytes.
-    pub(super) fn new(mut body: Whole, idle: Duration, most: u64) -> Self {
+    /// Of at most so many bytes, with trailers as the owner's `rules` allow.
+    pub(super) fn new(mut body: Whole, idle: Duration, most: u64, rules: Arc<HeaderRules>) -> Self {
         if body.is_over() {
             return Self::Empty;
         }
         body.room = most;
+        body.rules = Some(rules);
         Self::again(body, idle)
     }
 
@@ -93,6 +95,8 @@ pub(super) struct Whole {
     body: Option<Incoming>,
     /// Bytes that may still come.
     room: u64,
+    /// For its trailers, once it is known where it goes.
+    rules: Option<Arc<HeaderRules>>,
     /// Of the client's connection.
     hearing: Option<Arc<Hearing>>,
 }
@@ -107,6 +111,7 @@ impl Whole {
             ahead: VecDeque::new(),
             body: Some(body),
             room: u64::MAX,
+            rules: None,
             hearing: Some(hearing),
         }
     }
@@ -200,16 +205,24 @@ impl Body for ClientBody {
             return Poll::Ready(None);
         };
         let polled = Pin::new(&mut *body).poll_frame(cx);
+        let hearing = upload.rest.hearing.as_ref();
         upload.progress.set(if polled.is_pending() {
             Waiting::ForClient
         } else {
             Waiting::ForUpstream
         });
         match polled {
+            // hyper takes a reset with NO_ERROR for the end, which only END_STREAM is (RFC 9113 §8.1).
+            Poll::Ready(None)
+                if !body.is_end_stream() && hearing.is_some_and(|hearing| hearing.is_framed()) =>
+            {
+                upload.progress.fail(Trouble::Gone);
+                Poll::Ready(Some(Err(BodyError::Reset)))
+            }
             Poll::Ready(mut frame) => {
                 upload.silence.broken();
                 let ends = frame.is_none() || body.is_end_stream();
-                if let Some(hearing) = upload.rest.hearing.as_ref().filter(|_| ends) {
+                if let Some(hearing) = hearing.filter(|_| ends) {
                     hearing.set_uploads(false);
                 }
                 match &mut frame {
@@ -228,7 +241,7 @@ impl Body for ClientBody {
                         None => {
                             upload.progress.forget();
                             if let Some(trailers) = frame.trailers_mut() {
-                                clean_trailers(trailers);
+                                clean_trailers(trailers, upload.rest.rules.as_deref());
                             }
                         }
                     },
@@ -294,9 +307,11 @@ fn has_gone(error: &hyper::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
+            // Whatever the code of a reset: it is the client's.
             return error.is_io()
                 || error.is_go_away()
-                || matches!(error.reason(), Some(Reason::CANCEL | Reason::NO_ERROR));
+                || error.is_remote()
+                || error.reason() == Some(Reason::CANCEL);
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return !matches!(

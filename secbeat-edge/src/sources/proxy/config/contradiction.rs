@@ -1,6 +1,6 @@
 //! What one key cannot say alone.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Place, ProxyConfig, ServerUrl};
 
@@ -31,10 +31,16 @@ pub(super) fn loops(config: &ProxyConfig) -> Option<(&ServerUrl, SocketAddr)> {
             "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             host => host.parse::<IpAddr>().ok(),
         };
+        // Who connects to no address in particular reaches the loopback one.
+        let ip = ip.map(|ip| match ip.to_canonical() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        });
         ip.is_some_and(|ip| {
             port == listener.port()
-                && (ip.to_canonical() == listener.ip().to_canonical()
-                    || (listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified())))
+                && (ip == listener.ip().to_canonical()
+                    || (listener.ip().is_unspecified() && ip.is_loopback()))
         })
     })
 }

@@ -60,10 +60,19 @@ impl HeadersFile {
                 .map_err(|_| Contradiction::new(&key, "the value has a control character"))?;
             Ok((field(name, &key)?, value))
         });
+        let set: Vec<_> = set.collect::<Result<_, _>>()?;
+        let names = |until: usize| set[..until].iter().map(|(name, _)| name);
+        let twice = names(set.len())
+            .enumerate()
+            .find(|(index, name)| names(*index).any(|other| other == *name));
+        if let Some((_, name)) = twice {
+            let message = format!("`{name}` stands there twice, in two spellings");
+            return Err(Contradiction::new("proxy.headers.set", message));
+        }
         let remove = self.remove.iter().enumerate();
         let remove = remove.map(|(index, name)| field(name, &format!("proxy.headers.remove[{index}]")));
         Ok(HeaderRules {
-            set: set.collect::<Result<_, _>>()?,
+            set,
             remove: remove.collect::<Result<_, _>>()?,
             via: self.via,
         })

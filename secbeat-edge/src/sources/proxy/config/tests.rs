@@ -428,6 +428,10 @@ fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
             "remove = [\"x\", \"Content-Length\"]",
             "proxy.headers.remove[1]: `content-length` is the proxy's own",
         ),
+        (
+            "set = { X-A = \"1\", x-a = \"2\" }",
+            "proxy.headers.set: `x-a` stands there twice",
+        ),
         ("add = {}", "unknown field `add`"),
     ] {
         refused(&format!("{ONE}{line}\n"), part);
@@ -457,7 +461,11 @@ fn an_upstream_that_is_the_proxy_itself_is_refused() {
         ("[::]:8443", "http://[::1]:8443", true),
         ("[::]:8443", "http://localhost:8443", true),
         ("192.0.2.1:80", "http://192.0.2.1", true),
+        ("127.0.0.1:8443", "http://0.0.0.0:8443", true),
+        ("[::1]:8443", "http://[::]:8443", true),
+        ("[::]:8443", "http://0.0.0.0:8443", true),
         ("192.0.2.1:80", "http://127.0.0.1", false),
+        ("192.0.2.1:8443", "http://0.0.0.0:8443", false),
         ("[::]:8443", "http://127.0.0.1:8000", false),
         ("[::]:8443", "http://192.0.2.7:8443", false),
     ] {

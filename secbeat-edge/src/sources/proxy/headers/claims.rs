@@ -28,7 +28,7 @@ pub(super) fn strip_claims(headers: &mut HeaderMap, named_in: Option<&HeaderName
 
 /// Whether a field says who a client is or how it came. `Proxy` becomes the variable `HTTP_PROXY` of a CGI program
 /// (CVE-2016-5385).
-fn is_claim(name: &str) -> bool {
+pub(super) fn is_claim(name: &str) -> bool {
     name.starts_with("x-forwarded")
         || matches!(
             name,

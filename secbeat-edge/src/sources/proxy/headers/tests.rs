@@ -212,6 +212,13 @@ fn requests_without_one_good_host_are_refused() {
         &[("host", "a b")],
         &[("host", "u@a")],
         &[("host", "a/b")],
+        &[("host", "a:80x")],
+        &[("host", "a:+80")],
+        &[("host", "a:99999")],
+        &[("host", "a:80:80")],
+        &[("host", "[zz]")],
+        &[("host", "[::1]x")],
+        &[("host", "[::1]:x")],
     ] {
         assert_eq!(
             target_host(&head("/", fields)),
@@ -226,10 +233,36 @@ fn requests_without_one_good_host_are_refused() {
             "{target}"
         );
     }
-    assert_eq!(
-        target_host(&head("/", &[("host", "")])),
-        Ok(HeaderValue::from_static(""))
-    );
+    for host in ["", "a:", "a:80", "[::1]", "[2001:db8::1]:8080"] {
+        assert_eq!(
+            target_host(&head("/", &[("host", host)])),
+            Ok(HeaderValue::from_static(host))
+        );
+    }
+}
+
+#[test]
+fn hops_are_counted_where_the_client_counts_them() {
+    for (method, sent, expected) in [
+        (Method::TRACE, "0", Err(Refusal::LastHop)),
+        (Method::OPTIONS, "0", Err(Refusal::LastHop)),
+        (Method::OPTIONS, "10", Ok("9")),
+        (Method::OPTIONS, "x", Ok("x")),
+        (Method::GET, "0", Ok("0")),
+    ] {
+        let mut head = head("/", &[("max-forwards", sent)]);
+        head.method = method.clone();
+        let forwarded = Forwarded {
+            peer: &HeaderValue::from_static("198.51.100.7"),
+            client: None,
+            scheme: Scheme::Http,
+            named_in: None,
+        };
+        let host = HeaderValue::from_static("a.example");
+        let told = to_upstream(&mut head, &host, &forwarded, &RULES);
+        let told = told.map(|_| head.headers["max-forwards"].to_str().unwrap());
+        assert_eq!(told, expected, "{method} {sent}");
+    }
 }
 
 /// What a server gets of such a request.
@@ -340,17 +373,35 @@ fn the_owner_has_the_last_word_on_fields() {
 }
 
 #[test]
-fn trailers_say_nothing_of_who_asks() {
-    let mut trailers = head(
-        "/",
-        &[
-            ("grpc-status", "0"),
-            ("x-forwarded-for", "::1"),
-            ("x_real_ip", "::1"),
-            ("te", "x"),
-        ],
-    );
-    clean_trailers(&mut trailers.headers);
+fn trailers_say_nothing_of_who_asks_nor_what_belongs_in_a_head() {
+    let rules = HeaderRules {
+        set: vec![(
+            HeaderName::from_static("x-auth-gw"),
+            HeaderValue::from_static("secret"),
+        )],
+        remove: vec![HeaderName::from_static("x-debug")],
+        via: false,
+    };
+    let sent = [
+        "grpc-status",
+        "x-checksum",
+        "x-forwarded-for",
+        "x_real_ip",
+        "te",
+        "x-auth-gw",
+        "x_auth_gw",
+        "x-debug",
+        "authorization",
+        "content-length",
+        "content_type",
+        "cookie",
+        "expect",
+        "host",
+        "x-request-id",
+        "x_request_id",
+    ];
+    let mut trailers = head("/", &sent.map(|name| (name, "1")));
+    clean_trailers(&mut trailers.headers, Some(&rules));
     let left: Vec<_> = trailers.headers.keys().map(HeaderName::as_str).collect();
-    assert_eq!(left, ["grpc-status"]);
+    assert_eq!(left, ["grpc-status", "x-checksum"]);
 }

@@ -163,6 +163,19 @@ async fn an_upload_that_its_client_gives_up_is_no_error() {
 }
 
 #[tokio::test]
+async fn who_waits_after_half_an_upload_reads_a_status_line_without_words_of_hyper() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        .await;
+    let mut upstream = lab.upstream().await;
+    upstream.until("half").await;
+    let answer = client.close_writing().unwrap().rest().await;
+    assert!(answer.starts_with("HTTP/1.1 499 \r\n"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_the_answer_has_given_up_and_so_does_the_proxy() {
     for hang_up in [Conn::close_writing, Conn::close] {
         let mut lab = Lab::new().await;

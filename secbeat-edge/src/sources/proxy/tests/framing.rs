@@ -1,3 +1,5 @@
+use hyper::header::{HeaderName, HeaderValue};
+
 use super::lab::{Lab, OK, get};
 
 #[tokio::test]
@@ -302,4 +304,24 @@ async fn a_server_has_its_own_words_for_a_status() {
         assert!(head.starts_with(&format!("HTTP/1.1 {passed_on}\r\n")), "{head}");
         client.send(&get("/")).await;
     }
+}
+
+#[tokio::test]
+async fn a_trailer_stands_in_for_no_field_that_the_owner_sets() {
+    let lab = Lab::with(|config| {
+        let secret = HeaderValue::from_static("secret");
+        config.headers.set = vec![(HeaderName::from_static("x-auth-gw"), secret)];
+    })
+    .await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-Auth-Gw, X_Auth_Gw, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let mut upstream = lab.upstream().await;
+    assert!(upstream.head().await.contains("x-auth-gw: secret\r\n"));
+    client
+        .send("4\r\nbody\r\n0\r\nX-Auth-Gw: forged\r\nX_Auth_Gw: forged\r\nX-Sum: 1\r\n\r\n")
+        .await;
+    let body = upstream.until("x-sum: 1\r\n\r\n").await.to_lowercase();
+    assert!(!body.contains("forged"), "{body}");
 }

@@ -33,12 +33,12 @@ impl Frames {
     }
 
     pub(super) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
+        self.bytes(&frame(kind, flags, stream, payload)).await;
+    }
+
+    pub(super) async fn bytes(&mut self, bytes: &[u8]) {
         // A connection that was closed meanwhile shows in what is read.
-        let _ = soon("sending", self.0.0.write_all(&frame)).await;
+        let _ = soon("sending", self.0.0.write_all(bytes)).await;
     }
 
     pub(super) async fn read(&mut self) -> Option<Frame> {
@@ -61,6 +61,14 @@ impl Frames {
             }
         }
     }
+}
+
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
 }
 
 /// A header block of literals without indexing (RFC 7541 §6.2.2).
@@ -92,7 +100,7 @@ pub(super) const GET: [(&str, &str); 4] = [
     (":path", "/a?b"),
 ];
 
-async fn lab() -> Lab {
+pub(super) async fn lab() -> Lab {
     Lab::with(|config| config.listeners[0].h2c = true).await
 }
 

@@ -8,8 +8,8 @@ use tokio::{
 use super::{
     super::config::ServerUrl,
     http2::{
-        DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
-        block,
+        DATA, END_HEADERS, END_STREAM, Frames, GET, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+        WINDOW_UPDATE, block,
     },
     lab::{Lab, OK, accept, get, soon},
 };
@@ -17,7 +17,7 @@ use super::{
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
 const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 
-async fn lab() -> (Lab, TcpListener) {
+pub(super) async fn lab() -> (Lab, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     let lab =
@@ -27,7 +27,7 @@ async fn lab() -> (Lab, TcpListener) {
 }
 
 /// The next connection to a server that takes so many streams at a time.
-async fn connection(listener: &TcpListener, streams: u8) -> Frames {
+pub(super) async fn connection(listener: &TcpListener, streams: u8) -> Frames {
     let mut frames = Frames(accept(listener).await);
     let mut preface = [0; PREFACE.len()];
     soon("the preface", frames.0.0.read_exact(&mut preface))
@@ -39,7 +39,7 @@ async fn connection(listener: &TcpListener, streams: u8) -> Frames {
 }
 
 /// The next request: its stream and its body.
-async fn request(frames: &mut Frames) -> (u32, Vec<u8>) {
+pub(super) async fn request(frames: &mut Frames) -> (u32, Vec<u8>) {
     let mut body = Vec::new();
     loop {
         let (kind, flags, stream, payload) = frames.read().await.expect("a request");
@@ -259,6 +259,29 @@ async fn a_body_that_is_too_large_for_its_route_is_a_413_whatever_the_server_spe
     while server.read().await.expect("a request").0 != HEADERS {}
     client.send("5\r\nlarge\r\n0\r\n\r\n").await;
     assert!(client.head().await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test]
+async fn a_response_that_can_have_no_content_has_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    let lab = Lab::with(|config| {
+        config.listeners[0].h2c = true;
+        config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()];
+    })
+    .await;
+    let mut client = Frames::new(&lab).await;
+    client
+        .frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET))
+        .await;
+    let mut server = connection(&listener, 100).await;
+    let (stream, _) = request(&mut server).await;
+    server
+        .frame(HEADERS, END_HEADERS, stream, &block(&[(":status", "204")]))
+        .await;
+    server.frame(DATA, END_STREAM, stream, b"content").await;
+    let (kind, flags, ..) = client.of_stream(1).await.unwrap();
+    assert_eq!((kind, flags & END_STREAM), (HEADERS, END_STREAM));
 }
 
 #[tokio::test]

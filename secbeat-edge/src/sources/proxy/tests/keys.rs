@@ -125,13 +125,14 @@ async fn a_listener_may_redirect_to_tls() {
 #[tokio::test]
 async fn a_redirection_to_tls_names_a_port_that_is_not_the_usual_one() {
     let lab = Lab::with(|config| config.listeners[0].redirect_to_https = Some(8443)).await;
-    for (host, location) in [
-        ("example.org:8080", "https://example.org:8443/a"),
-        ("[2001:db8::1]", "https://[2001:db8::1]:8443/a"),
+    for (target, host, location) in [
+        ("/a", "example.org:8080", "https://example.org:8443/a"),
+        ("/a", "[2001:db8::1]", "https://[2001:db8::1]:8443/a"),
+        ("http://example.org?q", "a", "https://example.org:8443/?q"),
     ] {
         let mut client = lab.client().await;
         client
-            .send(&format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .send(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
             .await;
         let head = client.head().await;
         assert!(head.contains(&format!("location: {location}\r\n")), "{head}");

@@ -76,6 +76,25 @@ async fn http2_is_not_smuggled_in_by_an_upgrade() {
 }
 
 #[tokio::test]
+async fn a_server_switches_to_what_was_asked_for_alone() {
+    for (answer, expected) in [
+        (SWITCHING.replace("websocket", "h2c"), "HTTP/1.1 502 "),
+        (SWITCHING.replace("websocket", "websocket, h2c"), "HTTP/1.1 502 "),
+        (SWITCHING.replace("websocket", "WebSocket"), "HTTP/1.1 101 "),
+        (SWITCHING.replace("HTTP/1.1", "HTTP/1.0"), "HTTP/1.1 101 "),
+    ] {
+        let lab = Lab::new().await;
+        let mut client = lab.client().await;
+        client.send(WEBSOCKET).await;
+        let mut upstream = lab.upstream().await;
+        upstream.head().await;
+        upstream.send(&answer).await;
+        let head = client.head().await;
+        assert!(head.starts_with(expected), "{answer}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn an_upgraded_connection_ends_when_nothing_moves_and_when_the_proxy_stops() {
     for idle in [Duration::from_millis(100), Duration::from_secs(600)] {
         let mut lab = Lab::with(|config| {
