@@ -214,19 +214,7 @@ impl EnforcerTask {
                 // The asker may have gone.
                 drop(reply.send(self.core.allowlist_written()));
             }
-            Message::Ban {
-                target,
-                duration,
-                note,
-                reply,
-            } => {
-                let order = Order::Ban {
-                    target,
-                    duration,
-                    note,
-                };
-                self.order(order, ReplyTo::Ban(reply));
-            }
+            Message::Ban { ban, reply } => self.order(Order::Ban(ban), ReplyTo::Ban(reply)),
             Message::StandIn { command, reply } => {
                 self.order(Order::StandIn(command), ReplyTo::StandIn(reply));
             }
@@ -403,6 +391,7 @@ impl EnforcerTask {
             status: self.core.status(boot_now()),
             fleet: self.core.digest(now_ms()),
             attachments: self.attachments.clone(),
+            allowlist_failed: self.core.allowlist_failed().map(str::to_owned),
             modes_without_interface: {
                 let kernel = self.surroundings.kernel.as_ref();
                 kernel.map_or_else(Vec::new, KernelSide::modes_without_interface)

@@ -30,6 +30,9 @@ pub enum Refusal {
     Overridden,
     #[error("its orchestrator no longer owned the partition")]
     Stale,
+    /// Until then.
+    #[error("this host's operators have banned {0} for longer")]
+    Outlasted(Prefix, BootTime),
 }
 
 /// When a ban ends.

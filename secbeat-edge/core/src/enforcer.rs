@@ -71,6 +71,8 @@ pub struct Enforcer {
     allowlist: Allowlist,
     /// Why the kernel's allowlist has to be written again, if so.
     allowlist_failed: Option<String>,
+    /// The same of the write before, which is reported.
+    allowlist_said: Option<String>,
     fence: Fence,
     /// The bucket of the latest snapshot.
     bucket: Option<BucketId>,
@@ -106,6 +108,7 @@ impl Enforcer {
                 .disowning(config.is_back),
             allowlist: config.allowlist,
             allowlist_failed: None,
+            allowlist_said: None,
             fence: Fence::default(),
             bucket: None,
             first_bucket: None,
@@ -145,8 +148,10 @@ impl Enforcer {
                 self.refresh_allowlist(&mut turn);
             }
             Event::AllowlistFailed(why) => {
-                self.allowlist_failed = Some(why.clone());
-                turn.report(Fact::AllowlistFailed(why));
+                if self.allowlist_said.as_ref() != Some(&why) {
+                    turn.report(Fact::AllowlistFailed(why.clone()));
+                }
+                self.allowlist_failed = Some(why);
             }
             Event::Written(id, outcome) => self.written(id, outcome, &mut turn),
             Event::ModeSet(ticket, mode, outcome) => self.mode_set(ticket, mode, outcome, &mut turn),
@@ -180,7 +185,8 @@ impl Enforcer {
         }
         let now_ms = turn.now.wall_ms;
         self.deferred.retain(|_, command| command.expires_at_ms > now_ms);
-        if self.allowlist.is_outdated(now_ms) {
+        // Until the kernel takes it, it drops packets that it must not drop.
+        if self.allowlist.is_outdated(now_ms) || self.allowlist_failed.is_some() {
             self.refresh_allowlist(turn);
         }
     }
@@ -192,8 +198,12 @@ impl Enforcer {
         if !changed && failed.is_none() {
             return;
         }
-        turn.report(Fact::AllowlistChanged);
+        self.allowlist_said = failed;
         turn.effects.push(Effect::Allow(self.allowlist.nets().clone()));
+        if !changed {
+            return;
+        }
+        turn.report(Fact::AllowlistChanged);
         let mut deferred: Vec<_> = std::mem::take(&mut self.deferred).into_values().collect();
         deferred.sort_unstable_by_key(|command| command.target);
         for command in deferred {
@@ -221,6 +231,12 @@ impl Enforcer {
             None => Ok(()),
             Some(why) => Err(OrderError::NotWritten(why.clone())),
         }
+    }
+
+    /// Why the kernel does not have the allowlist as it is, if so.
+    #[must_use]
+    pub fn allowlist_failed(&self) -> Option<&str> {
+        self.allowlist_failed.as_deref()
     }
 
     /// The digest of the fleet's bans as received, at `now_ms` of the wall clock: what an orchestrator compares with its

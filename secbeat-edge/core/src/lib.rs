@@ -30,7 +30,7 @@ pub use self::{
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
     local_allowlist::{LocalAllowlist, LocalRefusal, MAX_LOCAL_ALLOWED},
     notes::LocalNotes,
-    reconcile::{Drift, Enforced, FleetBan, Origin, cover},
+    reconcile::{Drift, Enforced, FleetBan, LocalBan, Origin, cover},
     renewal::{Life, Renewal, Window},
     time::{BootTime, Moment},
 };

@@ -36,6 +36,7 @@ pub use self::{nets::cover, pass::Drift};
 use crate::{
     BootTime, LocalNotes, Moment, Refusal,
     admission::{Admission, Room, check_target, left},
+    notes::SAME_END,
 };
 
 /// A ban that this edge enforces, and why.
@@ -56,6 +57,29 @@ pub struct FleetBan {
     pub command_id: Uuid,
     /// As commanded, milliseconds since the Unix epoch.
     pub expires_at_ms: i64,
+}
+
+/// A ban that an operator of this host orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalBan {
+    pub target: Prefix,
+    pub duration: Duration,
+    pub note: String,
+    /// Whether it takes the place of a ban of this host's operators that ends later.
+    pub shortens: bool,
+}
+
+impl LocalBan {
+    /// A ban that shortens none.
+    #[must_use]
+    pub const fn new(target: Prefix, duration: Duration, note: String) -> Self {
+        Self {
+            target,
+            duration,
+            note,
+            shortens: false,
+        }
+    }
 }
 
 /// Where a ban comes from.
@@ -308,22 +332,33 @@ impl Reconciler {
         gone.iter().filter_map(|target| self.withdraw(target)).collect()
     }
 
-    /// Bans `target` on this host alone.
+    /// Bans on this host alone.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if it may not be banned here.
+    /// A [`Refusal`] if the target may not be banned here, or this host's operators have banned it for longer and the ban does not say
+    /// that it shortens that.
     pub(crate) fn ban_locally(
         &mut self,
-        target: Prefix,
-        duration: Duration,
-        note: String,
+        ban: LocalBan,
         now: Moment,
         allowlisted: impl Fn(&Prefix) -> bool,
     ) -> Result<Change, Refusal> {
+        let LocalBan {
+            target,
+            duration,
+            note,
+            shortens,
+        } = ban;
         check_target(&target, self.room(&target), allowlisted)?;
+        let ends = self.admission.end(duration, now);
+        let manual_end = self.claims.get(&target).and_then(Claims::manual_end);
+        let outlasts = |manual_end: &BootTime| !shortens && manual_end.since(ends) >= SAME_END;
+        if let Some(manual_end) = manual_end.filter(outlasts) {
+            return Err(Refusal::Outlasted(target, manual_end));
+        }
         self.claims.entry(target).or_default().set_local(Enforced {
-            ends: self.admission.end(duration, now),
+            ends,
             reason: Reason::Manual,
             strikes: 0,
             layer: Layer::Kernel,

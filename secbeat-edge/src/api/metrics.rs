@@ -4,7 +4,10 @@ mod detection;
 mod lists;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use secbeat_daemon::metrics::{Told, scrape};
+use secbeat_daemon::{
+    cli::printable,
+    metrics::{Told, scrape},
+};
 use secbeat_edge_core::FilterMode;
 
 use crate::view::{AccessLogView, ProxyView, SpoolView, StatsView};
@@ -49,7 +52,10 @@ fn kernel(stats: &StatsView) {
         "1 for each configured interface on which the program runs, natively or in generic mode (slow); 0, with mode `none`, where it does not."
     );
     for attachment in &stats.xdp {
-        let (interface, mode) = (attachment.interface.clone(), attachment.mode.clone());
+        let (interface, mode) = (
+            printable(&attachment.interface).into_owned(),
+            attachment.mode.clone(),
+        );
         gauge!("secbeat_edge_xdp_attached", "interface" => interface, "mode" => mode)
             .set(u8::from(attachment.protected));
     }
@@ -58,7 +64,7 @@ fn kernel(stats: &StatsView) {
         "1 for each configured interface on which bans are only observed, while others enforce them; else 0."
     );
     for attachment in &stats.xdp {
-        let interface = attachment.interface.clone();
+        let interface = printable(&attachment.interface).into_owned();
         gauge!("secbeat_edge_interface_observing", "interface" => interface)
             .set(u8::from(attachment.observes));
     }
@@ -96,6 +102,11 @@ fn bans(stats: &StatsView) {
         "Networks that are never banned here."
     );
     gauge!("secbeat_edge_protected_networks").set(stats.enforcer.protected_networks as f64);
+    describe_gauge!(
+        "secbeat_edge_allowlist_unwritten",
+        "1 while the kernel does not have the whole allowlist, so that it may drop packets of clients on it; else 0."
+    );
+    gauge!("secbeat_edge_allowlist_unwritten").set(u8::from(stats.enforcer.allowlist_failed.is_some()));
     describe_counter!(
         "secbeat_edge_l7_denied_total",
         "Requests that the proxy refused with 403."

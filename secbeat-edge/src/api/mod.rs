@@ -24,12 +24,12 @@ use secbeat_daemon::{
     protect::{Allowed, Protected},
     time::{now_ms, wall_ms},
 };
-use secbeat_edge_core::Origin;
+use secbeat_edge_core::{LocalBan, Origin};
 use tokio::{sync::watch, task::spawn_blocking};
 use tracing::warn;
 
 pub(crate) use self::allowlist::Keeper;
-use self::failure::unfulfilled;
+use self::failure::{unfulfilled, unfulfilled_yet};
 use crate::{
     bus::Publisher,
     enforcer::{EnforcerHandle, NotSwitched},
@@ -182,22 +182,29 @@ impl Api {
     }
 }
 
-/// Ready once the enforcer answers and while every configured interface is protected and the kernel has all bans; the proxy was bound before this API.
+/// Ready once the enforcer answers and while every configured interface is protected and the kernel has all bans and the allowlist; the proxy was bound before this API.
 async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     let report = api.enforcer.report().await?;
-    match Attachment::unprotected(&report.attachments) {
-        None if report.status.unwritten > 0 => {
-            let why = format!(
-                "not protected: the kernel refused {} bans",
-                report.status.unwritten
-            );
-            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
+    let unready = |why: String, code: &'static str| {
+        Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code(code))
+    };
+    match (
+        Attachment::unprotected(&report.attachments),
+        report.allowlist_failed,
+    ) {
+        (Some(why), _) => unready(format!("not protected: {why}"), "not_protected"),
+        (None, _) if report.status.unwritten > 0 => {
+            let unwritten = report.status.unwritten;
+            unready(
+                format!("not protected: the kernel refused {unwritten} bans"),
+                "not_protected",
+            )
         }
-        None => Ok("ready\n"),
-        Some(why) => {
-            let why = format!("not protected: {why}");
-            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("not_protected"))
-        }
+        (None, Some(why)) => unready(
+            format!("allowlisted clients may be dropped: {why}"),
+            "allowlist_unwritten",
+        ),
+        (None, None) => Ok("ready\n"),
     }
 }
 
@@ -257,8 +264,14 @@ async fn ban(
         .duration
         .parse()
         .map_err(|error: String| bad_request("duration", error))?;
-    let ban = api.enforcer.ban(target, duration, request.note).await;
-    let ban = ban.map_err(|error| unfulfilled(&error))?;
+    let ban = LocalBan {
+        target,
+        duration,
+        note: request.note,
+        shortens: request.shorten,
+    };
+    let ban = api.enforcer.ban(ban).await;
+    let ban = ban.map_err(|error| unfulfilled_yet(&error))?;
     let (now, view) = (
         moment_now(),
         BanView::of_desired(&target, &ban, None, moment_now()),
@@ -278,7 +291,7 @@ async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Jso
         .enforcer
         .unban(target)
         .await
-        .map_err(|error| unfulfilled(&error))?
+        .map_err(|error| unfulfilled_yet(&error))?
     {
         None => {
             let bans = api.enforcer.list().await?;

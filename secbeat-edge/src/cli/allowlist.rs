@@ -13,8 +13,8 @@ use secbeat_daemon::{
 };
 use secbeat_edge_core::LocalRefusal;
 
-use super::Places;
-use crate::{kernel::AllowedNets, local_allowlist::NotChanged};
+use super::{Places, status::unallowed};
+use crate::{kernel::AllowedNets, local_allowlist::NotChanged, view::StatsView};
 
 /// Manage the allowlist of this host's operators, which its config need not have.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,14 @@ fn no_entries() -> String {
 impl Allowlist {
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
         match self {
-            Self::List(records) => records.show(&ENTRIES, entries(places)?, &no_entries()),
+            Self::List(records) => {
+                records.show(&ENTRIES, entries(places)?, &no_entries())?;
+                let stats = places.api().get::<StatsView>("/api/v1/stats").ok();
+                if let Some(why) = stats.and_then(|stats| stats.enforcer.allowlist_failed) {
+                    secbeat_daemon::complain!("{}", unallowed(&why));
+                }
+                Ok(())
+            }
             Self::Add(new) => {
                 let entry = add(places, new.request()?)?;
                 new.tell(&entry, HERE)

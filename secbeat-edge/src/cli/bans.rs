@@ -12,11 +12,11 @@ use secbeat_daemon::{
 };
 use secbeat_edge_core::{Allowlist, KernelBan, cover};
 
-use super::Places;
+use super::{Places, status::is_late};
 use crate::{
     kernel::{self, BanMaps, Floods, boot_now, moment_now},
     protection::Protection,
-    view::{BanRequest, BanView},
+    view::{BanRequest, BanView, outlasted},
 };
 
 /// Bans in the kernel that have not ended.
@@ -107,6 +107,7 @@ pub(super) fn ban(
     target: &Prefix,
     duration: HumanDuration,
     note: &str,
+    shorten: bool,
 ) -> anyhow::Result<(BanView, String)> {
     // The daemon may have no means to know of this session.
     if let Some(operator) = sessions::operator().filter(|operator| target.contains(*operator)) {
@@ -116,6 +117,7 @@ pub(super) fn ban(
         target: target.to_string(),
         duration: duration.to_string(),
         note: note.to_owned(),
+        shorten,
     };
     match places.api().post::<_, BanView>("/api/v1/bans", &request) {
         Ok(ban) => {
@@ -128,7 +130,7 @@ pub(super) fn ban(
         }
         Err(CallError::Unreachable(_)) => {
             let duration = HumanDuration(duration.0.min(places.max_ban.0));
-            let ban = ban_in_kernel(places, target, duration)?;
+            let ban = ban_in_kernel(places, target, duration, shorten)?;
             let now = moment_now();
             if !note.is_empty()
                 && let Err(error) = places.notes.remember(target, ban.ends, note, now.boot)
@@ -140,12 +142,21 @@ pub(super) fn ban(
             note.clone_into(&mut view.note);
             Ok((view, told))
         }
+        Err(error) if is_late(&error) => {
+            let unknown = format!("whether {target} is banned is not known, it may be later");
+            Err(anyhow::Error::from(error).context(unknown))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Writes a ban into the pinned maps; the daemon adopts it when it is back.
-fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> anyhow::Result<KernelBan> {
+fn ban_in_kernel(
+    places: &Places,
+    target: &Prefix,
+    duration: HumanDuration,
+    shorten: bool,
+) -> anyhow::Result<KernelBan> {
     if places.is_guessed {
         bail!(
             "{target} is not banned: the config is wrong, so nobody knows whom it protects, and no daemon runs"
@@ -175,8 +186,9 @@ fn ban_in_kernel(places: &Places, target: &Prefix, duration: HumanDuration) -> a
         dropped_bytes: 0,
     };
     let mut bans = BanMaps::open(&places.pins)?;
-    if bans.get(target)?.is_some_and(|known| known.ends > ban.ends) {
-        bail!("{target} is banned for longer already: unban it first to give its ban an earlier end");
+    let outlasts = |known: &KernelBan| !shorten && known.ends > ban.ends;
+    if let Some(known) = bans.get(target)?.filter(outlasts) {
+        bail!("{}", outlasted(target, known.ends, moment_now()));
     }
     if target.is_single() {
         bans.put(target, &ban, &clock)?;

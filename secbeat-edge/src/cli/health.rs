@@ -5,7 +5,7 @@ use secbeat_edge_core::FilterMode;
 
 use super::{
     check::{Finding, State},
-    status::{Status, refused},
+    status::{HANGS, Status, refused, unallowed},
 };
 use crate::view::{AccessLogView, AttachmentView, ListsView, ReconcileView, StatsView};
 
@@ -32,13 +32,15 @@ impl Status {
             None => {}
         }
         if let Some(daemon) = &self.daemon {
-            findings.push(match self.unreadable {
+            findings.push(match &self.unreadable {
                 Some(why) => Finding::new("maps", State::Note, format!("not looked at: {why}")),
                 None if self.unwritten() > 0 => {
                     Finding::new("maps", State::Problem, refused(self.unwritten()))
                 }
                 None => agreement(&daemon.enforcer.reconcile, self.bans_in_kernel),
             });
+            let failed = self.allowlist_failed();
+            findings.extend(failed.map(|why| Finding::new("allowlist", State::Problem, unallowed(why))));
             findings.extend(daemon.enforcer.modes_without_interface.iter().map(|name| {
                 let detail = format!("`{name}` in interface_modes under [kernel] stands for no interface: its mode holds nowhere");
                 Finding::new("mode", State::Problem, detail)
@@ -77,6 +79,7 @@ impl Status {
     fn daemon_finding(&self, program: &str) -> Finding {
         let is_attached = self.attached.iter().any(|attachment| attachment.protected);
         match (self.is_running(), is_attached) {
+            (false, _) if self.hangs => Finding::new("daemon", State::Problem, format!("it {HANGS}")),
             (true, _) => Finding::new("daemon", State::Ok, "it answers"),
             (false, true) => Finding::new(
                 "daemon",

@@ -35,6 +35,9 @@ pub enum OnHost {
             hide_default_value = true
         )]
         note: String,
+        /// Replace a ban that lasts longer.
+        #[arg(long)]
+        shorten: bool,
         /// Output format.
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
@@ -60,9 +63,10 @@ impl OnHost {
                 duration,
                 until,
                 note,
+                shorten,
                 output,
             } => ban_each(&targets.prefixes()?, *output, |target| {
-                bans::ban(&places, target, until.unwrap_or(*duration), note)
+                bans::ban(&places, target, until.unwrap_or(*duration), note, *shorten)
             }),
             Self::Unban(unban) => unban.run(&places),
             Self::Allowlist(allowlist) => allowlist.run(&places),

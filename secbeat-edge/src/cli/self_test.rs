@@ -91,6 +91,7 @@ fn ban(places: &Places, address: IpAddr, mode: FilterMode) -> anyhow::Result<Pas
         target: address.to_string(),
         duration: BAN.to_owned(),
         note: "a test".to_owned(),
+        shorten: false,
     };
     match places.api().post::<_, BanView>("/api/v1/bans", &request) {
         Ok(_) => {}

@@ -1,6 +1,6 @@
 //! `status`: what is attached, what was dropped, and how the daemon does, if it runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use secbeat_bus::broker::broker;
 use secbeat_common::{
@@ -10,6 +10,7 @@ use secbeat_common::{
 use secbeat_daemon::{
     api::CallError,
     cli::{Output, print_json},
+    exit::Coded,
     program,
     time::{left, now_ms, rfc3339},
 };
@@ -30,13 +31,16 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Status {
     running: bool,
+    /// Whether a daemon is there, and does not answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) hangs: bool,
     pub(super) attached: Vec<AttachmentView>,
     /// `None` where no program is pinned.
     pub(super) mode: Option<FilterMode>,
     pub(super) bans_in_kernel: usize,
     /// Why nothing is known of the kernel's maps; then what is said of them is not so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) unreadable: Option<&'static str>,
+    pub(super) unreadable: Option<String>,
     /// Networks that operators of this host have allowlisted at run time.
     allowlisted_here: usize,
     packets: PacketsView,
@@ -58,9 +62,11 @@ pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
 
 impl Status {
     pub(super) fn look(places: &Places) -> anyhow::Result<Self> {
-        let daemon: Option<StatsView> = match places.api().get("/api/v1/stats") {
-            Ok(stats) => Some(stats),
-            Err(CallError::Unreachable(_)) => None,
+        let api = places.api().patient(PATIENCE);
+        let (daemon, hangs): (Option<StatsView>, _) = match api.get("/api/v1/stats") {
+            Ok(stats) => (Some(stats), false),
+            Err(CallError::Unreachable(_)) => (None, false),
+            Err(error) if is_late(&error) => (None, true),
             Err(error) => return Err(error.into()),
         };
         let attached: Vec<AttachmentView> = match &daemon {
@@ -71,8 +77,13 @@ impl Status {
                 attachments.into_iter().map(Into::into).collect()
             }
         };
-        let unreadable = places.pins.are_hidden().then_some("only root may look into them");
-        let (mode, bans_in_kernel, packets) = if places.pins.are_there() {
+        let hidden = places.pins.are_hidden();
+        let hidden = hidden.then(|| "only root may look into them".to_owned());
+        let opened = places.pins.are_there().then(|| SettingsMap::open(&places.pins));
+        let failed = opened.and_then(Result::err).map(|error| format!("{error:#}"));
+        let unreadable = hidden.or(failed);
+        let are_there = places.pins.are_there() && unreadable.is_none();
+        let (mode, bans_in_kernel, packets) = if are_there {
             (
                 Some(SettingsMap::open(&places.pins)?.mode()?),
                 bans::in_kernel(places)?.len(),
@@ -83,12 +94,12 @@ impl Status {
         };
         let lists = match &daemon {
             Some(daemon) => daemon.lists.clone(),
-            None if places.pins.are_there() => ListsView::new(read_lists(&places.pins)?.as_ref(), None)?,
+            None if are_there => ListsView::new(read_lists(&places.pins)?.as_ref(), None)?,
             None => ListsView::default(),
         };
         let allowlisted_here = match &daemon {
             Some(daemon) => daemon.enforcer.allowlisted_here,
-            None if places.pins.are_there() => {
+            None if are_there => {
                 let allowed = kernel::read_allowed(&places.pins)?;
                 allowed.values().filter(|reason| **reason == allow::LOCAL).count()
             }
@@ -96,6 +107,7 @@ impl Status {
         };
         Ok(Self {
             running: daemon.is_some(),
+            hangs,
             allowlisted_here,
             lists,
             kernel_memory: kernel::memory(&places.pins),
@@ -119,6 +131,11 @@ impl Status {
         self.daemon.as_ref().map_or(0, |daemon| daemon.enforcer.unwritten)
     }
 
+    /// Why the kernel does not have the allowlist, if so.
+    pub(super) fn allowlist_failed(&self) -> Option<&str> {
+        self.daemon.as_ref()?.enforcer.allowlist_failed.as_deref()
+    }
+
     /// Prints it for people.
     pub fn print(&self) {
         print_status(self);
@@ -126,13 +143,35 @@ impl Status {
 
     /// # Errors
     ///
-    /// When an interface is not protected that should be, or the kernel does not have a ban that it should have.
+    /// When an interface is not protected that should be, or the kernel does not have a ban or the allowlist that it should have.
     pub fn ensure_protected(&self) -> anyhow::Result<()> {
         let is_protected = self.attached.iter().all(|attachment| attachment.protected);
         anyhow::ensure!(is_protected, "not every configured interface is protected");
         let unwritten = self.unwritten();
         anyhow::ensure!(unwritten == 0, "{}", refused(unwritten));
-        Ok(())
+        if let Some(why) = self.allowlist_failed() {
+            anyhow::bail!("{}", unallowed(why));
+        }
+        match self.hangs {
+            false => Ok(()),
+            true => Err(Coded::unavailable(format!("the daemon {HANGS}")).into()),
+        }
+    }
+}
+
+/// How long a daemon may take to answer; itself it gives up after 5 s.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// What a daemon does that does not answer.
+pub(super) const HANGS: &str =
+    "HANGS: it runs and does not answer; bans that are in the kernel stay in force, and no others come";
+
+/// Whether a daemon did not answer in time, so that what was asked for may be done later.
+pub(super) fn is_late(error: &CallError) -> bool {
+    match error {
+        CallError::Late(_) => true,
+        CallError::Refused(problem) => problem.code == "timed_out",
+        CallError::Unreachable(_) | CallError::Other(_) => false,
     }
 }
 
@@ -141,9 +180,15 @@ pub(super) fn refused(unwritten: usize) -> String {
     format!("the kernel refused to take or to remove {unwritten} bans; the daemon's log says why")
 }
 
+/// That the kernel does not have the allowlist.
+pub(super) fn unallowed(why: &str) -> String {
+    format!("the kernel does not have the whole allowlist, and may drop packets of clients on it: {why}")
+}
+
 fn print_status(status: &Status) {
     let is_attached = status.attached.iter().any(|attachment| attachment.protected);
     let daemon = match (status.running, !is_attached) {
+        (false, _) if status.hangs => HANGS,
         (true, _) => "running",
         (false, false) => "not running; pinned bans stay in force",
         (false, true) => "not running",
@@ -177,7 +222,7 @@ fn print_status(status: &Status) {
         secbeat_daemon::say!("mode       {mode}{warning}");
     }
     let packets = &status.packets;
-    match status.unreadable {
+    match &status.unreadable {
         Some(why) => secbeat_daemon::say!("kernel     maps unknown: {why}"),
         None => secbeat_daemon::say!("bans       {} in the kernel", status.bans_in_kernel),
     }
@@ -193,6 +238,9 @@ fn print_status(status: &Status) {
             status.allowlisted_here,
             program::of_host()
         );
+    }
+    if let Some(why) = status.allowlist_failed() {
+        secbeat_daemon::say!("           NOT IN FORCE as it should be: {}", unallowed(why));
     }
     if status.unreadable.is_none() {
         secbeat_daemon::say!(

@@ -29,7 +29,7 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
         })
         .and_then(|()| fs::write(marker, format!("by {} detach\n", program::of_host())));
-    let freed = kernel::detach(&places.pins).context("detaching")?;
+    let freed = free(places)?;
     remembered.with_context(|| {
         format!(
             "detached, but {} cannot be written: the daemon will attach again",
@@ -52,6 +52,35 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes the pins, or where they cannot be reached, detaches what they hold. Returns the interfaces.
+fn free(places: &Places) -> anyhow::Result<Vec<String>> {
+    let detached = kernel::detach(&places.pins);
+    if detached.is_ok() && places.pins.check_place().is_ok() {
+        return detached;
+    }
+    let state_dir = places
+        .detached
+        .parent()
+        .context("the config names no folder for state")?;
+    match (detached, kernel::detach_noted(state_dir)) {
+        (Ok(mut freed), noted) => {
+            // What is left is said by who looks for it next.
+            let noted = noted.unwrap_or_default().into_iter();
+            let others: Vec<_> = noted.filter(|name| !freed.contains(name)).collect();
+            freed.extend(others);
+            Ok(freed)
+        }
+        (Err(error), Ok(freed)) if !freed.is_empty() => {
+            secbeat_daemon::complain!(
+                "the pins stay, without effect: {error:#}; `{} detach` removes them once it can",
+                program::of_host()
+            );
+            Ok(freed)
+        }
+        (Err(error), _) => Err(error.context("detaching")),
+    }
+}
+
 /// # Errors
 ///
 /// When a program of SecBeat's runs on an interface all the same, and goes on to drop packets.
@@ -70,7 +99,7 @@ fn ensure_free(places: &Places) -> anyhow::Result<()> {
     };
     let held = held.join(", ");
     bail!(
-        "a program of SecBeat still runs on {held}, and is not pinned in {}: name the config of its daemon by --config, whose kernel.pin_dir is another, or take it off by `ip link set dev NAME xdp off`",
+        "a program of SecBeat still runs on {held}, and is not pinned in {}: name the config of its daemon by --config, whose kernel.pin_dir is another, or find its link by `bpftool link show` and take it off by `bpftool link detach id ID`",
         places.pins.dir().display()
     )
 }

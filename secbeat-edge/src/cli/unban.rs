@@ -13,7 +13,7 @@ use secbeat_daemon::{
 };
 
 use super::{
-    Places,
+    Places, allowed,
     allowlist::{self, HERE},
     bans::in_force,
 };
@@ -140,8 +140,15 @@ impl Unban {
     fn one(&self, places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
         let Some(Lifted { of, by_daemon }) = lift(places, api, target)? else {
             let bans = in_force(places)?;
-            let banned = bans.iter().filter_map(|ban| ban.target.parse().ok());
-            return Err(Coded::not_found(target.not_banned(banned)).into());
+            let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+            let is_covered = banned.clone().any(|net| net.covers(target));
+            let message = match exempting(places, target).filter(|_| is_covered) {
+                None => target.not_banned(banned),
+                Some(net) => format!(
+                    "{target} itself is not banned, and is exempt from the bans of networks around it: {net} is on the allowlist"
+                ),
+            };
+            return Err(Coded::not_found(message).into());
         };
         if self.output == Output::Json {
             print_json(&of)?;
@@ -166,6 +173,13 @@ impl Unban {
         }
         still_banned(places, &[*target])
     }
+}
+
+/// The network on the allowlist that has all of `target`, if there is one.
+fn exempting(places: &Places, target: &Prefix) -> Option<Prefix> {
+    let entries = allowed::ask(places).ok()?.into_iter();
+    let mut nets = entries.filter_map(|entry| entry.network.parse::<Prefix>().ok());
+    nets.find(|net| net.covers(target))
 }
 
 /// # Errors

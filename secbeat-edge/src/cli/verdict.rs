@@ -13,7 +13,7 @@ use secbeat_daemon::{
 use secbeat_edge_core::FilterMode;
 use serde::Serialize;
 
-use super::{Places, bans, self_test};
+use super::{Places, allowed, bans, self_test};
 use crate::{
     kernel::{self, Attachment, BanMaps, Carries, ListTables, Pins, SettingsMap},
     lists::ListVerdict,
@@ -60,6 +60,9 @@ struct Verdict {
     lists: Vec<OnList>,
     /// The entry of the allowlist that covers the address.
     allowed_by: Option<String>,
+    /// The entry that should, and that the kernel does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_entry: Option<String>,
     mode: FilterMode,
     /// Whether the kernel does not have one of `bans` that it should have.
     is_missing: bool,
@@ -145,6 +148,10 @@ impl Test {
             (allow::LOCAL, Some(entry)) => format!("{net} ({entry})"),
             (reason, _) => format!("{net} ({})", protect::shown_reason(protect::reason_name(reason))),
         });
+        let missing_entry = match allowed_by {
+            Some(_) => None,
+            None => missing_entry(places, &host),
+        };
         let mode = SettingsMap::open(&places.pins)?.mode()?;
         let mut verdict = Verdict {
             address,
@@ -159,6 +166,7 @@ impl Test {
             bans,
             lists,
             allowed_by,
+            missing_entry,
             mode,
             is_missing,
         };
@@ -182,6 +190,14 @@ fn local_entry(places: &Places, net: &Prefix) -> Option<String> {
         until.unwrap_or_default(),
         comment.unwrap_or_default()
     ))
+}
+
+/// The entry that allowlists `host` as the daemon says, or this host's file, while the kernel has none that does.
+fn missing_entry(places: &Places, host: &Prefix) -> Option<String> {
+    let entries = allowed::ask(places).ok()?.into_iter();
+    let mut around = entries.filter_map(|entry| Some((entry.network.parse::<Prefix>().ok()?, entry.reason)));
+    let of_daemon = around.find(|(net, _)| net.covers(host));
+    of_daemon.map(|(net, reason)| format!("{net} ({})", protect::shown_reason(&reason)))
 }
 
 /// The lists in force that an address is on.
@@ -248,6 +264,12 @@ impl fmt::Display for Verdict {
         let does = if self.dropped { "DROPS" } else { "passes" };
         writeln!(f, "the kernel {does} {} from {}", self.packet, self.address)?;
         writeln!(f, "why        {}", self.why)?;
+        if let Some(entry) = &self.missing_entry {
+            writeln!(
+                f,
+                "allowlist  {entry}, but THE KERNEL DOES NOT HAVE THE ENTRY: `status` and the daemon's log say why"
+            )?;
+        }
         for OnList {
             name,
             verdict,

@@ -86,6 +86,7 @@ pub(crate) fn attach(
             room: Room::of(&fill),
             mode: config.mode,
             modes: Modes::new(config.modes),
+            event_every: config.event_every,
             bans,
             floods,
             allowed,

@@ -8,7 +8,9 @@ use secbeat_common::{
     wire::{AllowEntry, BlockCommand},
 };
 use secbeat_daemon::api::{Unanswered, ask};
-use secbeat_edge_core::{BucketUpdate, Enforced, EnforcerStatus, FilterMode, KernelBan, OrderError, Origin};
+use secbeat_edge_core::{
+    BucketUpdate, Enforced, EnforcerStatus, FilterMode, KernelBan, LocalBan, OrderError, Origin,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::drop_events::DropsByReason;
@@ -41,9 +43,7 @@ pub(crate) enum Message {
         reply: AllowReply,
     },
     Ban {
-        target: Prefix,
-        duration: Duration,
-        note: String,
+        ban: LocalBan,
         reply: BanReply,
     },
     Unban {
@@ -98,6 +98,8 @@ pub(crate) struct EnforcerReport {
     pub fleet: Extract,
     /// The configured interfaces, as of the latest look at them.
     pub attachments: Vec<Attachment>,
+    /// Why the kernel does not have the allowlist, if so.
+    pub allowlist_failed: Option<String>,
     /// Names and patterns of `kernel.interface_modes` that stand for no interface.
     pub modes_without_interface: Vec<String>,
     pub drops: DropsByReason,
@@ -181,24 +183,13 @@ impl EnforcerHandle {
         self.0.closed().await;
     }
 
-    /// Bans `target` on this host.
+    /// Bans on this host.
     ///
     /// # Errors
     ///
     /// See [`Unfulfilled`].
-    pub(crate) async fn ban(
-        &self,
-        target: Prefix,
-        duration: Duration,
-        note: String,
-    ) -> Result<Enforced, Unfulfilled> {
-        let message = |reply| Message::Ban {
-            target,
-            duration,
-            note,
-            reply,
-        };
-        Ok(ask(&self.0, PATIENCE, message).await??)
+    pub(crate) async fn ban(&self, ban: LocalBan) -> Result<Enforced, Unfulfilled> {
+        Ok(ask(&self.0, PATIENCE, |reply| Message::Ban { ban, reply }).await??)
     }
 
     /// Lifts the ban of `target` on this host, and returns its origin; `None` if there was none.

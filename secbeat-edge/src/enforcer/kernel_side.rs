@@ -26,6 +26,8 @@ pub(crate) struct KernelSide {
     pub(super) mode: FilterMode,
     /// Of single interfaces.
     pub(super) modes: Modes,
+    /// Packets of a ban from one event to the next.
+    pub(super) event_every: u32,
     pub(super) bans: BanMaps,
     pub(super) floods: Floods,
     pub(super) allowed: AllowedNets,
@@ -172,7 +174,13 @@ impl KernelSide {
     /// Has the program go by what was set, whoever else has written there: else it would let banned packets pass while all is green.
     fn keep_settings(&mut self) -> anyhow::Result<()> {
         let ports = self.setup.ports.as_deref();
-        let differed = self.settings.keep(self.program.pins(), self.mode, ports)?;
+        let mut differed = self
+            .settings
+            .keep(self.program.pins(), self.mode, ports, self.event_every)?;
+        differed.extend(self.bans.keep()?);
+        if self.lists.keep()? {
+            differed.push("which lists are in force");
+        }
         if !differed.is_empty() {
             let what = differed.join(" and ");
             warn!("something else had changed {what} in the kernel: set again");

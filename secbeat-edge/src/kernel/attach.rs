@@ -74,7 +74,7 @@ impl Program {
         }
         self.note_layouts(setup);
         self.pins.publish()?;
-        self.remember_maps();
+        self.remember_pinned();
         self.note_layouts(setup);
         self.repin_programs()
     }
@@ -82,7 +82,19 @@ impl Program {
     /// Compares what is configured with what the kernel says, and repairs what differs: pins that are gone, links that belong to
     /// other interfaces now, interfaces that have lost the program. What cannot be repaired is said in the result.
     pub fn keep(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
-        let ours = self.ids();
+        let kept = self.keep_links(setup);
+        match self.pins.require_trustworthy() {
+            Err(error) if kept.iter().any(|it| it.mode.is_ok()) => {
+                let why = format!("others may take the program off: {error:#}");
+                let failed = |it: Attachment| if it.mode.is_ok() { it.failed(&why) } else { it };
+                kept.into_iter().map(failed).collect()
+            }
+            _ => kept,
+        }
+    }
+
+    fn keep_links(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
+        let ours: Vec<u32> = self.program_ids.iter().map(|(_, id)| *id).collect();
         let interfaces = match setup.interfaces.now_with(self.held()) {
             Ok(interfaces) => interfaces,
             Err(error) => {
@@ -115,7 +127,7 @@ impl Program {
         }
         if !has_pins && let Err(error) = self.pin_again() {
             self.is_stranded = true;
-            let why = format!("the pins are gone, and cannot be made again: {error:#}");
+            let why = format!("its pins are gone or cannot be opened, and cannot be made again: {error:#}");
             return before.into_iter().map(|before| before.failed(&why)).collect();
         }
         let mut refusals = HashMap::new();
@@ -136,7 +148,14 @@ impl Program {
                 Ok(attached)
             });
             match attached {
-                Ok(Attached::Replaced(_)) => {}
+                Ok(Attached::Replaced(_)) => {
+                    let before = before
+                        .iter()
+                        .find(|before| before.interface == interface && !before.runs);
+                    if let Some(Err(why)) = before.map(|before| &before.mode) {
+                        warn!(%interface, "something else had replaced the program on its link: put ours back; until then, {why}");
+                    }
+                }
                 Ok(Attached::Anew(mode)) => {
                     warn!(%interface, mode = mode.name(), "program was not attached; attached it again");
                 }
@@ -160,19 +179,19 @@ impl Program {
         links.chain(filters.into_iter().map(|(name, _)| name)).collect()
     }
 
-    /// The numbers of the programs that this one may have attached.
-    fn ids(&mut self) -> Vec<u32> {
+    /// The numbers of the programs that this one may attach.
+    fn numbered(&mut self) -> Vec<(&'static str, u32)> {
         let (loaded, ebpf) = (self.xdp.clone(), &mut self.ebpf);
         let mut ids = Vec::new();
         ids.extend(
             loaded
                 .into_iter()
-                .filter_map(|name| Some(xdp(ebpf, name).ok()?.info().ok()?.id())),
+                .filter_map(|name| Some((name, xdp(ebpf, name).ok()?.info().ok()?.id()))),
         );
         ids.extend(
             maps::TC_PROGRAMS
                 .into_iter()
-                .filter_map(|name| Some(tc(ebpf, name).ok()?.info().ok()?.id())),
+                .filter_map(|name| Some((name, tc(ebpf, name).ok()?.info().ok()?.id()))),
         );
         ids
     }
@@ -197,17 +216,20 @@ impl Program {
         }
     }
 
-    /// Notes which maps are this program's.
-    fn remember_maps(&mut self) {
+    /// Notes which maps and programs are to be pinned.
+    fn remember_pinned(&mut self) {
+        self.program_ids = self.numbered();
         let pinned = maps::ALL.iter();
         self.map_ids = pinned
             .filter_map(|name| Some((*name, self.pins.map_id(name)?)))
             .collect();
     }
 
-    /// Whether the pinned maps are this program's.
+    /// Whether the pinned maps and programs are this one's.
     fn has_pins(&self) -> bool {
+        let mut programs = self.program_ids.iter();
         self.map_ids.iter().all(|(name, id)| self.pins.has_map(name, *id))
+            && programs.all(|(name, id)| self.pins.has_program(name, *id))
     }
 
     /// Whether each interface that there is has a pinned link of its own, or a filter, and none is left over.
@@ -248,7 +270,7 @@ impl Program {
             map.pin(&path)
                 .with_context(|| format!("pinning {}", path.display()))?;
         }
-        warn!("pinned maps were missing or replaced; pinned them again");
+        warn!("pinned maps or programs were missing or replaced; pinned them again");
         self.repin_programs()
     }
 

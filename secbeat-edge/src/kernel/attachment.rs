@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, io};
 
 use anyhow::Context as _;
-use aya::programs::ProgramInfo;
+use aya::programs::{ProgramInfo, loaded_programs};
 use nix::{errno::Errno, net::if_::if_nametoindex};
 use secbeat_common::maps;
 
@@ -129,7 +129,7 @@ fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String
 }
 
 /// Where bans are enforced without asking the daemon: on `interfaces`, or where they are not known, on those that links are pinned
-/// for or that have filters. Only programs that are pinned, and whose maps are the pinned ones, count.
+/// for or that have filters. Only programs whose maps are the pinned ones count.
 ///
 /// # Errors
 ///
@@ -141,20 +141,18 @@ pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Resul
         .iter()
         .filter_map(|pin| Some(link_facts(&pins.link(pin)).ok()?.program));
     let filtering = filters.iter().map(|(_, filter)| filter.program);
-    let mut ours: Vec<u32> = linked.chain(filtering).collect();
-    let has_our_maps = |id: &u32| {
-        let pinned = maps::PROGRAMS
-            .iter()
-            .filter_map(|name| ProgramInfo::from_pin(pins.program(name)).ok());
-        let Some(ids) = pinned
-            .filter(|program| program.id() == *id)
-            .find_map(|program| program.map_ids().ok()?)
-        else {
-            return false;
-        };
-        pins.map_id(maps::BANNED_V4).is_some_and(|id| ids.contains(&id))
+    let attached: Vec<u32> = linked.chain(filtering).collect();
+    let banned = pins.map_id(maps::BANNED_V4);
+    let has_our_maps = |program: &ProgramInfo| {
+        let ids = program.map_ids().ok().flatten().unwrap_or_default();
+        banned.is_some_and(|banned| ids.contains(&banned))
     };
-    ours.retain(has_our_maps);
+    // Not by their own pins, which may be gone while they enforce.
+    let ours: Vec<u32> = loaded_programs()
+        .flatten()
+        .filter(|program| attached.contains(&program.id()) && has_our_maps(program))
+        .map(|program| program.id())
+        .collect();
     let held = links.into_iter().map(|LinkPin { interface, .. }| interface);
     let held = held.chain(filters.into_iter().map(|(interface, _)| interface));
     // Without its settings the program drops.

@@ -2,7 +2,10 @@
 //! table (`NET_TABLES`). What comes after that is in the trie again, until the trie has filled up. The program looks into either only
 //! while there is something in it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
 
 use anyhow::{Context, anyhow};
 use aya::{
@@ -33,8 +36,9 @@ pub(super) struct BannedNets {
     /// `None` where the maps are those of a release without tables.
     tables: Option<NetTables>,
     settings: SettingsMap,
-    /// How many networks the trie held when it was last looked through, and those that this process has put there since.
-    in_trie: usize,
+    /// The networks that the trie held when it was last looked through, and those that this process has put there since. Its lookup
+    /// finds a network around the one that is asked for.
+    in_trie: HashSet<Prefix>,
 }
 
 impl BannedNets {
@@ -49,9 +53,9 @@ impl BannedNets {
             trie,
             tables: NetTables::open(pins)?,
             settings: SettingsMap::open(pins)?,
-            in_trie: 0,
+            in_trie: HashSet::new(),
         };
-        opened.in_trie = opened.keys()?.len();
+        opened.look_through()?;
         Ok(opened)
     }
 
@@ -72,8 +76,22 @@ impl BannedNets {
         keys.context("listing the banned networks")
     }
 
+    /// Notes which networks the trie holds: another process may have changed them.
+    fn look_through(&mut self) -> anyhow::Result<()> {
+        let keys = self.keys()?;
+        self.in_trie = keys
+            .iter()
+            .filter_map(|key| net(key.prefix_len(), key.data()))
+            .collect();
+        Ok(())
+    }
+
+    /// The ban of exactly `net`.
     fn get_in_trie(&self, net: &Prefix) -> anyhow::Result<Option<Ban>> {
-        Ok(absent_is_none(self.trie.get(&key(net), 0))?)
+        match self.in_trie.contains(net) {
+            true => Ok(absent_is_none(self.trie.get(&key(net), 0))?),
+            false => Ok(None),
+        }
     }
 
     pub(super) fn get(&self, net: &Prefix) -> anyhow::Result<Option<Ban>> {
@@ -89,9 +107,10 @@ impl BannedNets {
     /// Writes many bans. One that the kernel refuses does not keep the others out.
     pub(super) fn put_all(&mut self, bans: &[(Prefix, JiffyBan)]) -> Result<(), Unwritten> {
         let (mut new, mut refused, mut first) = (Vec::new(), Vec::new(), None);
-        if let Some(tables) = &mut self.tables
-            && let Err(error) = tables.refresh()
-        {
+        if bans.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.refresh_for(bans) {
             let targets = bans.iter().map(|(net, _)| *net).collect();
             return Err(Unwritten { targets, error });
         }
@@ -118,6 +137,20 @@ impl BannedNets {
         }
     }
 
+    /// Looks at what another process may have changed, before `bans` are written. The trie is looked through only if it finds something
+    /// for a network that it was not known to hold.
+    fn refresh_for(&mut self, bans: &[(Prefix, JiffyBan)]) -> anyhow::Result<()> {
+        if let Some(tables) = &mut self.tables {
+            tables.refresh()?;
+        }
+        for (net, _) in bans {
+            if !self.in_trie.contains(net) && absent_is_none(self.trie.get(&key(net), 0))?.is_some() {
+                return self.look_through();
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a ban over the one that is there; tells whether there was one.
     fn replace(&mut self, net: &Prefix, ban: &JiffyBan) -> anyhow::Result<bool> {
         if let Some(known) = self.get_in_trie(net)? {
@@ -139,7 +172,7 @@ impl BannedNets {
     /// Writes bans of networks that have none: into the trie while there are few, else into a new table with all that there are.
     fn add_all(&mut self, new: Vec<(Prefix, Ban)>) -> Result<(), Unwritten> {
         let may_build = self.tables.as_ref().is_some_and(NetTables::may_build);
-        if may_build && !new.is_empty() && self.in_trie + new.len() > FEW_NETS as usize {
+        if may_build && !new.is_empty() && self.in_trie.len() + new.len() > FEW_NETS as usize {
             match self.build_with(&new) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
@@ -151,7 +184,9 @@ impl BannedNets {
         for (net, ban) in new {
             let written = self.settings.add_nets_in_use(nets::TRIE);
             match written.and_then(|()| self.trie.insert(&key(&net), ban, 0).map_err(full_is_told)) {
-                Ok(()) => self.in_trie += 1,
+                Ok(()) => {
+                    self.in_trie.insert(net);
+                }
                 Err(error) => {
                     targets.push(net);
                     first.get_or_insert(error);
@@ -204,20 +239,27 @@ impl BannedNets {
             tables.refresh()?;
             tables.view().map(|view| view.remove(net));
         }
-        if self.get_in_trie(net)?.is_some() {
-            absent_is_none(self.trie.remove(&key(net)))?;
-            self.in_trie = self.in_trie.saturating_sub(1);
+        absent_is_none(self.trie.remove(&key(net)))?;
+        self.in_trie.remove(net);
+        match self.in_trie.is_empty() {
+            true => self.settle_switches().map(drop),
+            false => Ok(()),
         }
-        match self.in_trie {
-            0 => self.settle_switches(),
-            _ => Ok(()),
-        }
+    }
+
+    /// Has the program look for networks where there are some, whatever else has written there. Says whether it did not.
+    pub(super) fn keep(&mut self) -> anyhow::Result<bool> {
+        let is_lost = match &mut self.tables {
+            Some(tables) => tables.keep()?,
+            None => false,
+        };
+        Ok(self.settle_switches()? || is_lost)
     }
 
     /// Puts in order what hangs on the networks, also after another program changed them: the switches, the pin of the table, and a
     /// table of which more than half was lifted.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
-        self.in_trie = self.keys()?.len();
+        self.look_through()?;
         if let Some(tables) = &mut self.tables {
             tables.keep_pinned()?;
             let sizes = tables.view().map(|view| (view.count(), view.built()));
@@ -231,15 +273,16 @@ impl BannedNets {
                 tables.replace(&left.into_iter().collect())?;
             }
         }
-        self.settle_switches()
+        self.settle_switches().map(drop)
     }
 
-    fn settle_switches(&mut self) -> anyhow::Result<()> {
+    /// Says whether the program did not look where there is something.
+    fn settle_switches(&mut self) -> anyhow::Result<bool> {
         let first = self.trie.keys().next().transpose();
         let in_trie = first.context("reading the banned networks")?.is_some();
         let bit = |is_set, bit| if is_set { bit } else { 0 };
         let bits = bit(in_trie, nets::TRIE) | bit(self.view().is_some(), nets::TABLE);
-        self.settings.set_nets_in_use(nets::TRIE | nets::TABLE, bits)
+        self.settings.keep_nets_in_use(nets::TRIE | nets::TABLE, bits)
     }
 
     /// Every ban.

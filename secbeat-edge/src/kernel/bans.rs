@@ -393,6 +393,23 @@ impl BanMaps {
         self.nets.settle()
     }
 
+    /// Has the program find the bans, whatever else has written into what it asks before the maps. Says what was different. To be called
+    /// by the one that has [made it pass over](Self::use_sieve) sources without a bit.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn keep(&mut self) -> anyhow::Result<Vec<&'static str>> {
+        let mut differed = Vec::new();
+        if self.sieve.keep() {
+            differed.push("the prefilter");
+        }
+        if self.nets.keep()? {
+            differed.push("where banned networks are looked for");
+        }
+        Ok(differed)
+    }
+
     /// Makes the program pass over sources that have no bit in `SIEVE`, in which this walks through all bans first. Returns how full the
     /// maps are.
     ///
@@ -400,6 +417,7 @@ impl BanMaps {
     ///
     /// When the kernel refuses.
     pub fn use_sieve(&mut self, settings: &mut SettingsMap) -> anyhow::Result<[Fill; BAN_MAPS.len()]> {
+        self.sieve.own();
         let mut walk = self.begin();
         while self.next(&mut walk)?.is_some() {}
         self.settle(&walk)?;

@@ -173,10 +173,10 @@ impl ListTables {
             "this kernel was not seen to read tables of lists rightly; the log says at the start what it found"
         );
         let allows = if allowing.is_empty() { 0 } else { nets::ALLOWING };
-        self.settings.add_nets_in_use(nets::LISTS | allows)?;
+        let bits = switches(View::new(table.words()).as_ref()) | nets::LISTS | allows;
+        self.settings.add_nets_in_use(bits)?;
         self.swapped.bring(table)?;
-        self.settings
-            .set_nets_in_use(nets::LISTS | nets::ALLOWING, nets::LISTS | allows)
+        self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, bits)
     }
 
     /// Takes all lists out of force.
@@ -189,21 +189,31 @@ impl ListTables {
         self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, 0)
     }
 
-    /// Sees to it that the table in force is pinned, and looked into.
+    /// Sees to it that the table in force is the one of this process, is looked into, and is pinned.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn settle(&mut self) -> anyhow::Result<()> {
-        self.swapped.keep_pinned()?;
-        let is_allow = |(_, described): (usize, Described)| described.verdict == verdict::ALLOW;
-        let allows = self.view().is_some_and(|view| view.lists().any(is_allow));
-        let bits = match (self.id(), allows) {
-            (None, _) => 0,
-            (Some(_), false) => nets::LISTS,
-            (Some(_), true) => nets::LISTS | nets::ALLOWING,
-        };
-        self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, bits)
+        self.keep()?;
+        self.swapped.keep_pinned()
+    }
+
+    /// Has the program read the table that this process has put in force, whatever else has written there. Says whether it did not.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn keep(&mut self) -> anyhow::Result<bool> {
+        let is_lost = self.swapped.in_force()? != self.id();
+        if is_lost {
+            self.swapped.restore()?;
+        }
+        let bits = switches(self.view().as_ref());
+        let is_passed_over = self
+            .settings
+            .keep_nets_in_use(nets::LISTS | nets::ALLOWING, bits)?;
+        Ok(is_lost || is_passed_over)
     }
 
     /// Lets what met the list at `slot` begin at zero.
@@ -294,6 +304,16 @@ impl ListTables {
             })
         };
         lists.map(listing).collect()
+    }
+}
+
+/// Where the program is to look for a table of lists, as bits of [`nets`].
+fn switches(table: Option<&View<'_>>) -> u32 {
+    let is_allow = |(_, described): (usize, Described)| described.verdict == verdict::ALLOW;
+    match table.map(|view| view.lists().any(is_allow)) {
+        None => 0,
+        Some(false) => nets::LISTS,
+        Some(true) => nets::LISTS | nets::ALLOWING,
     }
 }
 

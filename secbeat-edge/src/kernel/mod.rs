@@ -53,6 +53,7 @@ mod survey;
 mod swapped;
 #[expect(unsafe_code, reason = "the one place of bpf(2)")]
 mod syscall;
+mod unpinned;
 
 pub(crate) use attachment::observed;
 pub use attachment::{Attachment, attachments};
@@ -81,3 +82,4 @@ pub use settings::SettingsMap;
 pub use slots::Slots;
 pub use survey::{Surveyed, survey};
 pub use swapped::Staged;
+pub use unpinned::detach_noted;

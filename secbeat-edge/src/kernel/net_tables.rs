@@ -53,6 +53,18 @@ impl NetTables {
         self.0.bring(staged)
     }
 
+    /// Brings the table into force again if something else has taken it out. Says whether that was so.
+    pub(super) fn keep(&mut self) -> anyhow::Result<bool> {
+        // Who lifts the last of its bans takes it out of force, too.
+        let is_due = self.view().is_some_and(|view| view.count() > 0);
+        if is_due && self.0.in_force()?.is_none() {
+            self.0.restore()?;
+            return Ok(true);
+        }
+        self.0.refresh()?;
+        Ok(false)
+    }
+
     pub(super) fn keep_pinned(&mut self) -> anyhow::Result<()> {
         self.0.keep_pinned()
     }

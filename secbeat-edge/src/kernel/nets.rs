@@ -1,6 +1,6 @@
 //! The kernel's allowlist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
 use aya::maps::{LpmTrie, Map, MapData, lpm_trie::Key};
@@ -63,25 +63,42 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// When the kernel refuses. What it does not refuse is allowed all the same, and nothing is removed.
     pub fn set(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
         let present = self
             .trie
-            .keys()
+            .iter()
             .collect::<Result<Vec<_>, _>>()
             .context("listing the kernel's allowlist")?;
-        let present: HashMap<_, _> = present.into_iter().map(|key| (parts(&key), key)).collect();
+        let present: HashMap<_, _> = present
+            .into_iter()
+            .map(|(key, allow)| (parts(&key), (key, allow.reason)))
+            .collect();
         let kept: HashSet<_> = nets.keys().map(|net| parts(&key(net))).collect();
         let unchanged = present.len() == kept.len() && present.keys().all(|parts| kept.contains(parts));
         // Until all is written no ban can be called untouched; a failure leaves it so.
         self.generation = 0;
         let generation = self.advance(unchanged)?;
-        for (net, &reason) in nets {
-            self.trie
-                .insert(&key(net), Allow { reason }, 0)
-                .with_context(|| format!("allowing {net} in the kernel"))?;
+        // What is there as it should be is not written again: an error is then of an entry that the kernel does not have.
+        let is_there = |net: &Prefix, reason: u32| {
+            let present = present.get(&parts(&key(net)));
+            present.is_some_and(|(_, present)| *present == reason)
+        };
+        let mut refused = BTreeMap::new();
+        for (net, &reason) in nets.iter().filter(|&(net, reason)| !is_there(net, *reason)) {
+            if let Err(error) = self.trie.insert(&key(net), Allow { reason }, 0) {
+                refused.insert(*net, error);
+            }
         }
-        for (_, key) in present.iter().filter(|(parts, _)| !kept.contains(*parts)) {
+        let more = refused.len().saturating_sub(1);
+        if let Some((net, error)) = refused.pop_first() {
+            let others = match more {
+                0 => String::new(),
+                more => format!(" (and {more} more networks)"),
+            };
+            return Err(error).with_context(|| format!("allowing {net}{others} in the kernel"));
+        }
+        for (_, (key, _)) in present.iter().filter(|(parts, _)| !kept.contains(*parts)) {
             self.trie
                 .remove(key)
                 .context("removing a network from the kernel's allowlist")?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use aya::maps::MapInfo;
+use aya::{maps::MapInfo, programs::ProgramInfo};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -79,12 +79,14 @@ pub(super) struct LinkPin {
 }
 
 impl LinkPin {
-    /// bpffs takes no dots in file names, and interface names may have them (`bond0.100`), but hardly ever a `~`.
+    /// bpffs takes no dots in file names, which interfaces may have in theirs (`bond0.100`); these have no colons. Versions before the
+    /// first release wrote a `~`, which interfaces may have in theirs, too: such a link is found by the interface that it is attached to,
+    /// and its pin renamed.
     fn file_name(&self) -> String {
         format!(
             "{LINK_PREFIX}{}-{}",
             self.mode.name(),
-            self.interface.replace('.', "~")
+            self.interface.replace('.', ":")
         )
     }
 
@@ -94,7 +96,7 @@ impl LinkPin {
             let interface = rest
                 .strip_prefix(mode.name())?
                 .strip_prefix('-')?
-                .replace('~', ".");
+                .replace(':', ".");
             Some(Self { interface, mode })
         })
     }
@@ -160,6 +162,11 @@ impl Pins {
     /// Whether the map `name` is pinned, and is the one with this number.
     pub(super) fn has_map(&self, name: &str, id: u32) -> bool {
         self.map_id(name).is_some_and(|pinned| pinned == id)
+    }
+
+    /// Whether the program `name` is pinned, and is the one with this number.
+    pub(super) fn has_program(&self, name: &str, id: u32) -> bool {
+        ProgramInfo::from_pin(self.program(name)).is_ok_and(|program| program.id() == id)
     }
 
     /// Makes the folder if it is missing.
@@ -283,7 +290,12 @@ impl Pins {
         Ok(())
     }
 
-    fn require_trustworthy(&self) -> anyhow::Result<()> {
+    /// Looks whether others may take things from the folder or put some there.
+    ///
+    /// # Errors
+    ///
+    /// When somebody other than root and SecBeat's own user may, or there is no folder.
+    pub(super) fn require_trustworthy(&self) -> anyhow::Result<()> {
         let metadata = fs::metadata(&self.dir).with_context(|| format!("reading {}", self.dir.display()))?;
         if !is_trusted(metadata.uid()) || metadata.mode() & 0o022 != 0 {
             bail!(
@@ -390,11 +402,12 @@ fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
 ///
 /// When the folder cannot be read or a pin cannot be removed.
 pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
+    // These need no pins.
+    let filtered = pins.remove_filters(|_| true)?;
     let links = pins.links()?;
     for link in &links {
         remove(&pins.link(link))?;
     }
-    let filtered = pins.remove_filters(|_| true)?;
     for program in maps::PROGRAMS {
         remove(&pins.program(program))?;
     }
@@ -433,7 +446,8 @@ mod tests {
     fn link_pins_name_interface_and_mode_without_dots() {
         for (interface, mode, name) in [
             ("eth0", Mode::Native, "link-native-eth0"),
-            ("bond0.100", Mode::Generic, "link-generic-bond0~100"),
+            ("bond0.100", Mode::Generic, "link-generic-bond0:100"),
+            ("tz~1", Mode::Native, "link-native-tz~1"),
             ("wg-home", Mode::Tc, "link-tc-wg-home"),
         ] {
             let pin = LinkPin {

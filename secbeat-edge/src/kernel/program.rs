@@ -3,7 +3,14 @@
 //! Program, links and maps are pinned, so enforcement does not depend on this process: a restart adopts the maps and
 //! replaces the program on the pinned link in one atomic step (see [`super::attach`]).
 
-use std::{collections::HashMap, fs::File, panic, path::PathBuf, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    fs::File,
+    panic,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use anyhow::Context;
 use aya::{
@@ -69,6 +76,8 @@ pub struct Program {
     pub(super) xdp: Vec<&'static str>,
     /// The numbers of its maps, by name.
     pub(super) map_ids: Vec<(&'static str, u32)>,
+    /// The same of the programs that it may have attached.
+    pub(super) program_ids: Vec<(&'static str, u32)>,
     /// Whether its pins were taken away, and it may not make them again.
     pub(super) is_stranded: bool,
     /// Keeps other daemons from these pins.
@@ -77,6 +86,11 @@ pub struct Program {
 
 /// What the file in the state's folder is called that is there after the kill switch.
 pub const DETACHED: &str = "detached";
+
+/// Where a daemon with this folder for what outlives it notes how its maps are laid out.
+pub(super) fn record_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("layouts.json")
+}
 
 impl XdpSetup {
     /// Whether the kill switch was thrown.
@@ -88,7 +102,7 @@ impl XdpSetup {
 
     /// Where is noted how the maps are laid out.
     pub(super) fn record(&self) -> PathBuf {
-        self.state_dir.join("layouts.json")
+        record_in(&self.state_dir)
     }
 }
 
@@ -148,6 +162,7 @@ impl Program {
             slots,
             xdp,
             map_ids: Vec::new(),
+            program_ids: Vec::new(),
             is_stranded: false,
             lock,
         })

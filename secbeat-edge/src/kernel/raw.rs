@@ -221,6 +221,43 @@ pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
     }
 }
 
+/// Detaches every link to an interface whose program is one that is `meant`, wherever it is pinned, and returns the numbers of the
+/// interfaces. Only root may do so.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(super) fn detach_links(meant: impl Fn(u32) -> bool) -> io::Result<Vec<u32>> {
+    let (mut freed, mut id) = (Vec::new(), 0);
+    loop {
+        // The number before it, and its own; the rest is zero.
+        let mut next = [id, 0_u32, 0, 0];
+        // SAFETY: nothing is pointed to.
+        match unsafe { bpf(Command::NextLink, &mut next) } {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(freed),
+            Err(error) => return Err(error),
+            Ok(_) => id = next[1],
+        }
+        // SAFETY: nothing is pointed to.
+        let fd = match unsafe { bpf(Command::LinkById, &mut [id, 0, 0, 0]) } {
+            // It has gone since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            fd => fd?,
+        };
+        // SAFETY: a descriptor that the kernel has just given to us alone.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut info = LinkInfo::default();
+        get_info(fd.as_raw_fd(), &mut info)?;
+        let is_attached = INTERFACE_LINKS.contains(&info.kind) && info.ifindex != 0;
+        if is_attached && meant(info.program) {
+            // SAFETY: nothing is pointed to.
+            let detached = unsafe { bpf(Command::DetachLink, &mut [fd.as_raw_fd() as u32, 0]) };
+            detached?;
+            freed.push(info.ifindex);
+        }
+    }
+}
+
 /// `union bpf_attr` for [`Command::ProgramQuery`].
 #[repr(C)]
 #[derive(Default)]

@@ -62,6 +62,11 @@ impl Record {
         Some(Fields::from_iter(values.fields.clone()))
     }
 
+    /// Whether a map is noted.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.maps.contains_key(&id)
+    }
+
     /// Notes that these maps have bans as this release lays them out.
     pub(super) fn note(&mut self, ids: impl IntoIterator<Item = u32>) {
         macro_rules! fields {
@@ -121,6 +126,7 @@ mod tests {
             ),
             (Some(5), Some(3))
         );
+        assert!(read.has(8) && !read.has(7));
         assert!(read.fields(7, size).is_none() && read.fields(8, size + 8).is_none());
         let of_another_boot = Record {
             boot_id: "another".to_owned(),

@@ -141,7 +141,8 @@ impl SettingsMap {
         self.change(|settings| settings.ports_in_use = 1).map(drop)
     }
 
-    /// Has the kernel go by `mode` and by these ports, whatever else has written there since they were set. Says what was different.
+    /// Has the kernel go by `mode`, by these ports and by the prefilter, and send an event every so many packets, whatever else has
+    /// written there since they were set. Says what was different. The other fields are seen to by their owners.
     ///
     /// # Errors
     ///
@@ -151,9 +152,18 @@ impl SettingsMap {
         pins: &Pins,
         mode: FilterMode,
         ports: Option<&[u16]>,
+        event_every: u32,
     ) -> anyhow::Result<Vec<&'static str>> {
         let mut differed = Vec::new();
         let before = self.read()?;
+        self.set_event_every(event_every)?;
+        if before.event_every != event_every {
+            differed.push("how often drops are sampled");
+        }
+        self.set_sieve_in_use()?;
+        if before.sieve_in_use != 1 {
+            differed.push("the use of the prefilter");
+        }
         self.set_mode(mode)?;
         if self.read()?.mode != before.mode {
             differed.push("the mode");
@@ -173,6 +183,13 @@ impl SettingsMap {
     pub(super) fn set_nets_in_use(&mut self, of: u32, bits: u32) -> anyhow::Result<()> {
         self.change(|settings| settings.nets_in_use = settings.nets_in_use & !of | bits)
             .map(drop)
+    }
+
+    /// The same; says whether the program did not look where it is to.
+    pub(super) fn keep_nets_in_use(&mut self, of: u32, bits: u32) -> anyhow::Result<bool> {
+        let is_missing = bits & !self.read()?.nets_in_use != 0;
+        self.set_nets_in_use(of, bits)?;
+        Ok(is_missing)
     }
 
     /// The same, beside where it looks already.

@@ -18,7 +18,14 @@ pub(super) struct Sieve {
     shift: u32,
     /// The bits that this process has set since [`begin`](Self::begin).
     recent: Box<[AtomicU64]>,
+    /// The bits that must be set, as far as this process knows; none unless it sees to them.
+    due: Box<[AtomicU64]>,
+    /// The word from which on [`keep`](Self::keep) goes on.
+    kept: usize,
 }
+
+/// Words that are compared in one look, those of 4 million slots.
+const KEPT_AT_ONCE: usize = 1 << 20;
 
 /// The bits of the bans that a walk has met.
 #[derive(Debug)]
@@ -43,13 +50,39 @@ impl Sieve {
             shared,
             shift: sieve_shift(words),
             recent,
+            due: Box::default(),
+            kept: 0,
         })
+    }
+
+    /// Makes this process see to the bits of its bans. To be called before a walk through all of them.
+    pub(super) fn own(&mut self) {
+        self.due = (0..self.recent.len()).map(|_| AtomicU64::default()).collect();
+    }
+
+    /// Sets the bits again that bans need and something else has cleared. Says whether there were any.
+    pub(super) fn keep(&mut self) -> bool {
+        let end = (self.kept + KEPT_AT_ONCE).min(self.due.len());
+        let words = self.shared.words().iter().zip(&self.due);
+        let mut is_lost = false;
+        for (word, due) in words.take(end).skip(self.kept) {
+            let due = due.load(Ordering::Relaxed);
+            if word.load(Ordering::Relaxed) & due != due {
+                word.fetch_or(due, Ordering::SeqCst);
+                is_lost = true;
+            }
+        }
+        self.kept = if end == self.due.len() { 0 } else { end };
+        is_lost
     }
 
     /// To be called before a ban of `source` (see [`maps::Flood::source`]) is written.
     pub(super) fn add(&self, source: u64) {
         let Sieved { word, bits } = Sieved::of(source, self.shift);
         self.recent[word as usize].fetch_or(bits, Ordering::SeqCst);
+        if let Some(due) = self.due.get(word as usize) {
+            due.fetch_or(bits, Ordering::SeqCst);
+        }
         self.shared.words()[word as usize].fetch_or(bits, Ordering::SeqCst);
     }
 
@@ -75,6 +108,9 @@ impl Sieve {
     /// Ends a walk: what belongs to none of the bans it met, nor to one written meanwhile, is cleared. `is_alone`: no other process
     /// has written bans since the walk began; otherwise theirs are not known, and all bits stay.
     pub(super) fn settle(&self, met: &Met, is_alone: impl Fn() -> bool) {
+        for ((due, met), recent) in self.due.iter().zip(&met.0).zip(&self.recent) {
+            due.store(met | recent.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
         if !is_alone() {
             return;
         }

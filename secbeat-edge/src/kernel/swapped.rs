@@ -190,6 +190,21 @@ impl Swapped {
         }
     }
 
+    /// Brings the table that was opened here into force again, or takes out of force what is, if none was.
+    pub(super) fn restore(&mut self) -> anyhow::Result<()> {
+        let Some(current) = &self.current else {
+            return self.clear();
+        };
+        self.outer
+            .set(maps::IN_FORCE, &current.data, 0)
+            .with_context(|| format!("bringing the {} into force again", self.kind.noun))?;
+        let [pinned, _] = &self.pins;
+        match pinned_as(pinned, current.id) {
+            Some(_) => Ok(()),
+            None => self.pin(&current.data),
+        }
+    }
+
     /// Takes the table out of force.
     pub(super) fn clear(&mut self) -> anyhow::Result<()> {
         self.numbers

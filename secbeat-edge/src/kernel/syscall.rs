@@ -17,6 +17,9 @@ pub(super) enum Command {
     BtfById = 19,
     LookupBatch = 24,
     UpdateBatch = 26,
+    LinkById = 30,
+    NextLink = 31,
+    DetachLink = 34,
 }
 
 /// The anonymous struct for `BPF_MAP_*_ELEM` of `union bpf_attr`.

@@ -91,6 +91,16 @@ impl BanView {
     }
 }
 
+/// Why a ban of `target` that would end before `ends`, the end of one that is in force, is refused.
+#[must_use]
+pub(crate) fn outlasted(target: &Prefix, ends: BootTime, now: Moment) -> String {
+    let longer = match left(ends, now) {
+        None => "without end".to_owned(),
+        Some(ms) => format!("for {} more, which is longer", secbeat_daemon::time::left(ms)),
+    };
+    format!("{target} is banned {longer}; --shorten (`shorten` in the API) replaces that ban")
+}
+
 /// Milliseconds until `ends`; `None` if that never comes.
 fn left(ends: BootTime, now: Moment) -> Option<i64> {
     (ends != BootTime::NEVER).then(|| i64::try_from(ends.since(now.boot).as_millis()).unwrap_or(i64::MAX))
@@ -106,6 +116,9 @@ pub(crate) struct BanRequest {
     pub duration: String,
     #[serde(default)]
     pub note: String,
+    /// Whether it takes the place of a ban of this host's operators that ends later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shorten: bool,
 }
 
 /// The answer to `DELETE /api/v1/bans/…`.

@@ -15,6 +15,9 @@ pub(crate) struct EnforcerView {
     /// Bans among them that the kernel did not take, and lifted ones that it did not remove.
     #[serde(default)]
     pub unwritten: usize,
+    /// Why the kernel does not have the allowlist as it should be; clients that it allows may be dropped then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowlist_failed: Option<String>,
     /// Names and patterns of `kernel.interface_modes` that stand for no interface.
     #[serde(default)]
     pub modes_without_interface: Vec<String>,
@@ -42,6 +45,7 @@ impl From<EnforcerReport> for EnforcerView {
         Self {
             blocked_ips: report.status.active,
             unwritten: report.status.unwritten,
+            allowlist_failed: report.allowlist_failed,
             modes_without_interface: report.modes_without_interface,
             protected_networks: report.status.allowed,
             allowlisted_here: report.status.allowed_here,

@@ -1,9 +1,6 @@
 //! Everything that goes into the enforcer.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, time::SystemTime};
 
 use secbeat_common::{
     prefix::Prefix,
@@ -11,7 +8,7 @@ use secbeat_common::{
 };
 
 use super::id::{Ticket, WriteId};
-use crate::{BAN_MAPS, Fill, FilterMode, ObservedBan};
+use crate::{BAN_MAPS, Fill, FilterMode, LocalBan, ObservedBan};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -79,11 +76,7 @@ pub struct BucketId(pub i128);
 /// An order of an operator of this host, or of its own detector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    Ban {
-        target: Prefix,
-        duration: Duration,
-        note: String,
-    },
+    Ban(LocalBan),
     Unban(Prefix),
     /// This edge's own detector bans, unless the fleet has done so for as long.
     StandIn(Box<BlockCommand>),

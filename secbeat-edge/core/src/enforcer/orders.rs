@@ -1,7 +1,5 @@
 //! Orders of this host's operators.
 
-use std::time::Duration;
-
 use secbeat_common::{prefix::Prefix, wire::BlockCommand};
 
 use super::{
@@ -12,31 +10,25 @@ use super::{
     writes::{Turn, Waiting},
 };
 use crate::{
-    FilterMode, Refusal,
+    FilterMode, LocalBan, Refusal,
     reconcile::{Change, Origin},
 };
 
 impl Enforcer {
     pub(super) fn order(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
         match order {
-            Order::Ban {
-                target,
-                duration,
-                note,
-            } => self.ban(ticket, target, duration, note, turn),
+            Order::Ban(ban) => self.ban(ticket, ban, turn),
             Order::Unban(target) => self.unban(ticket, target, turn),
             Order::StandIn(command) => self.stand_in(ticket, *command, turn),
             Order::SetMode(mode) => turn.effects.push(Effect::SetMode(ticket, mode)),
         }
     }
 
-    fn ban(&mut self, ticket: Ticket, target: Prefix, duration: Duration, note: String, turn: &mut Turn<'_>) {
-        let allowlist = &self.allowlist;
+    fn ban(&mut self, ticket: Ticket, ban: LocalBan, turn: &mut Turn<'_>) {
+        let (allowlist, target) = (&self.allowlist, ban.target);
         let banned = self
             .reconciler
-            .ban_locally(target, duration, note, turn.now, |target| {
-                allowlist.covers(target)
-            });
+            .ban_locally(ban, turn.now, |target| allowlist.covers(target));
         match banned {
             Ok(change) => {
                 turn.report(Fact::BannedHere(target));

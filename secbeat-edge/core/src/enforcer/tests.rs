@@ -10,7 +10,7 @@ use secbeat_common::{
 use uuid::Uuid;
 
 use super::*;
-use crate::{KernelBan, Origin, Refusal, testing::MemoryKernel};
+use crate::{KernelBan, LocalBan, Origin, Refusal, testing::MemoryKernel};
 
 mod allowlist;
 mod bucket;
@@ -121,11 +121,11 @@ impl Edge {
     }
 
     fn ban_here(&mut self, target: &str, seconds: u64) -> Vec<Effect> {
-        self.order(Order::Ban {
-            target: prefix(target),
-            duration: Duration::from_secs(seconds),
-            note: "mine".to_owned(),
-        })
+        self.order(Order::Ban(LocalBan::new(
+            prefix(target),
+            Duration::from_secs(seconds),
+            "mine".to_owned(),
+        )))
     }
 
     fn allow_on_host(&mut self, networks: &[&str]) -> Vec<Effect> {

@@ -75,6 +75,12 @@ impl Claims {
         Some(*claim)
     }
 
+    /// When the ban of this host's operators ends, if they have banned the target.
+    pub(super) fn manual_end(&self) -> Option<BootTime> {
+        let local = self.local.as_deref().filter(|ban| ban.reason == Reason::Manual);
+        local.map(|ban| ban.ends)
+    }
+
     pub(super) fn set_local(&mut self, ban: Enforced) {
         self.local = Some(Box::new(ban));
         self.summarize();

@@ -43,6 +43,10 @@ fn command(target: &str, seconds: i64) -> BlockCommand {
     }
 }
 
+fn local(target: Prefix, seconds: u64, note: &str) -> LocalBan {
+    LocalBan::new(target, Duration::from_secs(seconds), note.to_owned())
+}
+
 fn nothing(_: &Prefix) -> bool {
     false
 }
@@ -206,7 +210,7 @@ fn bans_of_this_host_survive_restarts_snapshots_and_withdrawals() {
     let mut before = reconciler();
     let target = prefix("198.51.100.7");
     let change = before
-        .ban_locally(target, Duration::from_secs(60), "mine".to_owned(), NOW, nothing)
+        .ban_locally(local(target, 60, "mine"), NOW, nothing)
         .unwrap();
     let mut restarted = reconciler();
     let (drift, changes) = diff(&mut restarted, &kernel_of(&change), NOW.boot, nothing);
@@ -276,7 +280,7 @@ fn a_local_ban_outlasts_a_shorter_fleet_ban_and_its_withdrawal() {
     let mut reconciler = reconciler();
     let target = prefix("198.51.100.7");
     let local = reconciler
-        .ban_locally(target, Duration::from_secs(3000), "mine".to_owned(), NOW, nothing)
+        .ban_locally(local(target, 3000, "mine"), NOW, nothing)
         .unwrap();
     assert_eq!(
         reconciler.accept(&command("198.51.100.7", 300), NOW, nothing),
@@ -297,6 +301,54 @@ fn a_local_ban_outlasts_a_shorter_fleet_ban_and_its_withdrawal() {
 }
 
 #[test]
+fn a_shorter_ban_of_an_operator_takes_the_place_of_a_longer_one_only_if_it_is_to() {
+    let target = prefix("198.51.100.7");
+    let mut ours = reconciler();
+    ours.ban_locally(local(target, 3000, "keep"), NOW, nothing)
+        .unwrap();
+    // And one that was made while this process did not run.
+    let found = kernel_of(&Change::Put(target, ours.get(&target).unwrap().clone()));
+    let mut adopted = reconciler().with_notes(LocalNotes::from_iter([(target, at(3000), "keep".into())]));
+    diff(&mut adopted, &found, at(0), nothing);
+    for mut reconciler in [ours, adopted] {
+        let shorter = local(target, 60, "");
+        assert_eq!(
+            reconciler.ban_locally(shorter.clone(), NOW, nothing),
+            Err(Refusal::Outlasted(target, at(3000)))
+        );
+        let ban = reconciler.get(&target).unwrap();
+        assert_eq!((ban.ends, &*ban.note), (at(3000), "keep"));
+        let shortens = LocalBan {
+            shortens: true,
+            ..shorter
+        };
+        reconciler.ban_locally(shortens, NOW, nothing).unwrap();
+        let ban = reconciler.get(&target).unwrap();
+        assert_eq!((ban.ends, &*ban.note), (at(60), ""));
+        // What ends later, or at the same time, needs no leave.
+        reconciler
+            .ban_locally(local(target, 60, "again"), NOW, nothing)
+            .unwrap();
+        reconciler
+            .ban_locally(local(target, 90, "longer"), NOW, nothing)
+            .unwrap();
+        assert_eq!(reconciler.get(&target).unwrap().ends, at(90));
+    }
+}
+
+#[test]
+fn a_longer_ban_of_the_fleet_refuses_no_shorter_one_of_an_operator() {
+    let (mut reconciler, target) = (reconciler(), prefix("198.51.100.7"));
+    reconciler
+        .accept(&command("198.51.100.7", 3000), NOW, nothing)
+        .unwrap();
+    reconciler
+        .ban_locally(local(target, 60, ""), NOW, nothing)
+        .unwrap();
+    assert_eq!(reconciler.get(&target).unwrap().ends, at(3000));
+}
+
+#[test]
 fn a_fleet_ban_outlasts_a_shorter_local_ban() {
     let mut reconciler = reconciler();
     let target = prefix("198.51.100.7");
@@ -305,7 +357,7 @@ fn a_fleet_ban_outlasts_a_shorter_local_ban() {
         .unwrap()
         .unwrap();
     reconciler
-        .ban_locally(target, Duration::from_secs(60), String::new(), NOW, nothing)
+        .ban_locally(local(target, 60, ""), NOW, nothing)
         .unwrap();
     assert_eq!(reconciler.prune(at(60)), vec![fleet]);
     assert_eq!(reconciler.prune(at(300)), vec![Change::Remove(target)]);

@@ -104,8 +104,11 @@ fn an_allowlist_that_the_kernel_does_not_take_is_written_again() {
         facts(&effects),
         [Fact::AllowlistChanged, Fact::AllowlistFailed(why)]
     );
+    assert_eq!(edge.pass(1), [], "the same is said once");
+    assert!(edge.enforcer.allowlist_written().is_err());
     edge.kernel.broken = false;
-    edge.reconcile();
+    edge.pass(1);
+    assert_eq!(edge.enforcer.allowlist_written(), Ok(()));
     assert_eq!(edge.kernel.allowed.len(), 1);
     assert_eq!(edge.reconcile().len(), 1, "and then no more");
 }

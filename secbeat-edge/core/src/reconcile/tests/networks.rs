@@ -56,7 +56,7 @@ fn no_more_networks_are_taken_than_there_is_room_for() {
         reconciler.accept(&ban(one_more), NOW, nothing),
         Err(Refusal::TooManyNets(one_more))
     );
-    let locally = reconciler.ban_locally(one_more, Duration::from_secs(9), String::new(), NOW, nothing);
+    let locally = reconciler.ban_locally(local(one_more, 9, ""), NOW, nothing);
     assert_eq!(locally, Err(Refusal::TooManyNets(one_more)));
     let again = BlockCommand {
         id: Uuid::from_u128(99),

@@ -67,8 +67,8 @@ proptest! {
                 }
                 Step::Local(target, seconds) => {
                     hosts.push(Prefix::host(target.addr()));
-                    let duration = Duration::from_secs(seconds);
-                    reconciler.ban_locally(target, duration, String::new(), now, nothing).into_iter().collect()
+                    let ban = LocalBan { shortens: true, ..local(target, seconds, "") };
+                    reconciler.ban_locally(ban, now, nothing).into_iter().collect()
                 }
                 Step::Withdraw(target) => reconciler.withdraw(&target).into_iter().collect(),
                 Step::Unban(target) => reconciler.unban_locally(&target).map(|(_, change)| change).into_iter().collect(),

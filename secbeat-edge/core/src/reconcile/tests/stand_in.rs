@@ -68,9 +68,9 @@ fn what_is_banned_for_as_long_is_not_banned_again() {
 #[test]
 fn an_operators_ban_stays_and_the_allowlisted_are_not_banned() {
     let mut reconciler = reconciler();
-    let (target, hour) = (prefix(TARGET), Duration::from_secs(3_600));
+    let target = prefix(TARGET);
     reconciler
-        .ban_locally(target, hour, "mine".to_owned(), NOW, nothing)
+        .ban_locally(local(target, 3_600, "mine"), NOW, nothing)
         .unwrap();
     assert_eq!(
         reconciler.stand_in(&detected(TARGET, 300), NOW, nothing),
