@@ -1,3 +1,5 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
@@ -20,8 +22,38 @@ const size: Plugin = {
   },
 };
 
+/** Licences that what is in the page may have. */
+const ALLOWED = ['MIT', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', '0BSD'];
+
+/** Puts the licences of all that is in the page beside it, and fails a build with one that is not allowed or has no text. */
+const licences: Plugin = {
+  name: 'licences',
+  generateBundle() {
+    const folders = new Set<string>();
+    for (const id of this.getModuleIds()) {
+      const folder = /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1];
+      if (folder !== undefined) {
+        folders.add(folder);
+      }
+    }
+    const texts = [...folders].sort().map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, string>;
+      if (!ALLOWED.includes(license ?? '')) {
+        this.error(`${name} has the licence ${license}: allowed are ${ALLOWED.join(', ')}`);
+      }
+      const file = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
+      if (file === undefined) {
+        this.error(`${name} has no text of its licence`);
+      }
+      return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+    });
+    const source = `SecBeat's web page holds parts of these packages.\n\n${texts.join(`\n${'-'.repeat(72)}\n\n`)}`;
+    this.emitFile({ type: 'asset', fileName: 'licences.txt', source });
+  },
+};
+
 export default defineConfig({
-  plugins: [size],
+  plugins: [licences, size],
   esbuild: { jsx: 'automatic' },
   build: {
     target: 'es2022',

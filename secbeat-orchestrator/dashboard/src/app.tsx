@@ -4,9 +4,10 @@ import { visible } from './lib/format';
 import { isAddress } from './lib/net';
 import { clientPath, type Route } from './lib/route';
 import { Link, navigate, useRoute } from './lib/router';
+import { keepFocus } from './lib/focus';
 import { lostSession, refresh, signOut, useStanding } from './lib/session';
 import { setTheme, useTheme, type Theme } from './lib/theme';
-import { LiveContext, follow, useLive } from './live/stream';
+import { LiveContext, listen, useLive } from './live/connect';
 import { START, reduce } from './live/state';
 import { Ago, Loading } from './ui/basic';
 import { Audit } from './pages/audit';
@@ -29,24 +30,12 @@ export function App() {
 
 function SignedIn() {
   const [live, tell] = useReducer(reduce, START);
-  useEffect(() => follow('/api/v1/stream', tell, () => void refreshUnlessGone()), []);
+  useEffect(() => listen((told) => (told.type === 'signed-out' ? lostSession() : tell(told))), []);
   return (
     <LiveContext value={live}>
       <Frame />
     </LiveContext>
   );
-}
-
-/** A stream that fails may mean that the session has ended. */
-async function refreshUnlessGone(): Promise<void> {
-  try {
-    const answer = await fetch('/api/v1/session');
-    if (answer.status === 401) {
-      lostSession();
-    }
-  } catch {
-    // The daemon is away; the session may still be good.
-  }
 }
 
 const PAGES = [
@@ -72,6 +61,7 @@ function Frame() {
       main.current?.focus({ preventScroll: true });
     }
   }, [title]);
+  useEffect(() => (main.current === null ? undefined : keepFocus(main.current)), []);
   const alarms = overview?.alarms.length ?? 0;
   return (
     <div className="frame">
@@ -197,6 +187,7 @@ function Account() {
   const theme = useTheme();
   const [open, setOpen] = useState(false);
   const place = useRef<HTMLDivElement>(null);
+  const opener = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     if (!open) {
       return undefined;
@@ -204,6 +195,9 @@ function Account() {
     const close = (event: Event) => {
       const isEscape = event instanceof KeyboardEvent && event.key === 'Escape';
       const isOutside = event.type !== 'keydown' && !(event.target instanceof Node && place.current?.contains(event.target) === true);
+      if (isEscape && place.current?.contains(document.activeElement) === true) {
+        opener.current?.focus();
+      }
       if (isEscape || isOutside) {
         setOpen(false);
       }
@@ -221,7 +215,7 @@ function Account() {
   const { name, role } = standing.session;
   return (
     <div className="account" ref={place}>
-      <button type="button" aria-expanded={open} aria-controls="account" onClick={() => setOpen(!open)}>
+      <button ref={opener} type="button" aria-expanded={open} aria-controls="account" onClick={() => setOpen(!open)}>
         {visible(name)} <span className="note">{role}</span>
       </button>
       <div id="account" className="menu" hidden={!open}>
@@ -239,6 +233,9 @@ function Account() {
         <button type="button" onClick={() => void signOut()}>
           Sign out
         </button>
+        <a href="/licences.txt" className="note">
+          Licences
+        </a>
       </div>
     </div>
   );
@@ -246,12 +243,15 @@ function Account() {
 
 /** Says that what is shown is old. */
 function Connection() {
-  const { connection, lastSeenMs, missed } = useLive();
+  const { connection, why, lastSeenMs, missed } = useLive();
   if (connection === 'lost') {
+    // A screen reader tells an alert anew whenever it changes: the time stands beside it.
     return (
-      <div className="banner bad" role="alert">
-        Connection lost, {lastSeenMs === undefined ? 'the daemon was not seen yet' : <>last seen <Ago at={lastSeenMs} /></>}. Bans stay in force
-        in the kernel. The page connects again by itself.
+      <div className="banner bad">
+        <span role="alert">
+          Connection lost{why === undefined ? '' : `: ${visible(why)}`}. Bans stay in force in the kernel. The page connects again by itself.
+        </span>{' '}
+        {lastSeenMs === undefined ? 'The daemon was not seen yet.' : <>Last seen <Ago at={lastSeenMs} />.</>}
       </div>
     );
   }

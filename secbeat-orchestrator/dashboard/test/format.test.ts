@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, bytes, clock, count, duration, percent, plural, time, utc, visible } from '../src/lib/format';
+import { ago, bytes, clock, count, date, duration, percent, plural, time, utc, visible } from '../src/lib/format';
 
 test.each([
   [0, '0'],
@@ -34,6 +34,7 @@ test('times are told from now, in the zone, and in UTC', () => {
   expect(clock(iso, 'America/New_York')).toBe('09:05:09');
   expect(utc(iso)).toBe('2026-11-29 14:05:09.123 UTC');
   expect(time('no time')).toBe('no time');
+  expect(date(Date.UTC(2026, 10, 30))).toBe('30 Nov 2026');
 });
 
 test('numbers have their units', () => {
@@ -46,5 +47,6 @@ test('numbers have their units', () => {
 
 test('what a client chose cannot change how a line reads', () => {
   expect(visible('/a\u202Egnp.exe\n\u001b[31m')).toBe('/a\\u{202e}gnp.exe\\u{a}\\u{1b}[31m');
-  expect(visible('<script>é</script>')).toBe('<script>é</script>');
+  expect(visible('a\u00adb\u034fc\u3164d\u{e0041}e\u115ff\ufe0f')).toBe('a\\u{ad}b\\u{34f}c\\u{3164}d\\u{e0041}e\\u{115f}f\\u{fe0f}');
+  expect(visible('<script>é 中 😀</script>')).toBe('<script>é 中 😀</script>');
 });

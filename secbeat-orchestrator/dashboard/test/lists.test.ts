@@ -1,9 +1,11 @@
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { NO_BAN_FILTERS, bansQuery, isFiltered } from '../src/lib/ban-filters';
-import { csv, field } from '../src/lib/csv';
+import { csv, field, parse } from '../src/lib/csv';
 import { histogram } from '../src/lib/histogram';
 import { entries, fates, lines } from '../src/lib/lines';
-import { edits, verdict } from '../src/lib/tried';
+import { textOf } from '../src/lib/log';
+import { edits, isThreshold, verdict } from '../src/lib/tried';
 
 test('pasted lists are read line by line', () => {
   const list = lines('# office\n203.0.113.7 # a comment\r\n\n  2001:db8::/48, x\n; old\n10.0.0.0/8;y');
@@ -14,6 +16,25 @@ test('pasted lists are read line by line', () => {
   ]);
   expect(entries(list.slice(0, 1), '24h', 'n')).toEqual([{ target: '203.0.113.7', duration: '24h', note: 'n' }]);
   expect(entries(list.slice(0, 1), 'permanent', '')).toEqual([{ target: '203.0.113.7', permanent: true, note: '' }]);
+});
+
+test('an export as CSV is read as it was written, with the ends that it names', () => {
+  const text = 'target,expires_at,reason,layer,strikes,note\r\n203.0.113.7/32,2026-12-01T00:00:00Z,probe,l7,2,"\'=a ""b"",\nc"\r\n10.0.0.0/8,never,manual,kernel,0,\r\n192.0.2.1,,,,,\r\n';
+  const list = lines(text);
+  expect(list.map(({ number, target }) => [number, target])).toEqual([
+    [2, '203.0.113.7/32'],
+    [4, '10.0.0.0/8'],
+    [5, '192.0.2.1'],
+  ]);
+  expect(entries(list, '24h', 'mine')).toEqual([
+    { target: '203.0.113.7/32', expires_at: '2026-12-01T00:00:00Z', reason: 'probe', layer: 'l7', strikes: 2, note: '=a "b",\nc' },
+    { target: '10.0.0.0/8', permanent: true, reason: 'manual', layer: 'kernel', strikes: 0, note: 'mine' },
+    { target: '192.0.2.1', duration: '24h', note: 'mine' },
+  ]);
+  expect(parse(csv([{ a: 'x,"y"' }], [['a', (row) => row.a]]))).toEqual([
+    { line: 1, fields: ['a'] },
+    { line: 2, fields: ['x,"y"'] },
+  ]);
 });
 
 test('a spreadsheet takes nothing for a formula', () => {
@@ -47,7 +68,21 @@ test('only filters that are set are asked for, and the order is no filter', () =
   expect(isFiltered({ ...NO_BAN_FILTERS, after: 'x', sort: 'target' })).toBe(false);
 });
 
+test.each(['20x', '1.000', '1,000', '0', '-1', '1e3', '9999999999'])('%s is no threshold', (threshold) => {
+  expect(isThreshold(threshold)).toBe(false);
+  expect(edits({ probe: { threshold } })).toEqual([]);
+});
+
+test('a log may be compressed, and is never longer than allowed', async () => {
+  const log = 'GET /\u00e9\n'.repeat(1_000);
+  const packed = new Blob([new Uint8Array(gzipSync(log))]);
+  expect(await textOf(packed, 20_000)).toBe(log);
+  expect(await textOf(new Blob([log]), 20_000)).toBe(log);
+  await expect(textOf(packed, 1_000)).rejects.toThrow('once it is unpacked');
+});
+
 test('only what a reader typed is different about a rule', () => {
+  expect(isThreshold(' 20 ') && isThreshold('')).toBe(true);
   expect(edits({ probe: { threshold: '', window: ' ' }, 'error-flood': { threshold: '20', action: 'observe' } })).toEqual([
     { name: 'error-flood', threshold: 20, action: 'observe' },
   ]);
@@ -58,12 +93,12 @@ test('only what a reader typed is different about a rule', () => {
 });
 
 test('an import is told line by line, what is left out first', () => {
-  const list = lines('198.51.100.1\n198.51.100.2\n127.0.0.1\n198.51.100.3\n');
-  const refused = [{ index: 2, target: '127.0.0.1/32', why: 'it is never banned', code: 'unbannable' }];
+  const list = lines('198.51.100.1\n198.51.100.2\nnonsense\n198.51.100.3\n');
+  const refused = [{ index: 2, target: 'nonsense', why: '`nonsense` is neither an address nor a network', code: 'invalid' }];
   const counts = { banned: 2, longer: 1, kept: 1, ended: 0, new_networks: 0, free_networks: 0 };
   const told = fates(list, { ...counts, refused, fates: ['kept', 'new', 'refused', 'longer'] });
   expect(told.map(({ line, what }) => [line.number, what])).toEqual([
-    [3, 'it is never banned'],
+    [3, '`nonsense` is neither an address nor a network'],
     [2, 'banned'],
     [4, 'banned, in place of a shorter ban'],
     [1, 'nothing: it is banned for as long'],

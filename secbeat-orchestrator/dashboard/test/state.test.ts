@@ -13,6 +13,9 @@ test('what is shown stays when the connection is lost, with the time of its last
   const live = after({ type: 'open', atMs: 1 }, { type: 'overview', atMs: 2, overview }, { type: 'lost' });
   expect(live).toMatchObject({ connection: 'lost', lastSeenMs: 2, overview });
   expect(reduce(live, { type: 'lost' })).toBe(live);
+  const refused = reduce(live, { type: 'lost', why: 'too many clients' });
+  expect(refused.why).toBe('too many clients');
+  expect(reduce(refused, { type: 'open', atMs: 3 }).why).toBeUndefined();
 });
 
 test('pages ask again once the connection is back, and after each event', () => {

@@ -33,7 +33,12 @@ interface Options<O> {
   query?: Query<O>;
   body?: Body<O>;
   signal?: AbortSignal;
+  /** The longest wait for the answer, milliseconds. */
+  timeoutMs?: number;
 }
+
+/** As long as the daemon itself waits for NATS, several times over. */
+const TIMEOUT_MS = 30_000;
 
 /** Sends `method` to `path`; the answer's JSON. Throws [`ApiError`]. */
 export async function call<M extends Method, P extends With<M>>(
@@ -42,29 +47,41 @@ export async function call<M extends Method, P extends With<M>>(
   options: Options<paths[P][M]> = {},
 ): Promise<Answer<paths[P][M]>> {
   const init: RequestInit = { method: method.toUpperCase(), headers: { Accept: 'application/json' } };
-  if (options.signal !== undefined) {
-    init.signal = options.signal;
-  }
   if (options.body !== undefined) {
     init.body = JSON.stringify(options.body);
     init.headers = { ...init.headers, 'Content-Type': 'application/json' };
   }
-  const response = await send(address(path, options.path, options.query as object | undefined), init);
-  const text = await response.text();
-  if (!response.ok) {
-    throw problem(response.status, text);
+  const url = address(path, options.path, options.query as object | undefined);
+  const { ok, status, text } = await send(url, init, options.signal, options.timeoutMs ?? TIMEOUT_MS);
+  if (!ok) {
+    throw problem(status, text);
   }
   return (text === '' ? undefined : JSON.parse(text)) as Answer<paths[P][M]>;
 }
 
-async function send(url: string, init: RequestInit): Promise<Response> {
+async function send(url: string, init: RequestInit, signal: AbortSignal | undefined, timeoutMs: number) {
+  const control = new AbortController();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    control.abort();
+  }, timeoutMs);
+  const stop = () => control.abort();
+  signal?.addEventListener('abort', stop);
   try {
-    return await fetch(url, init);
+    signal?.throwIfAborted();
+    const response = await fetch(url, { ...init, signal: control.signal });
+    return { ok: response.ok, status: response.status, text: await response.text() };
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') {
+    if (signal?.aborted === true) {
       throw error;
     }
-    throw new ApiError(0, 'no_answer', 'The daemon does not answer. Is it running?');
+    throw isLate
+      ? new ApiError(0, 'timeout', `No answer within ${timeoutMs / 1000} s: the daemon is busy, or this browser has too many connections to it.`)
+      : new ApiError(0, 'no_answer', 'The daemon does not answer. Is it running?');
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
   }
 }
 

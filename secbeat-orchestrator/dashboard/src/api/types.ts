@@ -13,6 +13,7 @@ export type Window = Schemas['WindowCount'];
 export type Edge = Schemas['FleetEdge'];
 export type Rule = Schemas['RuleView'];
 export type Stats = Schemas['ApiStats'];
+export type BusServer = Schemas['BusServer'];
 export type Finding = Schemas['FindingView'];
 export type Propagation = Schemas['PropagationView'];
 export type Audited = Schemas['AuditView'];

@@ -11,3 +11,49 @@ export function csv<R>(rows: readonly R[], fields: readonly (readonly [string, (
   const lines = [fields.map(([name]) => field(name)), ...rows.map((row) => fields.map(([, of]) => field(of(row))))];
   return `${lines.map((line) => line.join(',')).join('\r\n')}\r\n`;
 }
+
+export interface CsvRecord {
+  /** Its first line, from 1. */
+  line: number;
+  fields: string[];
+}
+
+/** The records of `text`, without empty ones. */
+export function parse(text: string): CsvRecord[] {
+  const records: CsvRecord[] = [];
+  let fields: string[] = [];
+  let now = '';
+  let isQuoted = false;
+  let line = 1;
+  let began = 1;
+  const endRecord = () => {
+    fields.push(now);
+    if (fields.some((field) => field !== '')) {
+      records.push({ line: began, fields });
+    }
+    fields = [];
+    now = '';
+  };
+  for (let at = 0; at < text.length; at += 1) {
+    const c = text.charAt(at);
+    line += c === '\n' ? 1 : 0;
+    if (isQuoted) {
+      const isQuote = c === '"';
+      isQuoted = !isQuote || text.charAt(at + 1) === '"';
+      at += isQuote && isQuoted ? 1 : 0;
+      now += isQuote && !isQuoted ? '' : c;
+    } else if (c === '"' && now === '') {
+      isQuoted = true;
+    } else if (c === ',') {
+      fields.push(now);
+      now = '';
+    } else if (c === '\n') {
+      endRecord();
+      began = line;
+    } else if (c !== '\r') {
+      now += c;
+    }
+  }
+  endRecord();
+  return records;
+}

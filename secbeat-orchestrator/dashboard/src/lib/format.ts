@@ -118,6 +118,11 @@ export function day(ms: number, zone?: string): string {
   return new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', ...(zone === undefined ? {} : { timeZone: zone }) }).format(ms);
 }
 
+/** A day of UTC with its year: "29 Nov 2026". */
+export function date(ms: number): string {
+  return new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(ms);
+}
+
 /** The time in UTC, as a hint: "2026-11-29 14:05:09.123 UTC". */
 export function utc(iso: string | number): string {
   const date = new Date(iso);
@@ -133,12 +138,15 @@ export function percent(share: number): string {
   return `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} %`;
 }
 
-/** What a client chose, with control and direction characters made visible: it must not change how a line reads. */
+/**
+ * Controls, formatting and marks of direction, separators of lines, and what fonts show nothing of: fillers, variation selectors, tags.
+ * `printable` of the command line shows the same.
+ */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** What a client chose, with what cannot be seen made visible: it must not change how a line reads. */
 export function visible(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`,
-  );
+  return text.replace(INVISIBLE, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`);
 }
 
 /** The edges that enforce a ban which not all do: ids, and labels in place of the ids of the edges that have them. */

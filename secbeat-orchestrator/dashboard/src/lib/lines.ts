@@ -1,24 +1,63 @@
-/** Lists that people paste: a target on each line, with a comment perhaps. */
+/** Lists that people paste: a target on each line, with a comment perhaps, or the CSV of an export. */
 import type { BanEntry, Imported } from '../api/types';
+import { parse } from './csv';
 
 export interface Line {
   /** From 1. */
   number: number;
-  text: string;
   target: string;
+  /** What a line of an export says itself, its end among it. */
+  own?: Omit<BanEntry, 'target'>;
 }
 
-/** The lines of `text` that name a target. Comments begin with `#` or `;`, and may follow a target; fields end at a space or comma. */
+/** The first line of an export as CSV. */
+const HEADING = /^\s*"?target"?\s*,.*\bexpires_at\b/i;
+/** What an export says of a ban without end. */
+const NEVER = 'never';
+
+/** What `text` lists. Comments begin with `#` or `;`, and may follow a target; fields end at a space or comma. */
 export function lines(text: string): Line[] {
+  const plain = text.replace(/^\ufeff/, '');
+  return HEADING.test(plain) ? exported(plain) : listed(plain);
+}
+
+function listed(text: string): Line[] {
   return text.split(/\r?\n/).flatMap((line, index) => {
     const target = /^\s*([^\s,;#]+)/.exec(line)?.[1];
-    return target === undefined ? [] : [{ number: index + 1, text: line.trim(), target }];
+    return target === undefined ? [] : [{ number: index + 1, target }];
   });
 }
 
-/** The bans that an import of `list` asks for. */
+/** The records of an export: `target,expires_at,reason,layer,strikes,note`, in any order. */
+function exported(text: string): Line[] {
+  const [heading, ...records] = parse(text);
+  const names = (heading?.fields ?? []).map((name) => name.trim().toLowerCase());
+  return records.flatMap(({ line, fields }): Line[] => {
+    const of = (name: string) => fields[names.indexOf(name)]?.trim() ?? '';
+    const target = of('target');
+    return target === '' ? [] : [{ number: line, target, own: ownOf(of) }];
+  });
+}
+
+function ownOf(of: (name: string) => string): Omit<BanEntry, 'target'> {
+  const [end, reason, layer, strikes, note] = ['expires_at', 'reason', 'layer', 'strikes', 'note'].map(of) as [string, string, string, string, string];
+  return {
+    ...(end === NEVER ? { permanent: true } : end === '' ? {} : { expires_at: end }),
+    ...(reason === '' ? {} : { reason }),
+    ...(layer === 'kernel' || layer === 'l7' ? { layer } : {}),
+    ...(/^\d+$/.test(strikes) ? { strikes: Number(strikes) } : {}),
+    // An export puts a quote before what a spreadsheet would take for a formula.
+    ...(note === '' ? {} : { note: note.replace(/^'(?='*[=+\-@\t\r])/, '') }),
+  };
+}
+
+/** The bans that an import of `list` asks for. What a line says itself goes before `duration` and `note`. */
 export function entries(list: readonly Line[], duration: string, note: string): BanEntry[] {
-  return list.map(({ target }) => ({ target, note, ...(duration === 'permanent' ? { permanent: true } : { duration }) }));
+  const end = duration === 'permanent' ? { permanent: true } : { duration };
+  return list.map(({ target, own = {} }) => {
+    const ends = own.permanent === true || (own.expires_at !== undefined && own.expires_at !== null);
+    return { target, note, ...(ends ? {} : end), ...own };
+  });
 }
 
 /** What would happen with a line. */
@@ -32,10 +71,6 @@ export interface Fated {
 export function fates(list: readonly Line[], imported: Imported): Fated[] {
   const refused = new Map(imported.refused.map((entry) => [entry.index, entry.why]));
   const all = list.map((line, index): Fated => {
-    const why = refused.get(index);
-    if (why !== undefined) {
-      return { line, what: why, tone: 'bad' };
-    }
     switch (imported.fates?.[index]) {
       case 'new':
         return { line, what: 'banned', tone: 'ok' };
@@ -46,7 +81,7 @@ export function fates(list: readonly Line[], imported: Imported): Fated[] {
       case 'ended':
         return { line, what: 'nothing: its ban has ended', tone: 'plain' };
       default:
-        return { line, what: 'not looked at, since another line cannot be read', tone: 'plain' };
+        return { line, what: refused.get(index) ?? 'left out', tone: 'bad' };
     }
   });
   const order = ['bad', 'ok', 'plain'];

@@ -13,12 +13,12 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** Goes to `to`; `replace` leaves no step back. */
-export function navigate(to: string, replace = false): void {
+/** Goes to `to`; `replace` leaves no step back. `state` stays with the step. */
+export function navigate(to: string, replace = false, state: unknown = null): void {
   if (replace) {
-    history.replaceState(null, '', to);
+    history.replaceState(state, '', to);
   } else {
-    history.pushState(null, '', to);
+    history.pushState(state, '', to);
     window.scrollTo(0, 0);
   }
   for (const listener of listeners) {
@@ -41,8 +41,12 @@ export function useFilters<F extends Record<string, string>>(empty: F): [F, (cha
   const { query } = useRoute();
   const filters = useMemo(() => fromSearch(query, empty), [query, empty]);
   const change = useCallback(
-    (some: Partial<F>) => navigate(window.location.pathname + toSearch({ ...filters, ...some }, empty), true),
-    [filters, empty],
+    (some: Partial<F>) => {
+      // As they are when it is called: a field may wait a moment, and others change meanwhile.
+      const now = fromSearch(new URLSearchParams(window.location.search), empty);
+      navigate(window.location.pathname + toSearch({ ...now, ...some }, empty), true);
+    },
+    [empty],
   );
   return [filters, change];
 }

@@ -35,27 +35,24 @@ export function takeLink(): string | undefined {
   return found[1];
 }
 
-/** Asks who is signed in; first signs in with the link of the address, if it has one. */
+/** Asks who is signed in; first signs in with the link of the address, if it has one. A link that fails ends no session. */
 export async function start(): Promise<void> {
   const link = takeLink();
-  if (link !== undefined) {
-    const failed = await signIn({ link });
-    if (failed === undefined) {
-      return;
-    }
-    set({ kind: 'out', why: failed });
-    return;
+  const failed = link === undefined ? undefined : await signIn({ link });
+  if (link === undefined || failed !== undefined) {
+    await refresh(failed);
   }
-  await refresh();
 }
 
-/** Asks the daemon who is signed in. */
-export async function refresh(): Promise<void> {
+/** Asks the daemon who is signed in; `why` is told if nobody is. */
+export async function refresh(why?: string): Promise<void> {
   try {
-    set({ kind: 'in', session: await call('get', '/api/v1/session') });
+    // Without a session the answer is empty.
+    const session: Session | undefined = await call('get', '/api/v1/session');
+    set(session === undefined ? { kind: 'out', why } : { kind: 'in', session });
   } catch (error) {
     const told = error instanceof ApiError ? error : new ApiError(0, '', String(error));
-    set({ kind: 'out', why: told.status === 401 ? undefined : told.message });
+    set({ kind: 'out', why: told.status === 401 ? why : told.message });
   }
 }
 

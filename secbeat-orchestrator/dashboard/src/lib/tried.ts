@@ -9,6 +9,11 @@ export interface Edit {
   action?: string;
 }
 
+/** Whether what a reader typed for a threshold is one: digits alone, as `1.000` may mean two numbers. */
+export function isThreshold(text: string): boolean {
+  return /^\s*(0*[1-9]\d{0,8})?\s*$/.test(text);
+}
+
 /** What came of a client under one set of rules, as `replay -o json` writes it. */
 export interface TriedRecord {
   at: string;
@@ -30,7 +35,7 @@ export interface TriedChange {
 export function edits(changed: Readonly<Record<string, Edit>>): Schemas['RuleEdit'][] {
   return Object.entries(changed).flatMap(([name, { threshold = '', window = '', ban = '', action = '' }]) => {
     const edit: Schemas['RuleEdit'] = { name };
-    if (threshold.trim() !== '') {
+    if (threshold.trim() !== '' && isThreshold(threshold)) {
       edit.threshold = Number(threshold);
     }
     if (window.trim() !== '') {

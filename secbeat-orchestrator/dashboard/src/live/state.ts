@@ -51,6 +51,8 @@ export function alarmEvent(id: string, change: AlarmChange): LiveEvent {
 
 export interface Live {
   connection: 'connecting' | 'live' | 'lost';
+  /** Why the daemon refuses the connection, if it says so. */
+  why: string | undefined;
   /** When the daemon was last heard of, milliseconds since the Unix epoch. */
   lastSeenMs: number | undefined;
   overview: Overview | undefined;
@@ -63,14 +65,14 @@ export interface Live {
 
 export type LiveAction =
   | { type: 'open'; atMs: number }
-  | { type: 'lost' }
-  | { type: 'alive'; atMs: number }
+  | { type: 'lost'; why?: string }
   | { type: 'overview'; atMs: number; overview: Overview }
   | { type: 'event'; atMs: number; event: LiveEvent }
   | { type: 'reset'; atMs: number };
 
 export const START: Live = {
   connection: 'connecting',
+  why: undefined,
   lastSeenMs: undefined,
   overview: undefined,
   events: [],
@@ -82,13 +84,12 @@ export function reduce(state: Live, action: LiveAction): Live {
   switch (action.type) {
     case 'open':
       // What was shown meanwhile may be old.
-      return { ...state, connection: 'live', lastSeenMs: action.atMs, version: state.version + 1 };
+      return { ...state, connection: 'live', why: undefined, lastSeenMs: action.atMs, version: state.version + 1 };
     case 'lost':
-      return state.connection === 'lost' ? state : { ...state, connection: 'lost' };
-    case 'alive':
-      return { ...state, connection: 'live', lastSeenMs: action.atMs };
+      // The reason comes after the loss.
+      return state.connection === 'lost' && action.why === undefined ? state : { ...state, connection: 'lost', why: action.why };
     case 'overview':
-      return { ...state, connection: 'live', lastSeenMs: action.atMs, overview: action.overview };
+      return { ...state, connection: 'live', why: undefined, lastSeenMs: action.atMs, overview: action.overview };
     case 'event': {
       if (state.events.some((known) => known.id === action.event.id)) {
         return { ...state, lastSeenMs: action.atMs };
@@ -96,6 +97,7 @@ export function reduce(state: Live, action: LiveAction): Live {
       return {
         ...state,
         connection: 'live',
+        why: undefined,
         lastSeenMs: action.atMs,
         events: [action.event, ...state.events].slice(0, KEPT),
         version: state.version + 1,

@@ -1,7 +1,7 @@
 /** The connection to the daemon's stream of server-sent events. */
-import { createContext, useContext } from 'react';
+import { problem } from '../api/client';
 import type { AlarmChange, Change, Overview } from '../api/types';
-import { START, alarmEvent, eventOf, type Live, type LiveAction } from './state';
+import { alarmEvent, eventOf, type LiveAction } from './state';
 
 /** Events that have an id and are kept. */
 const KINDS = ['ban', 'unban', 'finding', 'allow', 'disallow', 'edge-up', 'edge-down', 'edge-drifts', 'edge-agrees'];
@@ -10,17 +10,20 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8_000;
 /** Silence after which the connection counts as lost: the daemon says something at least every 10 s. */
 const SILENCE_MS = 25_000;
+/** How long the daemon may take to say why it refuses the stream, milliseconds. */
+const REASON_MS = 10_000;
 
-export const LiveContext = createContext<Live>(START);
-export const useLive = (): Live => useContext(LiveContext);
+/** What the stream tells, or that nobody is signed in any more. */
+export type Told = LiveAction | { type: 'signed-out' };
 
-/** Follows `url` until the function that it returns is called. `refused` is called when the daemon answers, and not with a stream. */
-export function follow(url: string, tell: (action: LiveAction) => void, refused: () => void): () => void {
+/** Follows `url` until the function that it returns is called. */
+export function follow(url: string, tell: (told: Told) => void): () => void {
   let source: EventSource;
   let wait = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let lastMs = Date.now();
   let hasSeen = false;
+  let isOver = false;
   const heard = () => (lastMs = Date.now());
 
   const connect = () => {
@@ -46,8 +49,12 @@ export function follow(url: string, tell: (action: LiveAction) => void, refused:
       tell({ type: 'lost' });
       // While it is connecting, the browser tries again itself, and says which event it has seen.
       if (source.readyState === EventSource.CLOSED) {
-        refused();
         again();
+        void refusal(url).then((told) => {
+          if (!isOver && told !== undefined && source.readyState !== EventSource.OPEN) {
+            tell(told);
+          }
+        });
       }
     };
   };
@@ -65,8 +72,28 @@ export function follow(url: string, tell: (action: LiveAction) => void, refused:
   }, 5_000);
   connect();
   return () => {
+    isOver = true;
     clearInterval(watch);
     clearTimeout(timer);
     source.close();
   };
+}
+
+/** Why the daemon does not give the stream, which an `EventSource` does not tell; `undefined` where it would. */
+async function refusal(url: string): Promise<Told | undefined> {
+  const control = new AbortController();
+  const timer = setTimeout(() => control.abort(), REASON_MS);
+  try {
+    const answer = await fetch(url, { headers: { Accept: 'text/event-stream' }, signal: control.signal });
+    if (answer.ok) {
+      return undefined;
+    }
+    return answer.status === 401 ? { type: 'signed-out' } : { type: 'lost', why: problem(answer.status, await answer.text()).message };
+  } catch {
+    // The daemon is away; the session may still be good.
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    control.abort();
+  }
 }

@@ -5,7 +5,7 @@ import { plural, visible } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { shown } from '../lib/net';
 import { useFilters } from '../lib/router';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Badge, Hostile, Panel, Shown, Target, Time, type Tone } from '../ui/basic';
 import { FilterBar, FilterSelect, FilterText } from '../ui/filters';
 import { Save } from '../ui/save';
@@ -37,9 +37,7 @@ export function Audit() {
   const [filters, change] = useFilters(NO_FILTERS);
   const { version } = useLive();
   const query = { ...filters, limit: Number(filters.limit) };
-  const audit = useLoad(`${JSON.stringify(filters)} ${version}`, (signal) =>
-    call('get', '/api/v1/audit', { query: used(query), signal }),
-  );
+  const audit = useLoad(JSON.stringify(filters), (signal) => call('get', '/api/v1/audit', { query: used(query), signal }), { version });
   return (
     <>
       <div className="page-head">

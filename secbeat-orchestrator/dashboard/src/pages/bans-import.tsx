@@ -1,15 +1,17 @@
 /** An import: what would happen to each line, then the import itself. */
 import { useMemo, useState } from 'react';
-import { call } from '../api/client';
+import { ApiError, call } from '../api/client';
 import type { Imported } from '../api/types';
-import { plural } from '../lib/format';
+import { exact, plural } from '../lib/format';
 import { entries, fates, lines, type Fated, type Line } from '../lib/lines';
-import { Badge, Hostile } from '../ui/basic';
+import { Badge, Failed, Hostile } from '../ui/basic';
 import { Dialog, Field, TextField } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
 /** Bans in one request at most. */
 const MOST = 10_000;
+/** So many take a while, milliseconds. */
+const TIMEOUT_MS = 120_000;
 /** Lines of a preview that are shown at first. */
 const SHOWN = 200;
 
@@ -23,14 +25,26 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
   const [duration, setDuration] = useState('24h');
   const [note, setNote] = useState('');
   const [preview, setPreview] = useState<Preview>();
-  const list = lines(text);
+  const [error, setError] = useState<ApiError>();
+  const list = useMemo(() => lines(text), [text]);
   const send = async (dryRun: boolean) =>
     await call('post', '/api/v1/bans/import', {
-      body: { bans: entries(list, duration, note), dry_run: dryRun, skip_refused: !dryRun },
+      body: { bans: entries(list, duration.trim(), note), dry_run: dryRun, skip_refused: !dryRun },
+      timeoutMs: TIMEOUT_MS,
     });
   const change = <T,>(set: (value: T) => void) => (value: T) => {
     set(value);
     setPreview(undefined);
+    setError(undefined);
+  };
+  const look = async () => {
+    setError(undefined);
+    try {
+      setPreview({ list, imported: await send(true) });
+    } catch (failure) {
+      setPreview(undefined);
+      setError(failure instanceof ApiError ? failure : new ApiError(0, '', String(failure)));
+    }
   };
   const act = async () => {
     await send(false);
@@ -44,7 +58,7 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
       onClose={onClose}
       ready={preview !== undefined && preview.imported.banned > 0}
     >
-      <Field label="Addresses and networks, one a line" hint={`At most ${MOST.toLocaleString('en')}; what follows # is left out`}>
+      <Field label="Addresses and networks, one a line" hint={`At most ${exact(MOST)}; what follows # is left out. The CSV of an export is read, too`}>
         {(id, hint) => (
           <textarea
             id={id}
@@ -67,29 +81,20 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
           />
         )}
       </Field>
-      <TextField label="For" hint="As 24h, 7d or permanent" value={duration} set={change(setDuration)} required />
+      <TextField label="For" hint="As 24h, 7d or permanent; ends in an export go before it" value={duration} set={change(setDuration)} required />
       <TextField label="Note" hint="Where the list is from" value={note} set={change(setNote)} />
-      <button
-        type="button"
-        disabled={list.length === 0 || list.length > MOST}
-        onClick={() => void send(true).then((imported) => setPreview({ list, imported }), reportIn(setPreview, list))}
-      >
+      {list.length > MOST && (
+        <p role="alert" className="failed">
+          These are {exact(list.length)} bans, and one import takes {exact(MOST)}. Split the list, or use the command import on the daemon's host.
+        </p>
+      )}
+      <button type="button" disabled={list.length === 0 || list.length > MOST} onClick={() => void look()}>
         Preview {plural(list.length, 'line')}
       </button>
+      {error !== undefined && <Failed error={error} />}
       {preview !== undefined && <Outcome preview={preview} />}
     </Dialog>
   );
-}
-
-/** A list that cannot be read at all: its error stands beside the line that it names. */
-function reportIn(set: (preview: Preview) => void, list: Line[]) {
-  return (error: unknown) => {
-    const message = error instanceof Error ? error.message : String(error);
-    const [, place = '0', why = message] = /^bans\[(\d+)\]: (.*)$/s.exec(message) ?? [];
-    const index = Number(place);
-    const refused = [{ index, target: list[index]?.target ?? '', why, code: 'invalid' }];
-    set({ list, imported: { banned: 0, longer: 0, kept: 0, ended: 0, refused, new_networks: 0, free_networks: 0, exempting: 0 } });
-  };
 }
 
 const columns: Column<Fated>[] = [

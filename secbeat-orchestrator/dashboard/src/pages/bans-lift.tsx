@@ -1,5 +1,5 @@
 /** Lifting many bans at once: first which, then the order. */
-import { call, type Schemas } from '../api/client';
+import { ApiError, call, type Schemas } from '../api/client';
 import type { Ban } from '../api/types';
 import { narrowed, type BanFilters } from '../lib/ban-filters';
 import { plural, visible } from '../lib/format';
@@ -8,6 +8,9 @@ import { shown } from '../lib/net';
 import { Hostile, Shown, Target, Until } from '../ui/basic';
 import { Dialog } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
+
+/** 10,000 bans take a while, milliseconds. */
+const TIMEOUT_MS = 120_000;
 
 interface Props {
   /** Those that were chosen; none means all that the filters show. */
@@ -19,11 +22,15 @@ interface Props {
 
 export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
   const which = targets.length > 0 ? { targets } : { filter: narrowed(filters) };
-  const order = (dryRun: boolean, signal?: AbortSignal) =>
-    call('post', '/api/v1/bans/lift', { body: { ...which, dry_run: dryRun }, ...(signal === undefined ? {} : { signal }) });
-  const preview = useLoad('lift', (signal) => order(true, signal));
+  const preview = useLoad('lift', (signal) => call('post', '/api/v1/bans/lift', { body: { ...which, dry_run: true }, signal }));
   const lift = async () => {
-    const { failed } = await order(false);
+    const expected = preview.data?.matched ?? 0;
+    const { failed } = await call('post', '/api/v1/bans/lift', { body: { ...which, expected }, timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
+      if (error instanceof ApiError && error.code === 'changed') {
+        preview.reload();
+      }
+      throw error;
+    });
     onDone();
     if (failed.length > 0) {
       throw new Error(failed.map(({ target, why }) => `${target}: ${why}`).join('; '));

@@ -1,15 +1,15 @@
 /** All bans: pages, order and filters are the server's. */
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { call } from '../api/client';
 import type { Ban } from '../api/types';
 import { exact, plural, visible, whereOf } from '../lib/format';
-import { NO_BAN_FILTERS, bansQuery, isFiltered, type BanFilters } from '../lib/ban-filters';
+import { NO_BAN_FILTERS, bansQuery, isFiltered, narrowed, type BanFilters } from '../lib/ban-filters';
 import { useLoad } from '../lib/load';
 import { shown } from '../lib/net';
 import { toSearch } from '../lib/route';
 import { navigate, useFilters } from '../lib/router';
 import { useMay } from '../lib/session';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Ago, Badge, Hostile, Panel, Shown, Target, Until } from '../ui/basic';
 import { BanDialog, LiftDialog } from '../ui/orders';
 import { Table, type Column } from '../ui/table';
@@ -25,16 +25,26 @@ export function Bans() {
   const { version } = useLive();
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [open, setOpen] = useState<'ban' | 'import' | 'lift' | { lift: string }>();
-  const [total, setTotal] = useState<number>();
+  // Of the narrowing that it is about: only a first page has it.
+  const known = useRef<{ of: string; total: number }>(undefined);
   const mayChange = useMay('operate');
-  const key = JSON.stringify(filters);
-  const page = useLoad(`${key} ${version}`, async (signal) => {
-    const page = await call('get', '/api/v1/bans', { query: { ...bansQuery(filters), limit: PAGE }, signal });
-    if (page.total !== undefined && page.total !== null) {
-      setTotal(page.total);
-    }
-    return page;
-  });
+  const page = useLoad(
+    JSON.stringify(filters),
+    async (signal) => {
+      const of = JSON.stringify(narrowed(filters));
+      const asked = call('get', '/api/v1/bans', { query: { ...bansQuery(filters), limit: PAGE }, signal });
+      const counts = filters.after !== '' && known.current?.of !== of;
+      const first = counts ? call('get', '/api/v1/bans', { query: { ...narrowed(filters), limit: 1 }, signal }) : undefined;
+      const [page, counted] = await Promise.all([asked, first]);
+      const total = page.total ?? counted?.total;
+      if (total !== undefined && total !== null) {
+        known.current = { of, total };
+      }
+      return { ...page, total: known.current?.of === of ? known.current.total : undefined };
+    },
+    { version },
+  );
+  const total = page.isOld ? undefined : page.data?.total;
   const filter = (some: Partial<BanFilters>) => {
     setSelected(new Set());
     change({ after: '', ...some });
@@ -71,7 +81,7 @@ export function Bans() {
           )}
           <ExportLinks filters={filters} />
           {mayChange && (
-            <button type="button" onClick={() => setOpen('lift')} disabled={selected.size === 0 && !isFiltered(filters)}>
+            <button type="button" onClick={() => setOpen('lift')} disabled={selected.size === 0 && (!isFiltered(filters) || page.data === undefined)}>
               {selected.size > 0 ? `Lift ${exact(selected.size)}` : 'Lift all that are filtered'}
             </button>
           )}
@@ -91,7 +101,7 @@ export function Bans() {
                 empty={isFiltered(filters) ? 'No ban matches these filters. Remove one of them.' : 'Nobody is banned.'}
               />
               <nav className="pager" aria-label="Pages of bans">
-                <button type="button" disabled={filters.after === ''} onClick={() => history.back()}>
+                <button type="button" disabled={filters.after === ''} onClick={() => (isPaged() ? history.back() : filter({}))}>
                   Back
                 </button>
                 <button type="button" disabled={bans.next === null || bans.next === undefined} onClick={() => next(filters, bans.next ?? '')}>
@@ -112,11 +122,17 @@ export function Bans() {
 
 /** Goes on to the page that begins at `after`; the browser's way back leads here. */
 function next(filters: BanFilters, after: string): void {
-  navigate(window.location.pathname + toSearch({ ...filters, after }, NO_BAN_FILTERS));
+  navigate(window.location.pathname + toSearch({ ...filters, after }, NO_BAN_FILTERS), false, { isPaged: true });
+}
+
+/** Whether the page before this one is the browser's last step. A page that was opened by its address has none before it. */
+function isPaged(): boolean {
+  return (history.state as { isPaged?: boolean } | null)?.isPaged === true;
 }
 
 function Filters({ filters, change }: { filters: BanFilters; change: (some: Partial<BanFilters>) => void }) {
   const rules = useLoad('rules', (signal) => call('get', '/api/v1/rules', { signal }));
+  const edges = useLoad('edges', (signal) => call('get', '/api/v1/edges', { signal }));
   const clear = { ...NO_BAN_FILTERS, sort: filters.sort };
   return (
     <FilterBar onClear={isFiltered(filters) ? () => change(clear) : undefined}>
@@ -129,7 +145,12 @@ function Filters({ filters, change }: { filters: BanFilters; change: (some: Part
       />
       <FilterText label="Network" value={filters.within} set={(within) => change({ within })} hint="198.51.100.0/24" />
       <FilterText label="By" value={filters.issuer} set={(issuer) => change({ issuer })} hint="alice" />
-      <FilterText label="Edge" value={filters.edge} set={(edge) => change({ edge })} hint="web-1" />
+      <FilterSelect
+        label="Edge"
+        value={filters.edge}
+        set={(edge) => change({ edge })}
+        options={[['', 'all'], ...(edges.data ?? []).map(({ edge_id: id }) => [id, visible(id)] as const)]}
+      />
       <FilterText label="Label" value={filters.label} set={(label) => change({ label })} hint="site=eu" />
       <FilterSelect label="Issued" value={age(filters)} set={(age) => change(ofAge(age))} options={AGES} />
     </FilterBar>

@@ -6,7 +6,7 @@ import { duration, exact, plural, visible, whereOf } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { isAddress, neighbourhood, shown } from '../lib/net';
 import { useMay } from '../lib/session';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Badge, Bar, Empty, Hostile, Panel, Sentence, Shown, Target, Time, Until, type Tone } from '../ui/basic';
 import { AllowDialog, BanDialog, LiftDialog } from '../ui/orders';
 import { Table, type Column } from '../ui/table';
@@ -21,8 +21,8 @@ const STANDINGS: Record<Source['standing'], { tone: Tone; name: string }> = {
 
 export function Client({ address }: { address: string }) {
   const { version } = useLive();
-  const source = useLoad(`${address} ${version}`, (signal) => call('get', '/api/v1/sources/{address}', { path: { address }, signal }), 5_000);
-  const propagation = useLoad(`propagation ${version}`, (signal) => call('get', '/api/v1/propagation', { signal }), 2_000);
+  const source = useLoad(address, (signal) => call('get', '/api/v1/sources/{address}', { path: { address }, signal }), { version, everyMs: 5_000 });
+  const propagation = useLoad('propagation', (signal) => call('get', '/api/v1/propagation', { signal }), { version, everyMs: 2_000 });
   if (!isAddress(address)) {
     return (
       <>
@@ -42,11 +42,12 @@ export function Client({ address }: { address: string }) {
 }
 
 function Told({ source, propagation, reload }: { source: Source; propagation: Propagation | undefined; reload: () => void }) {
-  const standing = STANDINGS[source.standing];
+  const standing = source.is_exempt === true ? { tone: 'plain' as Tone, name: 'banned' } : STANDINGS[source.standing];
   return (
     <>
       <div className="lead">
         <Badge tone={standing.tone}>{standing.name}</Badge>
+        {source.is_exempt === true && <Badge tone="ok">allowlisted: its packets pass</Badge>}
         <span>
           counted as <code>{source.source}</code>
         </span>
@@ -313,9 +314,8 @@ const neighbourColumns: Column<Ban>[] = [
 function Around({ source }: { source: Source }) {
   const { version } = useLive();
   const network = neighbourhood(source.address);
-  const bans = useLoad(`${network} ${version}`, (signal) =>
-    call('get', '/api/v1/bans', { query: { within: network ?? source.source, sort: '-issued', limit: 20 }, signal }),
-  );
+  const within = network ?? source.source;
+  const bans = useLoad(within, (signal) => call('get', '/api/v1/bans', { query: { within, sort: '-issued', limit: 20 }, signal }), { version });
   return (
     <Panel title="Network around it" note={network}>
       <Shown of={bans}>

@@ -1,11 +1,11 @@
 /** Every host: what enforces there, and whether it agrees. */
 import { call } from '../api/client';
-import type { Edge, Propagation, Stats } from '../api/types';
+import type { BusServer, Edge, Propagation, Stats } from '../api/types';
 import { bytes, count, duration, exact, percent, plural, visible } from '../lib/format';
 import { histogram } from '../lib/histogram';
 import { useLoad } from '../lib/load';
 import { useFilters } from '../lib/router';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Ago, Badge, Bar, Empty, Hostile, Panel, Shown, Time, type Tone } from '../ui/basic';
 import { FilterBar, FilterSelect, FilterText } from '../ui/filters';
 import { Table, type Column } from '../ui/table';
@@ -17,9 +17,10 @@ const NO_FILTERS = { text: '', state: '' };
 export function Fleet() {
   const { version } = useLive();
   const [filters, change] = useFilters(NO_FILTERS);
-  const edges = useLoad(`edges ${version}`, (signal) => call('get', '/api/v1/edges', { signal }), 5_000);
-  const stats = useLoad(`stats ${version}`, (signal) => call('get', '/api/v1/stats', { signal }), 5_000);
-  const propagation = useLoad(`propagation ${version}`, (signal) => call('get', '/api/v1/propagation', { signal }), 5_000);
+  const again = { version, everyMs: 5_000 };
+  const edges = useLoad('edges', (signal) => call('get', '/api/v1/edges', { signal }), again);
+  const stats = useLoad('stats', (signal) => call('get', '/api/v1/stats', { signal }), again);
+  const propagation = useLoad('propagation', (signal) => call('get', '/api/v1/propagation', { signal }), again);
   const isFiltered = filters.text !== '' || filters.state !== '';
   return (
     <>
@@ -333,6 +334,31 @@ function Others({ stats }: { stats: Stats }) {
               <Hostile text={trouble.text} />
             </p>
           ))}
+          {(stats.bus_servers ?? []).length > 0 && (
+            <Table
+              caption="NATS servers"
+              columns={[
+                { name: 'NATS server', cell: (server: BusServer) => visible(server.name) },
+                {
+                  name: 'State',
+                  cell: (server: BusServer) => (
+                    <Badge tone={server.reached ? 'ok' : 'bad'}>{server.reached ? 'reached' : 'not reached'}</Badge>
+                  ),
+                },
+                { name: 'Leads', cell: (server: BusServer) => `${server.leads} of ${server.keeps}`, right: true },
+                {
+                  name: 'Writes behind',
+                  cell: (server: BusServer) => {
+                    const behind = Object.entries(server.behind ?? {});
+                    const told = behind.map(([of, writes]) => `${visible(of)}: ${writes === 0 ? 'some' : count(writes)}`);
+                    return told.length === 0 ? 'none' : told.join(', ');
+                  },
+                },
+              ]}
+              rows={stats.bus_servers ?? []}
+              rowKey={(server) => server.name}
+            />
+          )}
           {stats.audit?.map((part) => (
             <Bar
               key={part.part}

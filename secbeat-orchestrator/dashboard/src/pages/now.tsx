@@ -3,7 +3,7 @@ import { useMemo } from 'react';
 import type { Alarm, LatestBan, Overview } from '../api/types';
 import { bytes, count, duration, exact, plural, visible } from '../lib/format';
 import type { LiveEvent } from '../live/state';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Ago, Badge, Bar, Empty, Hostile, Loading, Panel, Stat, Target, Time } from '../ui/basic';
 import { Chart, type Series } from '../ui/chart';
 import { Nearest } from '../ui/nearest';

@@ -103,7 +103,7 @@ function Told({ report }: { report: Report }) {
         <Panel title="Rules">
           <Table caption="Rules" columns={ruleColumns} rows={report.rules} rowKey={(rule) => rule.rule} empty="No rule found anything." />
         </Panel>
-        <Panel title="Repeat offenders" note="banned more than once">
+        <Panel title="Repeat offenders" note="banned again, and how often">
           <Names names={report.offenders} isTarget empty="Nobody was banned twice." />
         </Panel>
         <Panel title="By hour of the day" note="UTC">
@@ -164,18 +164,24 @@ function Hours({ hours }: { hours: readonly number[] }) {
   if (most === 0) {
     return <Empty>Nobody was banned.</Empty>;
   }
+  const banned = hours.flatMap((bans, hour) => (bans > 0 ? [`${String(hour).padStart(2, '0')}:00 ${exact(bans)}`] : []));
   return (
-    <ol className="hours" aria-label="Bans by hour of the day, UTC">
-      {hours.map((bans, hour) => (
-        <li key={hour} title={`${hour}:00 UTC: ${exact(bans)}`}>
-          <span className="column" style={{ height: `${(bans / most) * 100}%` }} />
-          <span className="unseen">
-            {hour}:00: {exact(bans)}
-          </span>
-          {hour % 6 === 0 && <span aria-hidden="true">{String(hour).padStart(2, '0')}</span>}
-        </li>
-      ))}
-    </ol>
+    <>
+      <ol className="hours" aria-label="Bans by hour of the day, UTC">
+        {hours.map((bans, hour) => (
+          <li key={hour} title={`${hour}:00 UTC: ${exact(bans)}`}>
+            <span className="column" style={{ height: `${(bans / most) * 100}%` }} />
+            <span className="unseen">
+              {hour}:00: {exact(bans)}
+            </span>
+            {hour % 6 === 0 && <span aria-hidden="true">{String(hour).padStart(2, '0')}</span>}
+          </li>
+        ))}
+      </ol>
+      <p className="on-paper" aria-hidden="true">
+        {banned.join(', ')}
+      </p>
+    </>
   );
 }
 

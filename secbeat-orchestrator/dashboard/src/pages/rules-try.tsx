@@ -2,17 +2,24 @@
 import { useState, type FormEvent } from 'react';
 import { ApiError, call, type Schemas } from '../api/client';
 import type { Rule } from '../api/types';
-import { bytes, exact, plural } from '../lib/format';
-import { edits, verdict, type Edit, type TriedChange } from '../lib/tried';
+import { bytes, exact, plural, visible } from '../lib/format';
+import { useLoad } from '../lib/load';
+import { textOf } from '../lib/log';
+import { edits, isThreshold, verdict, type Edit, type TriedChange } from '../lib/tried';
 import { Badge, Failed, Panel, Stat, Target, Time, type Tone } from '../ui/basic';
-import { Field } from '../ui/dialog';
+import { Field, TextField } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
 /** What the daemon takes at most, with the JSON around it. */
 const MOST = 15 * 1024 * 1024;
+/** Such a log takes a while, milliseconds. */
+const TIMEOUT_MS = 300_000;
 
 export function TryChange({ rules }: { rules: readonly Rule[] }) {
+  const onHost = useLoad('rule logs', (signal) => call('get', '/api/v1/rules/logs', { signal })).data;
+  const [file, setFile] = useState('');
   const [log, setLog] = useState<File>();
+  const [format, setFormat] = useState('');
   const [changed, setChanged] = useState<Record<string, Edit>>({});
   const [tried, setTried] = useState<Schemas['Tried']>();
   const [error, setError] = useState<ApiError>();
@@ -20,30 +27,62 @@ export function TryChange({ rules }: { rules: readonly Rule[] }) {
   const change = (rule: string, edit: Edit) => setChanged({ ...changed, [rule]: { ...changed[rule], ...edit } });
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    if (log === undefined) {
+    if (log === undefined && file === '') {
       return;
     }
     setBusy(true);
     setError(undefined);
+    // What came of another log or other rules would look like the outcome of these.
+    setTried(undefined);
     try {
-      setTried(await call('post', '/api/v1/rules/try', { body: { log: await log.text(), rules: edits(changed) } }));
+      const by = log === undefined || file !== '' ? { file } : { log: await textOf(log, MOST) };
+      const body = { ...by, rules: edits(changed), ...(format.trim() === '' ? {} : { format: format.trim() }) };
+      setTried(await call('post', '/api/v1/rules/try', { body, timeoutMs: TIMEOUT_MS }));
     } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(0, '', String(failure)));
+      setError(failure instanceof ApiError ? failure : new ApiError(0, '', failure instanceof Error ? failure.message : String(failure)));
     }
     setBusy(false);
   };
-  const tooLarge = log !== undefined && log.size > MOST;
+  const tooLarge = file === '' && log !== undefined && log.size > MOST;
+  const wrong = Object.entries(changed).filter(([, { threshold = '' }]) => !isThreshold(threshold));
   return (
-    <Panel title="Try a change" note="by a log of yours; nothing is changed, and nobody is banned" wide>
+    <Panel title="Try a change" note="by an access log; nothing is changed, and nobody is banned" wide>
       <form onSubmit={(event) => void submit(event)}>
-        <Field label="Access log" hint={tooLarge ? `${bytes(log.size)}, and ${bytes(MOST)} are allowed: cut it` : `Up to ${bytes(MOST)}; its format is found out`}>
+        {onHost !== undefined && typeof onHost.folder === 'string' && (
+          <Field
+            label="Log on the daemon’s host"
+            hint={typeof onHost.unreadable === 'string' ? `${visible(onHost.folder)} cannot be read: ${visible(onHost.unreadable)}` : `Of ${visible(onHost.folder)}`}
+          >
+            {(id, hint) => (
+              <select id={id} aria-describedby={hint} value={file} onChange={(event) => setFile(event.target.value)}>
+                <option value="">none: a file of yours</option>
+                {onHost.files.map(({ name, bytes: size }) => (
+                  <option key={name} value={name}>
+                    {visible(name)}, {bytes(size)}
+                  </option>
+                ))}
+              </select>
+            )}
+          </Field>
+        )}
+        <Field label="Access log" hint={tooLarge ? `${bytes(log.size)}, and ${bytes(MOST)} are allowed: cut it` : `Up to ${bytes(MOST)}, also compressed with gzip`}>
           {(id, hint) => (
-            <input id={id} type="file" aria-describedby={hint} aria-invalid={tooLarge} onChange={(event) => setLog(event.target.files?.[0])} />
+            <input id={id} type="file" disabled={file !== ''} aria-describedby={hint} aria-invalid={tooLarge} onChange={(event) => setLog(event.target.files?.[0])} />
           )}
         </Field>
+        <TextField label="Format" hint="Found out unless set: a name as combined or nginx-json, or a pattern" value={format} set={setFormat} />
         <Table caption="Rules to change" columns={columns(changed, change)} rows={rules} rowKey={(rule) => rule.name} />
+        {wrong.map(([rule]) => (
+          <p key={rule} role="alert" className="failed">
+            The threshold of {visible(rule)} is not a whole number of 1 or more, in digits alone.
+          </p>
+        ))}
         <div className="buttons">
-          <button type="submit" className="primary" disabled={busy || log === undefined || tooLarge || edits(changed).length === 0}>
+          <button
+            type="submit"
+            className="primary"
+            disabled={busy || (log === undefined && file === '') || tooLarge || wrong.length > 0 || edits(changed).length === 0}
+          >
             {busy ? 'Trying …' : 'Try'}
           </button>
         </div>
@@ -61,6 +100,7 @@ function columns(changed: Record<string, Edit>, change: (rule: string, edit: Edi
       aria-label={`${key} of ${rule.name}`}
       value={changed[rule.name]?.[key] ?? ''}
       placeholder={now}
+      aria-invalid={key === 'threshold' && !isThreshold(changed[rule.name]?.threshold ?? '')}
       inputMode={key === 'threshold' ? 'numeric' : 'text'}
       autoComplete="off"
       onChange={(event) => change(rule.name, { [key]: event.target.value })}

@@ -5,7 +5,7 @@ import { count, duration, exact, percent, plural, visible } from '../lib/format'
 import { useLoad } from '../lib/load';
 import { useFilters } from '../lib/router';
 import { useMay } from '../lib/session';
-import { useLive } from '../live/stream';
+import { useLive } from '../live/connect';
 import { Ago, Badge, Empty, Hostile, Panel, Shown, Target, type Tone } from '../ui/basic';
 import { Chart, type Series } from '../ui/chart';
 import { FilterBar, FilterSelect } from '../ui/filters';
@@ -19,13 +19,15 @@ export function Rules() {
   const mayTry = useMay('operate');
   const { version } = useLive();
   const [filters, change] = useFilters(NO_FILTERS);
-  const rules = useLoad(`rules ${version}`, (signal) => call('get', '/api/v1/rules', { signal }), 10_000);
-  const stats = useLoad(`stats ${version}`, (signal) => call('get', '/api/v1/stats', { signal }), 10_000);
-  const findings = useLoad(`findings ${filters.rule} ${version}`, (signal) =>
-    call('get', '/api/v1/findings', { query: { ...(filters.rule === '' ? {} : { rule: filters.rule }), limit: 1000 }, signal }),
+  const rules = useLoad('rules', (signal) => call('get', '/api/v1/rules', { signal }), { version, everyMs: 10_000 });
+  const stats = useLoad('stats', (signal) => call('get', '/api/v1/stats', { signal }), { version, everyMs: 10_000 });
+  const findings = useLoad(
+    filters.rule,
+    (signal) => call('get', '/api/v1/findings', { query: { ...(filters.rule === '' ? {} : { rule: filters.rule }), limit: 1000 }, signal }),
+    { version },
   );
-  const report = useLoad('report', (signal) => call('get', '/api/v1/reports', { query: { period: 'week' }, signal }), 60_000);
-  const signatures = useLoad(`signatures ${version}`, (signal) => call('get', '/api/v1/signatures', { signal }));
+  const report = useLoad('report', (signal) => call('get', '/api/v1/reports', { query: { period: 'week' }, signal }), { everyMs: 60_000 });
+  const signatures = useLoad('signatures', (signal) => call('get', '/api/v1/signatures', { signal }), { version });
   return (
     <>
       <h1>Rules</h1>

@@ -28,7 +28,7 @@ export function Sessions() {
 
 function All() {
   const [open, setOpen] = useState<Session>();
-  const sessions = useLoad('sessions', (signal) => call('get', '/api/v1/sessions', { signal }), 10_000);
+  const sessions = useLoad('sessions', (signal) => call('get', '/api/v1/sessions', { signal }), { everyMs: 10_000 });
   const columns: Column<Session>[] = [
     { name: 'Who', cell: (session) => <>{visible(session.name)} {session.is_current && <Badge tone="info">this one</Badge>}</> },
     { name: 'Role', cell: (session) => session.role },

@@ -25,6 +25,8 @@ export function SignIn({ why }: { why: string | undefined }) {
             {visible(error)}
           </p>
         )}
+        {/* Browsers keep a password under a name. */}
+        <input type="text" name="username" autoComplete="username" value="secbeat" readOnly hidden />
         <Field label="Token" hint="From token create NAME --role operate, on the daemon's host">
           {(id, hint) => (
             <input

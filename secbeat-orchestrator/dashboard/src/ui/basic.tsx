@@ -143,11 +143,12 @@ export function Loading({ what = 'Loading' }: { what?: string }) {
   );
 }
 
-/** What to do about an error, by its code or status. */
-function advice(error: ApiError): string | undefined {
+/** What to do about an error, by its code or status; `repeats` if the page asks again by itself. */
+function advice(error: ApiError, repeats: boolean): string | undefined {
   switch (error.status) {
     case 0:
-      return 'The page tries again by itself. If this stays, look at the daemon: systemctl status.';
+      // Without a code it is no request that failed.
+      return error.code === '' ? undefined : `${repeats ? 'The page tries again by itself.' : 'Try again.'} If this stays, look at the daemon: systemctl status.`;
     case 401:
       return 'Sign in again.';
     case 403:
@@ -159,8 +160,9 @@ function advice(error: ApiError): string | undefined {
   }
 }
 
+/** An error. With `retry`, which [`useLoad`] gives, the page asks again by itself, too. */
 export function Failed({ error, retry }: { error: ApiError; retry?: (() => void) | undefined }) {
-  const what = advice(error);
+  const what = advice(error, retry !== undefined);
   return (
     <div className="failed" role="alert">
       <p>

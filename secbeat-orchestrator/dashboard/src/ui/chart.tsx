@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { clock, count, day, hour, time, utc } from '../lib/format';
+import { clock, count, date, day, hour, time, utc } from '../lib/format';
 import { useShownTheme } from '../lib/theme';
 
 export interface Series {
@@ -70,7 +70,7 @@ export function Chart({ label, at, series, height = 160, bars = false, step = 's
         </button>
       </figcaption>
       {asTable ? (
-        <Numbers label={label} at={at} series={series} />
+        <Numbers label={label} at={at} series={series} step={step} />
       ) : (
         <div ref={place} className="plot" role="img" aria-label={`${label}: ${summary(series)}`} />
       )}
@@ -78,7 +78,7 @@ export function Chart({ label, at, series, height = 160, bars = false, step = 's
   );
 }
 
-function Numbers({ label, at, series }: Pick<Props, 'label' | 'at' | 'series'>) {
+function Numbers({ label, at, series, step }: Required<Pick<Props, 'label' | 'at' | 'series' | 'step'>>) {
   const rows = at.map((second, index) => ({ second, index })).reverse();
   return (
     <div className="scroll numbers" role="group" aria-label={label} tabIndex={0}>
@@ -86,7 +86,7 @@ function Numbers({ label, at, series }: Pick<Props, 'label' | 'at' | 'series'>) 
         <caption className="unseen">{label}</caption>
         <thead>
           <tr>
-            <th scope="col">Time</th>
+            <th scope="col">{step === 'day' ? 'Day (UTC)' : 'Time'}</th>
             {series.map((line) => (
               <th scope="col" className="right" key={line.name}>
                 {line.name}
@@ -99,7 +99,7 @@ function Numbers({ label, at, series }: Pick<Props, 'label' | 'at' | 'series'>) 
             <tr key={second}>
               <td>
                 <time dateTime={new Date(second * 1000).toISOString()} title={utc(second * 1000)}>
-                  {time(second * 1000)}
+                  {step === 'day' ? date(second * 1000) : time(second * 1000)}
                 </time>
               </td>
               {series.map((line) => (
@@ -127,7 +127,8 @@ function summary(series: readonly Series[]): string {
 
 /** Seconds. */
 const STEPS = { second: 1, hour: 3600, day: 86_400 };
-const NAMES = { second: clock, hour, day };
+// Days are those of UTC, as the daemon counts them.
+const NAMES = { second: clock, hour, day: (ms: number) => day(ms, 'UTC') };
 
 /** Room for the halves of the first and the last bar. */
 function widened(min: number, max: number, step: number): [number, number] {
@@ -152,6 +153,7 @@ function options(
   return {
     width,
     height,
+    ...(step === 'day' ? { tzDate: (second: number) => uPlot.tzDate(new Date(second * 1000), 'UTC') } : {}),
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     padding: [8, 24, 0, 0],

@@ -1,5 +1,5 @@
 /** Questions before something is changed. */
-import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from 'react';
+import { useId, useLayoutEffect, useRef, useState, type FormEvent, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { Failed } from './basic';
 
@@ -22,7 +22,8 @@ export function Dialog({ title, act, danger = false, onAct, onClose, children, r
   const id = useId();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError>();
-  useEffect(() => {
+  // Closed before it is taken away: then the browser gives the focus back to what opened it.
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
     return () => element?.close();
@@ -35,7 +36,7 @@ export function Dialog({ title, act, danger = false, onAct, onClose, children, r
       await onAct();
       onClose();
     } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(0, '', String(failure)));
+      setError(failure instanceof ApiError ? failure : new ApiError(0, '', failure instanceof Error ? failure.message : String(failure)));
       setBusy(false);
     }
   };
