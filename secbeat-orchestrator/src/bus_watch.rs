@@ -1,12 +1,18 @@
 //! Looks after the bus: whether its servers keep what they should.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use secbeat_bus::{Bus, Offline, Writing, broker::broker, offline};
 use secbeat_common::subjects::{ALLOW_BUCKET, BANS_BUCKET, LEASES_BUCKET, TELEMETRY_STREAM};
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 use tokio::sync::watch;
 use tracing::{info, warn};
+
+use crate::bus_servers::{BusServer, Lasting, Servers};
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -25,6 +31,10 @@ pub enum Kind {
     Unwritable,
     /// The server takes long to store something.
     Slow,
+    /// A server of a cluster is not heard of by the others.
+    Unreached,
+    /// A server of a cluster lacks writes that the others have.
+    Behind,
 }
 
 impl Kind {
@@ -44,41 +54,71 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BusTrouble {
     pub kind: Kind,
-    /// The bucket or log.
+    /// The bucket or log; the server, if it is not reached.
     pub of: String,
     pub why: String,
+    /// The servers that are not reached.
+    pub missing: Vec<String>,
+}
+
+/// What is known of the bus.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BusHealth {
+    /// What is wrong, what stops bans first.
+    pub troubles: Vec<BusTrouble>,
+    /// The servers of a cluster.
+    pub servers: Vec<BusServer>,
 }
 
 impl BusTrouble {
-    /// Whether no ban can be made while it lasts.
+    /// Whether no ban can be made while it lasts. While the audit takes nothing, bans are made, and their records wait.
     pub(crate) fn stops_bans(&self) -> bool {
-        self.kind != Kind::Slow
+        matches!(self.kind, Kind::Offline | Kind::Unwritable)
             && [BANS_BUCKET, LEASES_BUCKET, ALLOW_BUCKET, TELEMETRY_STREAM].contains(&self.of.as_str())
     }
 }
 
 impl fmt::Display for BusTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, of, why } = self;
+        let Self {
+            kind,
+            of,
+            why,
+            missing,
+        } = self;
         match kind {
-            Kind::Offline => write!(f, "{of} is offline on {}: {why}", broker()),
-            Kind::Unwritable => write!(
-                f,
-                "{} stores nothing in {of}: {why}. If its disk is full, free it{}",
-                broker(),
-                match broker() {
-                    "NATS" => " and restart nats-server",
-                    _ => "",
+            Kind::Offline => {
+                write!(f, "{of} is offline on {}: {why}", broker())?;
+                match missing.as_slice() {
+                    [] => Ok(()),
+                    missing => write!(f, ". {}", not_reached(missing)),
                 }
+            }
+            Kind::Unwritable => {
+                write!(f, "{} stores nothing in {of}: {why}. ", broker())?;
+                match (missing.as_slice(), broker()) {
+                    ([], "NATS") => f.write_str("If its disk is full, free it and restart nats-server"),
+                    ([], _) => f.write_str("If its disk is full, free it"),
+                    (missing, _) => f.write_str(&not_reached(missing)),
+                }
+            }
+            Kind::Unreached => write!(f, "the others have not reached the {} server {of}{why}", broker()),
+            Kind::Behind => write!(
+                f,
+                "{why}; restart it if it does not catch up: until then it counts for no majority of {of}"
             ),
             Kind::Slow => write!(f, "{} is slow to store what is written to {of}: {why}", broker()),
         }
     }
 }
 
+fn not_reached(servers: &[String]) -> String {
+    format!("Servers that are not reached: {}; start them", servers.join(", "))
+}
+
 /// Looks at the bus until nobody wants to know.
-pub(crate) async fn watch_bus(bus: Bus, tell: watch::Sender<Vec<BusTrouble>>) {
-    let mut told = BTreeSet::new();
+pub(crate) async fn watch_bus(bus: Bus, tell: watch::Sender<BusHealth>) {
+    let (mut told, mut servers) = (BTreeSet::new(), Servers::default());
     loop {
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
@@ -86,15 +126,27 @@ pub(crate) async fn watch_bus(bus: Bus, tell: watch::Sender<Vec<BusTrouble>>) {
         }
         // What cannot be reached is said elsewhere, and what it held before says nothing of now.
         let troubles = match bus.is_connected() {
-            true => troubles(offline(&bus).await, bus.writing()),
+            true => {
+                let offline = offline(&bus).await;
+                let lasting = servers.take(&bus.kept(), offline.is_empty(), Instant::now());
+                troubles(offline, bus.writing(), lasting, &servers.missing())
+            }
             false => Vec::new(),
         };
         note(&troubles, &mut told);
-        tell.send_replace(troubles);
+        tell.send_replace(BusHealth {
+            troubles,
+            servers: servers.all(),
+        });
     }
 }
 
-fn troubles(offline: Vec<Offline>, writing: Vec<Writing>) -> Vec<BusTrouble> {
+fn troubles(
+    offline: Vec<Offline>,
+    writing: Vec<Writing>,
+    lasting: Vec<Lasting>,
+    missing: &[String],
+) -> Vec<BusTrouble> {
     let is_offline = |name: &str| offline.iter().any(|offline| offline.name == name);
     let unwritable = writing.into_iter().filter_map(|writing| {
         if is_offline(&writing.name) {
@@ -106,11 +158,13 @@ fn troubles(offline: Vec<Offline>, writing: Vec<Writing>) -> Vec<BusTrouble> {
                 kind: Kind::Unwritable,
                 of,
                 why: format!("{why} for {} s", since.as_secs()),
+                missing: missing.to_vec(),
             }),
             (_, Some(median)) if median >= SLOW => Some(BusTrouble {
                 kind: Kind::Slow,
                 of,
                 why: format!("half of the writes take {} ms or more", median.as_millis()),
+                missing: Vec::new(),
             }),
             _ => None,
         }
@@ -120,10 +174,40 @@ fn troubles(offline: Vec<Offline>, writing: Vec<Writing>) -> Vec<BusTrouble> {
         kind: Kind::Offline,
         of: name,
         why: error.to_string(),
+        missing: missing.to_vec(),
     }));
+    troubles.extend(lasting.into_iter().map(of_server));
     // What stops bans first.
     troubles.sort_by_key(|trouble| !trouble.stops_bans());
     troubles
+}
+
+fn of_server(lasting: Lasting) -> BusTrouble {
+    let (kind, of, why) = match lasting {
+        Lasting::Unreached { server, since } => {
+            let why = format!(" for {} s: start it", since.as_secs());
+            (Kind::Unreached, server, why)
+        }
+        Lasting::Behind {
+            server,
+            of,
+            writes,
+            since,
+        } => {
+            let seconds = since.as_secs();
+            let why = match writes {
+                0 => format!("the server {server} has lacked writes to {of} for {seconds} s"),
+                writes => format!("the server {server} has lacked {writes} writes to {of} for {seconds} s"),
+            };
+            (Kind::Behind, of, why)
+        }
+    };
+    BusTrouble {
+        kind,
+        of,
+        why,
+        missing: Vec::new(),
+    }
 }
 
 /// Says what is new among troubles, and what is over.
@@ -178,6 +262,8 @@ mod tests {
                 writing("secbeat_allow", None, 400),
                 writing("secbeat_bans", Some(7), 3),
             ],
+            Vec::new(),
+            &[],
         );
         let said: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -193,9 +279,47 @@ mod tests {
     }
 
     #[test]
+    fn servers_that_are_missing_or_behind_are_named_and_the_audit_stops_no_ban() {
+        let since = Duration::from_secs(31);
+        let found = troubles(
+            Vec::new(),
+            vec![
+                writing("secbeat_allow", Some(7), 3),
+                writing("SECBEAT_AUDIT", Some(8), 3),
+            ],
+            vec![
+                Lasting::Behind {
+                    server: "nats-1".to_owned(),
+                    of: "SECBEAT_AUDIT".to_owned(),
+                    writes: 344,
+                    since,
+                },
+                Lasting::Unreached {
+                    server: "nats-3".to_owned(),
+                    since,
+                },
+            ],
+            &["nats-3".to_owned()],
+        );
+        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "NATS stores nothing in secbeat_allow: a write was not acknowledged for 7 s. Servers that are not reached: nats-3; start them",
+                "NATS stores nothing in SECBEAT_AUDIT: a write was not acknowledged for 8 s. Servers that are not reached: nats-3; start them",
+                "the server nats-1 has lacked 344 writes to SECBEAT_AUDIT for 31 s; restart it if it does not catch up: until then it counts for no majority of SECBEAT_AUDIT",
+                "the others have not reached the NATS server nats-3 for 31 s: start it",
+            ]
+        );
+        let stops: Vec<_> = found.iter().map(BusTrouble::stops_bans).collect();
+        assert_eq!(stops, [true, false, false, false]);
+    }
+
+    #[test]
     fn a_trouble_is_told_once_and_its_end() {
         let mut told = BTreeSet::new();
-        let trouble = troubles(Vec::new(), vec![writing("secbeat_bans", Some(7), 3)]);
+        let writing = vec![writing("secbeat_bans", Some(7), 3)];
+        let trouble = troubles(Vec::new(), writing, Vec::new(), &[]);
         note(&trouble, &mut told);
         note(&trouble, &mut told);
         assert_eq!(told.len(), 1);

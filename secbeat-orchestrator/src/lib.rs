@@ -14,6 +14,7 @@ pub mod app;
 mod audit_out;
 mod audit_watch;
 mod auditor;
+mod bus_servers;
 mod bus_watch;
 pub mod cli;
 mod clock;

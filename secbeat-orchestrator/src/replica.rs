@@ -8,7 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use secbeat_bus::{
@@ -16,6 +19,7 @@ use secbeat_bus::{
 };
 use secbeat_common::{
     prefix::Prefix,
+    subjects::BANS_BUCKET,
     wire::{AuditRecord, BlockCommand, Lift},
 };
 use secbeat_daemon::time::now_ms;
@@ -24,11 +28,15 @@ use secbeat_orchestrator_core::{
     decider::Event,
 };
 use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
 
 use crate::{engine::Input, millis, rules::InForce, writer::SharedRevisions};
 
 /// How far two clocks of a fleet may be apart, and an audit record come after what it records.
 const OVERLAP: Duration = Duration::from_secs(60);
+
+/// How often the server is asked how far the bucket is.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Bans that would have been, as they are recorded.
 type Observed = BoxStream<'static, secbeat_bus::Result<AuditRecord>>;
@@ -64,15 +72,19 @@ impl Replica {
     /// Only when the server is too old to work with.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let (bus, inputs) = (self.bus.clone(), self.inputs.clone());
+        // Before it was read once, nothing is missed.
+        let heard = AtomicU64::new(u64::MAX);
         tokio::select! {
             biased;
             error = bus.unsupported() => Err(error.into()),
             () = inputs.closed() => Ok(()),
-            () = self.follow() => Ok(()),
+            () = self.follow(&heard) => Ok(()),
+            () = compare(&bus, &inputs, &heard) => Ok(()),
         }
     }
 
-    async fn follow(&mut self) {
+    /// Notes in `heard` up to which revision everything was heard.
+    async fn follow(&mut self, heard: &AtomicU64) {
         let (bus, clock, rules) = (self.bus.clone(), self.clock.clone(), self.rules.clone());
         let make = move || {
             let (bus, clock, window) = (bus.clone(), clock.clone(), rules.borrow().window);
@@ -89,6 +101,7 @@ impl Replica {
         let mut heard_ms = None;
         let mut read = Read::default();
         let mut observed = None;
+        let mut begun_at = 0;
         loop {
             let update = tokio::select! {
                 update = follower.next() => update,
@@ -107,6 +120,7 @@ impl Replica {
                 Update::Begin(snapshot) => {
                     self.reader.begin(snapshot.created);
                     self.revisions.lock().begin(snapshot.last_revision);
+                    begun_at = snapshot.last_revision;
                     observed = None;
                     read = Read {
                         begun_ms: now_ms(),
@@ -121,6 +135,7 @@ impl Replica {
                         Some(Ok(records)) => {
                             observed = Some(records);
                             heard_ms = Some(begun_ms);
+                            heard.store(begun_at, Ordering::Relaxed);
                         }
                         Some(Err(error)) => follower.retry(&error),
                         None => {}
@@ -128,6 +143,7 @@ impl Replica {
                 }
                 Update::Changed(entry) => {
                     heard_ms = Some(entry.at_ms);
+                    heard.store(entry.revision, Ordering::Relaxed);
                     for change in self.read(&[entry]) {
                         self.send(match change {
                             Change::Written(written) => Event::Banned(written),
@@ -189,6 +205,34 @@ impl Replica {
         stated
             .filter_map(|(entry, statement)| change(&mut revisions, entry, statement))
             .collect()
+    }
+}
+
+/// Tells the engine when changes of the bucket were not `heard`, and when they were: it cannot say meanwhile what edges lack.
+async fn compare(bus: &Bus, inputs: &mpsc::Sender<Input>, heard: &AtomicU64) {
+    let bucket = bus.bucket(BANS_BUCKET);
+    let (mut was_up_to_date, mut due) = (true, 0);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if !bus.is_connected() {
+            continue;
+        }
+        let Ok(status) = bucket.status().await else {
+            continue;
+        };
+        // What was there at the last look has come by now.
+        let is_up_to_date = heard.load(Ordering::Relaxed) >= due;
+        due = status.last_revision;
+        if std::mem::replace(&mut was_up_to_date, is_up_to_date) == is_up_to_date {
+            continue;
+        }
+        match is_up_to_date {
+            true => info!("the ledger has all bans of NATS again"),
+            false => warn!(
+                "the ledger lacks bans that NATS has, as another orchestrator's: the bucket or the audit cannot be read now"
+            ),
+        }
+        let _ = inputs.send(Event::UpToDate(is_up_to_date).into()).await;
     }
 }
 

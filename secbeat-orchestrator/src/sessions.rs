@@ -1,8 +1,10 @@
 //! Sessions of the web page: who signed in, and until when. Only hashes of their secrets are kept.
 
 mod kept;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -17,11 +19,11 @@ use crate::{
 pub(crate) const LIFE: Duration = Duration::from_secs(12 * 3600);
 /// How long it lasts without a request. An open stream is one.
 pub(crate) const IDLE: Duration = Duration::from_secs(3600);
-/// Sessions at a time; past it the one that was not used for longest ends.
+/// Sessions at a time; past it one [makes room](makes_room).
 const MAX_SESSIONS: usize = 256;
 /// How long a one-time link may be used.
 pub(crate) const LINK_LIFE: Duration = Duration::from_secs(300);
-/// Links at a time; past it the oldest ends.
+/// Links at a time; past it one [makes room](makes_room).
 const MAX_LINKS: usize = 64;
 /// Bytes that are kept of what a browser calls itself.
 const MAX_AGENT: usize = 200;
@@ -55,10 +57,22 @@ pub(crate) struct Sessions(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     sessions: Vec<(TokenHash, Session)>,
-    /// Each with its end; the oldest first.
+    /// Each with its end.
     links: VecDeque<(TokenHash, Holder, i64)>,
     /// Where sessions outlast this process, if anywhere.
     kept: Option<Kept>,
+}
+
+/// Which of `all`, each with its holder and when it was used or made, makes room for another: the oldest one of the holder that has the
+/// most. So nobody ends the sessions of others.
+fn makes_room<'a>(all: &(impl Iterator<Item = (&'a Holder, i64)> + Clone)) -> Option<usize> {
+    let is_same = |one: &Holder, other: &Holder| (one.token, &one.name) == (other.token, &other.name);
+    let held = |holder: &Holder| all.clone().filter(|(other, _)| is_same(holder, other)).count();
+    let oldest = all
+        .clone()
+        .enumerate()
+        .min_by_key(|(_, (holder, since_ms))| (Reverse(held(holder)), *since_ms));
+    oldest.map(|(index, _)| index)
 }
 
 impl Session {
@@ -105,9 +119,8 @@ impl Sessions {
         };
         let mut state = self.0.lock();
         if state.sessions.len() >= MAX_SESSIONS {
-            let oldest = state.sessions.iter().enumerate();
-            let oldest = oldest.min_by_key(|(_, (_, session))| session.used_ms);
-            if let Some((index, _)) = oldest {
+            let all = state.sessions.iter();
+            if let Some(index) = makes_room(&all.map(|(_, session)| (&session.holder, session.used_ms))) {
                 state.sessions.swap_remove(index);
             }
         }
@@ -153,7 +166,7 @@ impl Sessions {
             .iter()
             .map(|(_, session)| session.clone())
             .collect();
-        all.sort_by_key(|session| std::cmp::Reverse(session.began_ms));
+        all.sort_by_key(|session| Reverse(session.began_ms));
         all
     }
 
@@ -175,7 +188,10 @@ impl Sessions {
         let (code, ends_ms) = (token::secret()?, now_ms + millis(LINK_LIFE));
         let mut state = self.0.lock();
         if state.links.len() >= MAX_LINKS {
-            state.links.pop_front();
+            let all = state.links.iter();
+            if let Some(index) = makes_room(&all.map(|(_, holder, ends_ms)| (holder, *ends_ms))) {
+                state.links.remove(index);
+            }
         }
         state.links.push_back((TokenHash::of(&code), holder, ends_ms));
         Ok((code, ends_ms))
@@ -226,153 +242,5 @@ impl State {
         if self.kept.as_ref().is_some_and(|kept| kept.is_behind(now_ms)) {
             self.keep(now_ms);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn root() -> Holder {
-        Holder {
-            name: "root".to_owned(),
-            role: Role::Admin,
-            token: None,
-        }
-    }
-
-    fn token(text: &str, role: Role) -> Token {
-        Token {
-            name: "ci".parse().unwrap(),
-            role,
-            hash: TokenHash::of(text),
-        }
-    }
-
-    #[test]
-    fn a_link_opens_one_session_and_only_for_a_while() {
-        let sessions = Sessions::default();
-        let (code, ends_ms) = sessions.link(root(), 0).unwrap();
-        assert_eq!(sessions.redeem("another", &[], 1), None);
-        assert_eq!(sessions.redeem(&code, &[], 1), Some(root()));
-        assert_eq!(sessions.redeem(&code, &[], 1), None, "it was used");
-        let (late, _) = sessions.link(root(), 0).unwrap();
-        assert_eq!(sessions.redeem(&late, &[], ends_ms), None, "it is too old");
-    }
-
-    #[test]
-    fn a_session_ends_unused_at_its_end_or_when_it_is_ended() {
-        let sessions = Sessions::default();
-        let (secret, session) = sessions.open(root(), true, "a browser", 0).unwrap();
-        let (life, idle) = (millis(LIFE), millis(IDLE));
-        assert!(sessions.find(&secret, &[], idle - 1).is_some());
-        assert!(
-            sessions.find(&secret, &[], 2 * idle - 2).is_some(),
-            "it was used meanwhile"
-        );
-        assert_eq!(sessions.find(&secret, &[], 3 * idle), None, "nobody used it");
-        let (secret, _) = sessions.open(root(), true, "", 0).unwrap();
-        let mut now_ms = 0;
-        while now_ms + idle / 2 < life {
-            now_ms += idle / 2;
-            assert!(sessions.find(&secret, &[], now_ms).is_some());
-        }
-        assert_eq!(sessions.find(&secret, &[], life), None, "it is over");
-        let (secret, ended) = sessions.open(root(), false, "", 0).unwrap();
-        assert_ne!(ended.id, session.id);
-        assert!(sessions.goes_on(ended.id, &[], 1));
-        assert_eq!(
-            sessions.end(ended.id, 1).map(|session| session.id),
-            Some(ended.id)
-        );
-        assert_eq!(sessions.find(&secret, &[], 1), None);
-        assert!(!sessions.goes_on(ended.id, &[], 1));
-    }
-
-    #[test]
-    fn a_session_lasts_as_its_token_does_and_has_its_role() {
-        let sessions = Sessions::default();
-        let holder = Holder {
-            token: Some(TokenHash::of("x")),
-            ..root()
-        };
-        let (secret, _) = sessions.open(holder, false, "", 0).unwrap();
-        let role = |tokens: &[Token]| Some(sessions.find(&secret, tokens, 1)?.holder.role);
-        assert_eq!(role(&[token("x", Role::Admin)]), Some(Role::Admin));
-        assert_eq!(role(&[token("x", Role::Read)]), Some(Role::Read));
-        assert_eq!(role(&[token("y", Role::Admin)]), None);
-        assert_eq!(role(&[token("x", Role::Admin)]), None, "it ended with its token");
-    }
-
-    #[test]
-    fn sessions_outlast_the_daemon_in_a_file_without_secrets_and_not_the_host() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("api.sessions");
-        let again = |started_ms| Sessions::kept_in(file.clone(), started_ms, 100);
-        let sessions = again(0);
-        let (secret, session) = sessions.open(root(), true, "a browser", 1).unwrap();
-        let holder = Holder {
-            token: Some(TokenHash::of("x")),
-            ..root()
-        };
-        let (with_token, _) = sessions.open(holder, false, "", 2).unwrap();
-        let (ended, Session { id, .. }) = sessions.open(root(), true, "", 3).unwrap();
-        sessions.end(id, 4);
-
-        let sessions = again(1000);
-        let tokens = [token("x", Role::Read)];
-        let kept = sessions.list(&tokens, 100);
-        assert_eq!(kept.len(), 2, "one was ended");
-        assert_eq!(kept.last(), Some(&session));
-        assert!(sessions.find(&secret, &tokens, 100).is_some());
-        assert_eq!(sessions.find(&ended, &tokens, 100), None);
-        let held = sessions.find(&with_token, &tokens, 100).unwrap().holder;
-        assert_eq!(held.role, Role::Read, "as its token has it now");
-        assert_eq!(
-            again(0).find(&with_token, &[], 100),
-            None,
-            "it ended with its token"
-        );
-        let used_ms = 100 + millis(IDLE) / 2;
-        sessions.find(&secret, &tokens, used_ms);
-        let later = Sessions::kept_in(file.clone(), 0, used_ms);
-        assert!(
-            later.find(&secret, &[], 100 + millis(IDLE)).is_some(),
-            "it was used since"
-        );
-        assert!(
-            again(0).find(&secret, &[], 100 + millis(IDLE)).is_none(),
-            "the future is none"
-        );
-
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(!text.contains(&secret), "{text}");
-        let started = Sessions::kept_in(file.clone(), 3_600_000, used_ms);
-        assert!(
-            started.list(&tokens, used_ms).is_empty(),
-            "the host was started again"
-        );
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        let others = Sessions::kept_in(file.clone(), 0, used_ms);
-        assert!(
-            others.list(&tokens, used_ms).is_empty(),
-            "others may have read it"
-        );
-    }
-
-    #[test]
-    fn there_are_so_many_sessions_and_links() {
-        let sessions = Sessions::default();
-        let (first, _) = sessions.open(root(), false, "", 0).unwrap();
-        for n in 0..MAX_SESSIONS as i64 {
-            sessions.open(root(), false, "", 1 + n).unwrap();
-        }
-        assert_eq!(sessions.list(&[], 300).len(), MAX_SESSIONS);
-        assert_eq!(sessions.find(&first, &[], 300), None);
-        let (first, _) = sessions.link(root(), 0).unwrap();
-        for _ in 0..MAX_LINKS {
-            sessions.link(root(), 0).unwrap();
-        }
-        assert_eq!(sessions.redeem(&first, &[], 1), None);
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     audit_watch::watch_audit,
-    bus_watch::{BusTrouble, watch_bus},
+    bus_watch::{BusHealth, watch_bus},
 };
 
 /// What was seen last.
@@ -17,8 +17,8 @@ use crate::{
 pub(crate) struct Watches {
     /// What each part of the audit holds; nothing until it was asked.
     pub audit: watch::Receiver<Vec<AuditFill>>,
-    /// What is wrong with the bus.
-    pub bus: watch::Receiver<Vec<BusTrouble>>,
+    /// What is wrong with the bus, and its servers.
+    pub bus: watch::Receiver<BusHealth>,
     /// When its certificates end.
     pub certificates: watch::Receiver<Vec<Expiry>>,
 }
@@ -31,15 +31,15 @@ impl Watches {
         member: &Membership,
     ) -> (Self, impl Future<Output = ()> + use<>) {
         let (filling, fill) = watch::channel(Vec::new());
-        let (troubling, troubles) = watch::channel(Vec::new());
+        let (looking, bus_health) = watch::channel(BusHealth::default());
         let (certificates, ending) = watch_certificates(member);
         let (audit, bus) = (audit.clone(), bus.clone());
         let watching = async move {
-            tokio::join!(watch_audit(audit, filling), watch_bus(bus, troubling), ending);
+            tokio::join!(watch_audit(audit, filling), watch_bus(bus, looking), ending);
         };
         let watches = Self {
             audit: fill,
-            bus: troubles,
+            bus: bus_health,
             certificates,
         };
         (watches, watching)

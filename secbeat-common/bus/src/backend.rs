@@ -7,7 +7,10 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    kept::Kept,
+};
 
 /// The answer to one call.
 pub type Answer<T> = BoxFuture<'static, Result<T>>;
@@ -51,6 +54,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// How the writes to buckets and logs went that were written to, by name.
     fn writing(&self) -> Vec<Writing> {
+        Vec::new()
+    }
+
+    /// Which servers keep each bucket and log that was asked for in the last seconds, and answered.
+    fn kept(&self) -> Vec<Kept> {
         Vec::new()
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     backend::{Answer, Backend, Bucket, Log, Messages, Published, Writing},
     error::{Error, Result},
+    kept::Kept,
 };
 
 /// A connection to the bus, whatever implements it. All clones are one.
@@ -72,6 +73,12 @@ impl Bus {
     #[must_use]
     pub fn writing(&self) -> Vec<Writing> {
         self.0.writing()
+    }
+
+    /// See [`Backend::kept`].
+    #[must_use]
+    pub fn kept(&self) -> Vec<Kept> {
+        self.0.kept()
     }
 
     /// See [`Backend::bucket`].

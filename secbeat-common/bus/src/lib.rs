@@ -43,6 +43,7 @@ mod error;
 mod feeds;
 mod follow;
 mod garbage;
+mod kept;
 mod layout;
 mod leases;
 mod signatures;
@@ -70,6 +71,7 @@ pub use self::{
     feeds::{BadPack, FeedBucket, HeldFeed, RefusedFeed, Unread, is_of, pack, unpack},
     follow::{Follower, Pace, Snapshot, TOGETHER, Update},
     garbage::Garbage,
+    kept::{Following, Kept},
     layout::{AUDIT_AGE, Offline, TELEMETRY_AGE, make_all, make_reports, offline},
     leases::{LEASE_TTL, LeaseBucket},
     signatures::{HeldSignatures, RefusedSignatures, SignatureBucket},

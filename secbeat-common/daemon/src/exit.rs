@@ -121,7 +121,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             return Some(coded.code);
         }
         match cause.downcast_ref::<CallError>()? {
-            CallError::Unreachable(_) => Some(UNAVAILABLE),
+            CallError::Unreachable(_) | CallError::Late(_) => Some(UNAVAILABLE),
             CallError::Refused(problem) => match problem.status {
                 404 => Some(NOT_FOUND),
                 401 | 403 => Some(NOT_ALLOWED),
@@ -158,6 +158,7 @@ mod tests {
             (refused(403).into(), 77),
             (refused(409).into(), 1),
             (CallError::Unreachable("127.0.0.1:1".to_owned()).into(), 69),
+            (CallError::Late("127.0.0.1:1".to_owned()).into(), 69),
             (Coded::not_found("no ban".to_owned()).into(), 3),
             (Coded::unavailable("no daemon".to_owned()).into(), 69),
         ] {

@@ -92,7 +92,7 @@ pub enum What {
 pub enum Agreement {
     Agrees,
     Differs(Difference),
-    /// The ledger is not restored yet, or the two clocks are too far apart.
+    /// The ledger is not restored yet, or lacks bans that the bus has, or the two clocks are too far apart.
     Unknown,
 }
 

@@ -1,6 +1,9 @@
 //! What reports are made of: rows of an hour or a day, each bounded, which are added up.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use secbeat_common::wire::{AuditRecord, Decision, Reason, SeenEvent, SeenWhat};
 use serde::{Deserialize, Serialize};
@@ -35,8 +38,8 @@ pub struct Row {
     pub rules: BTreeMap<String, RuleRow>,
     /// Bans of rules by the edge that reported what led to them.
     pub edges: Top,
-    /// Bans of rules by target.
-    pub targets: Top,
+    /// Bans by repeat offence, by target.
+    pub offenders: Top,
     /// Requests that led to bans of rules, by path and by user agent, as far as the evidence has them.
     pub paths: Top,
     pub agents: Top,
@@ -58,60 +61,112 @@ pub struct RuleRow {
     pub lifted: u64,
 }
 
-/// Names with the most: of more than [`TOP_NAMES`], an estimate, which may be too high by the least count that is kept
-/// (Metwally et al., "Efficient computation of frequent and top-k elements in data streams", 2005).
+/// Names with the most. Of more than [`TOP_NAMES`], those with the most are kept, each with what it had while it was not kept at most:
+/// "space-saving" (Metwally et al., "Efficient computation of frequent and top-k elements in data streams", 2005), whose lists can be
+/// added up (Agarwal et al., "Mergeable summaries", 2013).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Top(BTreeMap<String, u64>);
+pub struct Top(BTreeMap<String, Count>);
+
+/// How often a name came: at most `most`, and at least `error` less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
+struct Count {
+    most: u64,
+    error: u64,
+}
+
+/// A count as it is kept: a number alone where it is exact, as all were in rows of earlier builds.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Exact(u64),
+    Estimate(u64, u64),
+}
+
+impl From<Kept> for Count {
+    fn from(kept: Kept) -> Self {
+        let (most, error) = match kept {
+            Kept::Exact(most) => (most, 0),
+            Kept::Estimate(most, error) => (most, error.min(most)),
+        };
+        Self { most, error }
+    }
+}
+
+impl From<Count> for Kept {
+    fn from(Count { most, error }: Count) -> Self {
+        match error {
+            0 => Self::Exact(most),
+            error => Self::Estimate(most, error),
+        }
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.most += other.most;
+        self.error += other.error;
+    }
+}
 
 impl Top {
     pub fn add(&mut self, name: &str, count: u64) {
         if count == 0 {
             return;
         }
-        if let Some(known) = self.0.get_mut(name) {
-            *known += count;
-            return;
-        }
-        let mut before = 0;
-        if self.0.len() >= TOP_NAMES {
-            let least = self.0.iter().min_by_key(|(_, count)| **count);
-            if let Some((least, count)) = least.map(|(name, count)| (name.clone(), *count)) {
-                self.0.remove(&least);
-                before = count;
-            }
-        }
-        self.0.insert(name.to_owned(), before + count);
+        let unknown = self.unknown();
+        let known = self.0.entry(name.to_owned()).or_insert(unknown);
+        known.most += count;
+        self.cut();
     }
 
     /// Adds what another list has, and keeps the most.
     pub fn merge(&mut self, other: &Self) {
-        for (name, count) in &other.0 {
-            *self.0.entry(name.clone()).or_default() += count;
+        let (unknown, unknown_there) = (self.unknown(), other.unknown());
+        for (name, known) in &mut self.0 {
+            if !other.0.contains_key(name) {
+                known.add(unknown_there);
+            }
         }
+        for (name, there) in &other.0 {
+            self.0.entry(name.clone()).or_insert(unknown).add(*there);
+        }
+        self.cut();
+    }
+
+    /// What a name that is not kept may have come to: no more than the least that is kept.
+    fn unknown(&self) -> Count {
+        let least = self.0.values().map(|count| count.most).min();
+        let most = least.filter(|_| self.0.len() >= TOP_NAMES).unwrap_or(0);
+        Count { most, error: most }
+    }
+
+    /// Drops the least past [`TOP_NAMES`].
+    fn cut(&mut self) {
         let over = self.0.len().saturating_sub(TOP_NAMES);
         if over > 0 {
             let mut least: Vec<_> = self
                 .0
                 .iter()
-                .map(|(name, count)| (*count, name.clone()))
+                .map(|(name, count)| (count.most, Reverse(count.error), name.clone()))
                 .collect();
             least.sort_unstable();
-            for (_, name) in least.into_iter().take(over) {
+            for (.., name) in least.into_iter().take(over) {
                 self.0.remove(&name);
             }
         }
     }
 
-    /// The most first.
+    /// The most first, each with what it came to at least.
     #[must_use]
     pub fn list(&self) -> Vec<(&str, u64)> {
         let mut all: Vec<_> = self
             .0
             .iter()
-            .map(|(name, count)| (name.as_str(), *count))
+            .map(|(name, count)| (name.as_str(), count.most - count.error))
             .collect();
-        all.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+        all.sort_by_key(|(name, count)| (Reverse(*count), *name));
         all
     }
 
@@ -145,7 +200,10 @@ impl Row {
             return;
         }
         self.bans += 1;
-        self.repeated += u64::from(*strikes > 0);
+        if *strikes > 0 {
+            self.repeated += 1;
+            self.offenders.add(&record.target.to_string(), 1);
+        }
         let hour = record.at_ms.div_euclid(3_600_000).rem_euclid(24);
         if let Some(hour) = usize::try_from(hour)
             .ok()
@@ -153,7 +211,6 @@ impl Row {
         {
             *hour += 1;
         }
-        self.targets.add(&record.target.to_string(), 1);
         let mut seen_by: Vec<&str> = match edges {
             Some(edges) => edges.iter().map(String::as_str).collect(),
             None => events.iter().map(|event| event.edge.as_str()).collect(),
@@ -213,7 +270,7 @@ impl Row {
             sum.lifted += rule.lifted;
         }
         self.edges.merge(&other.edges);
-        self.targets.merge(&other.targets);
+        self.offenders.merge(&other.offenders);
         self.paths.merge(&other.paths);
         self.agents.merge(&other.agents);
         add(&mut self.hours, &other.hours);
@@ -230,130 +287,4 @@ fn add(sums: &mut [u64], others: &[u64]) {
 /// The beginning of a text, as much of it as is kept.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(NAME_BYTES)]
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use secbeat_common::wire::{Layer, LearnedFrom};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn ban(at_ms: i64, host: u8, rule: Reason, strikes: u32, path: &str) -> AuditRecord {
-        let event = SeenEvent {
-            at_ms,
-            edge: format!("web-{}", host % 3),
-            client: [192, 0, 2, host].into(),
-            learned_from: LearnedFrom::Peer,
-            what: SeenWhat::Answer {
-                status: 404,
-                method: "GET".to_owned(),
-                user_agent: "curl".to_owned(),
-            },
-            path: path.to_owned(),
-            host: String::new(),
-            signatures: Vec::new(),
-        };
-        AuditRecord {
-            at_ms,
-            target: format!("192.0.2.{host}").parse().unwrap(),
-            actor: "secbeat-orchestrator".to_owned(),
-            decision: Decision::Ban {
-                command_id: Uuid::nil(),
-                reason: rule,
-                note: String::new(),
-                expires_at_ms: at_ms + 1,
-                strikes,
-                evidence: None,
-                layer: Layer::Kernel,
-                list: None,
-                edges: None,
-                labels: Vec::new(),
-                events: vec![event],
-            },
-        }
-    }
-
-    /// A ban of the model: when, which, by a person, and its repeats.
-    type Is<'a> = &'a dyn Fn(&(i64, u8, bool, u32)) -> bool;
-
-    proptest! {
-        /// What is added up of rows, however the time is cut, is what a naïve count of all decisions says.
-        #[test]
-        fn rows_add_up_to_the_naive_count(
-            bans in prop::collection::vec((0..48_i64, 0..60_u8, any::<bool>(), 0..3_u32), 0..200),
-            cut in 1..9_i64,
-        ) {
-            let rule = |by_hand| if by_hand { Reason::Manual } else { Reason::ErrorFlood };
-            let records: Vec<_> = bans
-                .iter()
-                .map(|&(hour, host, by_hand, strikes)| {
-                    ban(hour * 3_600_000, host, rule(by_hand), strikes, &format!("/{}", host % 7))
-                })
-                .collect();
-            let mut rows: BTreeMap<i64, Row> = BTreeMap::new();
-            for record in &records {
-                rows.entry(record.at_ms / (cut * 3_600_000)).or_default().decided(record);
-            }
-            let mut sum = Row::default();
-            for row in rows.values() {
-                // As they are kept.
-                let kept: Row = serde_json::from_slice(&serde_json::to_vec(row).unwrap()).unwrap();
-                sum.merge(&kept);
-            }
-            let of_rules = || bans.iter().filter(|(_, _, by_hand, _)| !by_hand);
-            let count = |is: Is<'_>| of_rules().filter(|ban| is(ban)).count() as u64;
-            prop_assert_eq!(sum.bans, count(&|_| true));
-            prop_assert_eq!(sum.manual, bans.len() as u64 - sum.bans);
-            prop_assert_eq!(sum.repeated, count(&|ban| ban.3 > 0));
-            for hour in 0..24_i64 {
-                prop_assert_eq!(sum.hours[hour as usize], count(&|ban| ban.0 % 24 == hour));
-            }
-            for (edge, bans) in sum.edges.list() {
-                prop_assert_eq!(bans, count(&|ban| format!("web-{}", ban.1 % 3) == edge));
-            }
-            for (target, bans) in sum.targets.list() {
-                prop_assert_eq!(bans, count(&|ban| format!("192.0.2.{}/32", ban.1) == target));
-            }
-            prop_assert_eq!(sum.paths.list().iter().map(|(_, count)| count).sum::<u64>(), sum.bans);
-        }
-    }
-
-    #[test]
-    fn a_list_of_the_most_is_bounded_and_keeps_who_has_the_most() {
-        let mut top = Top::default();
-        for n in 0..10_000 {
-            top.add(&format!("once-{n}"), 1);
-            top.add("often", 1);
-        }
-        let list = top.list();
-        assert_eq!(list.len(), TOP_NAMES);
-        assert_eq!(list[0], ("often", 10_000));
-        let mut sum = Top::default();
-        for part in 0..3 {
-            let mut one = Top::default();
-            for n in 0..TOP_NAMES as u64 {
-                one.add(&format!("{part}-{n}"), n + 1);
-            }
-            sum.merge(&one);
-        }
-        assert_eq!(sum.list().len(), TOP_NAMES);
-        assert_eq!(sum.list()[0].1, TOP_NAMES as u64);
-    }
-
-    #[test]
-    fn lifted_bans_are_their_rules_and_texts_are_cut() {
-        let mut row = Row::default();
-        row.lifted(Reason::ErrorFlood);
-        row.lifted(Reason::Manual);
-        assert_eq!((row.lifted, row.rules["error-flood"].lifted), (2, 1));
-        row.decided(&ban(0, 1, Reason::ErrorFlood, 1, &"ä".repeat(500)));
-        assert_eq!(row.paths.list()[0].0.len(), NAME_BYTES);
-        for n in 0..200 {
-            row.rule(&format!("rule-{n}")).banned += 1;
-        }
-        assert_eq!(row.rules.len(), RULES + 1);
-        assert_eq!(row.rules["others"].banned, 200 - (RULES as u64 - 1));
-    }
 }

@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use super::{
     Failure, WrongTokens,
     peer::{Peer, local, not_signed_in},
-    site::{FETCH_SITE, Site, cookie, is_json},
+    site::{FETCH_SITE, Site, is_json},
 };
 use crate::{
     clock::boot_ms,
@@ -40,8 +40,14 @@ const SESSION: &str = "/api/v1/session";
 const LINKS: &str = "/api/v1/session/links";
 /// How long the answer to a wrong token waits.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What answers with paths and user agents of requests.
-const QUOTES_REQUESTS: [&str; 4] = ["/api/v1/audit", "/api/v1/sources", "/api/v1/reports", SESSIONS];
+/// What answers with paths and user agents of requests, or with names of files.
+const QUOTES_REQUESTS: [&str; 5] = [
+    "/api/v1/audit",
+    "/api/v1/sources",
+    "/api/v1/reports",
+    "/api/v1/rules/logs",
+    SESSIONS,
+];
 
 /// Whoever makes a request, as handlers see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +164,7 @@ impl Access {
             self.site.check_host(request).map_err(Refusal::NotPermitted)?;
             return Ok(Some(Admitted::Anybody));
         }
-        let shown = cookie(headers);
+        let shown = self.site.cookie(headers);
         let is_browser = shown.is_some() || headers.contains_key(FETCH_SITE) || path == SESSION;
         let Some(required) = required(method, path).filter(|_| is_browser) else {
             if path == SESSION {
@@ -345,6 +351,8 @@ mod tests {
             (Method::GET, "/api/v1/stats", Act::Read),
             (Method::GET, "/api/v1/findings", Act::Read),
             (Method::GET, "/api/v1/audits", Act::Read),
+            (Method::GET, "/api/v1/rules", Act::Read),
+            (Method::GET, "/api/v1/rules/logs", Act::ReadRequests),
             (Method::GET, "/api/v1/audit", Act::ReadRequests),
             (Method::HEAD, "/api/v1/sources/192.0.2.1", Act::ReadRequests),
             (Method::POST, "/api/v1/audit", Act::Change),

@@ -170,9 +170,9 @@ pub(crate) fn since_ms(text: &str) -> Result<i64, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    let HumanDuration(back) = text
-        .parse()
-        .map_err(|_| format!("`{text}` is neither a duration as 24h nor a time as 2026-11-20T10:00:00Z"))?;
+    let HumanDuration(back) = text.parse().map_err(|_| {
+        format!("`{text}` is neither a duration such as 24h nor a time such as 2026-11-20T10:00:00Z")
+    })?;
     Ok(now_ms().saturating_sub(millis(back)))
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct ListRequest {
     pub contains: Option<IpAddr>,
     /// Bans that say this in their target, reason, issuer or note.
     pub text: Option<String>,
-    /// Bans that this edge enforces.
+    /// Bans that this edge enforces; the fleet has to have heard of it.
     pub edge: Option<String>,
     /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
@@ -145,6 +145,9 @@ impl BanRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unbanned {
     pub target: String,
+    /// Whether the audit does not have it yet: NATS has not taken the record within 2 s, and it is tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecorded: bool,
 }
 
 /// `POST /api/v1/bans/import`.
@@ -153,10 +156,10 @@ pub(crate) struct Unbanned {
 pub(crate) struct ImportRequest {
     /// At most 10,000.
     pub bans: Vec<BanEntry>,
-    /// Whether to import the others if some cannot be banned; else nothing is imported then.
+    /// Whether to import the others if some cannot be banned, or cannot be read; else nothing is imported then.
     #[serde(default)]
     pub skip_refused: bool,
-    /// Only tell what would be done.
+    /// Only tell what would be done with each.
     #[serde(default)]
     pub dry_run: bool,
     /// The list that the bans are of: for an import of several requests, whose end `POST /api/v1/lists` tells. Without one, the
@@ -224,6 +227,7 @@ async fn ban(
     let entries = api.allowlist.entries(now_ms())?.into_iter();
     let within = entries.filter(|entry| target.covers(&entry.network));
     view.exempt = within.map(|entry| entry.network.to_string()).collect();
+    view.unrecorded = !api.is_recorded().await;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -275,6 +279,7 @@ async fn unban(
     match lifted {
         Ok(Some(ban)) => Ok(Json(Unbanned {
             target: ban.command.target.to_string(),
+            unrecorded: !api.is_recorded().await,
         })),
         Ok(None) => {
             let address = target.addr();
@@ -347,17 +352,29 @@ async fn import(
     }
     let now = now_ms();
     let list = request.list.unwrap_or_else(Uuid::now_v7);
-    let bans = request.bans.into_iter().enumerate();
-    let bans = bans.map(|(index, entry)| {
-        let ban = exchange::manual_ban(entry, actor.clone(), now);
-        let ban = ban.map_err(|error| bad_request(&format!("bans[{index}]"), error))?;
-        Ok::<_, Failure>(ManualBan {
-            list: Some(list),
-            ..ban
-        })
-    });
+    let is_each_judged = request.dry_run || request.skip_refused;
+    let (mut bans, mut places, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, entry) in request.bans.into_iter().enumerate() {
+        let target = entry.target.clone();
+        match exchange::manual_ban(entry, actor.clone(), now) {
+            Ok(ban) => {
+                places.push(index);
+                bans.push(ManualBan {
+                    list: Some(list),
+                    ..ban
+                });
+            }
+            Err(why) if is_each_judged => invalid.push(view::Refused {
+                index,
+                target,
+                why: why.to_string(),
+                code: "invalid".to_owned(),
+            }),
+            Err(why) => return Err(bad_request(&format!("bans[{index}]"), why)),
+        }
+    }
     let import = Import {
-        bans: bans.collect::<Result<_, _>>()?,
+        bans,
         mode: match (request.dry_run, request.skip_refused) {
             (true, _) => ImportMode::DryRun,
             (false, true) => ImportMode::SkipRefused,
@@ -370,7 +387,7 @@ async fn import(
         .ask(|reply| Input::Import { import, reply })
         .await?
         .map_err(failure)?;
-    let imported = Imported::from(imported);
+    let imported = Imported::from(imported).with_invalid(&places, invalid, request.dry_run);
     if request.list.is_none() && !request.dry_run && imported.banned > 0 {
         let record = imported.list(list);
         if let Err(failure) = api.record_list(record, actor).await {

@@ -84,6 +84,8 @@ async fn update(
     Path(name): Path<String>,
     Json(request): Json<UpdateRequest>,
 ) -> Result<Json<FeedView>, Failure> {
+    // That it is one of the config.
+    api.feed_view(&name).await?;
     info!(target: "audit", actor, feed = name, force = request.force, "a feed is brought up to date");
     let (feeds, asked) = (api.feeds.clone(), name.clone());
     // What is on the bus must be known here, even if whoever asked does not wait for the answer.

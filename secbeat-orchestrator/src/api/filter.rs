@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use axum::http::StatusCode;
 use secbeat_common::wire::{Labels, Layer, have_all, parse_labels};
 use secbeat_daemon::{api::bad_request, config::HumanDuration, time::now_ms};
 use secbeat_orchestrator_core::ledger::BanQuery;
@@ -31,7 +32,7 @@ pub(super) struct BanFilter {
     pub contains: Option<IpAddr>,
     /// Bans that say this in their target, reason, issuer or note.
     pub text: Option<String>,
-    /// Bans that this edge enforces.
+    /// Bans that this edge enforces; the fleet has to have heard of it.
     pub edge: Option<String>,
     /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
@@ -88,7 +89,11 @@ pub(super) fn labels(text: &str) -> Result<Labels, Failure> {
 }
 
 impl Api {
-    /// The edges that have `labels`, or only `edge`; one that nobody has heard of has none.
+    /// The edges that have `labels`, or only `edge`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has heard of `edge`: a filter by a mistyped name would select the bans of the whole fleet.
     pub(super) async fn named_edges(
         &self,
         edge: Option<String>,
@@ -99,10 +104,10 @@ impl Api {
         let mut edges: Vec<_> = heard
             .filter(|(id, _)| edge.as_ref().is_none_or(|edge| edge == id))
             .collect();
-        edges.extend(
-            edge.filter(|_| edges.is_empty())
-                .map(|edge| (edge, Labels::new())),
-        );
+        if let Some(edge) = edge.filter(|_| edges.is_empty()) {
+            let why = format!("edge: no edge `{edge}` was heard of");
+            return Err(Failure::new(StatusCode::BAD_REQUEST, why).with_code("unknown_edge"));
+        }
         edges.retain(|(_, of)| have_all(of, labels));
         Ok(edges)
     }

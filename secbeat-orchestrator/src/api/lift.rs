@@ -11,7 +11,10 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::{Query, State},
-    http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use clap::ValueEnum as _;
@@ -61,6 +64,8 @@ struct LiftRequest {
     all: bool,
     /// Only show what would be removed.
     dry_run: bool,
+    /// `matched` of the preview. If the filter selects more bans by now, none is removed (409, `changed`).
+    expected: Option<usize>,
 }
 
 /// The outcome of a removal of bans, or what it would be.
@@ -76,6 +81,9 @@ struct Lifting {
     bans: Vec<BanView>,
     /// Some of those that could not be lifted, and why.
     failed: Vec<NotLifted>,
+    /// Whether the audit does not have all of it yet: NATS has not taken the records within 2 s, and they are tried again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unrecorded: bool,
 }
 
 /// A ban that is still in force.
@@ -160,10 +168,19 @@ async fn lift(
     if request.dry_run {
         return Ok(Json(lifting));
     }
+    if let Some(expected) = request.expected.filter(|expected| lifting.matched > *expected) {
+        return Err(changed(lifting.matched, expected));
+    }
     lifting.bans = Vec::new();
     // It goes on even if whoever asked does not wait.
     let lifted = tokio::spawn(async move { api.lift_all(targets, actor, lifting).await });
     Ok(Json(lifted.await.map_err(anyhow::Error::from)?))
+}
+
+/// More bans match than the preview showed.
+fn changed(matched: usize, expected: usize) -> Failure {
+    let why = format!("{matched} bans match now, and the preview showed {expected}: look at them again");
+    Failure::new(StatusCode::CONFLICT, why).with_code("changed")
 }
 
 impl Api {
@@ -196,6 +213,7 @@ impl Api {
         }
         drop(answers);
         lifting.lifted = bans.len();
+        lifting.unrecorded = !self.is_recorded().await;
         if !bans.is_empty() {
             let record = List {
                 id: list,

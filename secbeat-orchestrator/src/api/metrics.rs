@@ -10,8 +10,8 @@ use crate::{
     config::DIGESTED,
     engine::Input,
     view::{
-        ApiStats, AuditCopyView, AuditView, EdgeView, FeedState, FeedView, NotifyView, PropagationView,
-        SignatureStats, Standing, StateView, Stats,
+        ApiStats, AuditCopyView, AuditView, BusServerView, EdgeView, FeedState, FeedView, NotifyView,
+        PropagationView, SignatureStats, Standing, StateView, Stats,
     },
 };
 
@@ -32,6 +32,7 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
     scrape(|| {
         Told::heap("secbeat_orchestrator_heap_bytes");
         bus(stats);
+        bus_servers(&stats.bus_servers);
         detection(&stats.engine);
         ledger(&stats.engine);
         signatures(&stats.signatures);
@@ -70,7 +71,7 @@ fn bus(stats: &ApiStats) {
     }
     let trouble = Told::gauge(
         "secbeat_orchestrator_bus_trouble",
-        "1 while NATS has a bucket or stream offline, stores nothing in one, or is slow to.",
+        "1 while NATS has a bucket or stream offline, stores nothing in one or is slow to, or a server is unreached or behind.",
     );
     for kind in Kind::all() {
         let name = kind.name();
@@ -135,6 +136,22 @@ fn bus(stats: &ApiStats) {
     );
     for (reason, count) in &stats.refused_commands {
         refused.count([("reason", reason)], *count);
+    }
+}
+
+fn bus_servers(servers: &[BusServerView]) {
+    let reached = Told::gauge(
+        "secbeat_orchestrator_bus_server_reached",
+        "1 while the others hear of a server of the NATS cluster.",
+    );
+    let behind = Told::gauge(
+        "secbeat_orchestrator_bus_server_behind",
+        "Writes that the copies of a server of the NATS cluster lack.",
+    );
+    for server in servers {
+        let name = server.name.as_str();
+        reached.holds([("server", name)], server.reached);
+        behind.is([("server", name)], server.behind.values().sum::<u64>() as f64);
     }
 }
 

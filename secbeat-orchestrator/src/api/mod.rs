@@ -65,6 +65,8 @@ use crate::{
 
 /// How long an answer may take; writes go on beyond it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer to an order that was carried out waits for its audit record.
+const RECORDING: Duration = Duration::from_secs(2);
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -155,5 +157,11 @@ pub(crate) fn router(api: Api, socket: Option<PathBuf>) -> Router {
 impl Api {
     pub(crate) async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Failure> {
         Ok(ask(&self.engine.inputs, PATIENCE, input).await?)
+    }
+
+    /// Whether the audit has what was decided so far, or soon has. Otherwise the records wait in this process, and are written later.
+    pub(crate) async fn is_recorded(&self) -> bool {
+        let asked = ask(&self.engine.inputs, RECORDING, |reply| Input::Recorded { reply });
+        asked.await.is_ok()
     }
 }

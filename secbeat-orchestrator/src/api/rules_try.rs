@@ -1,13 +1,14 @@
 //! `/api/v1/rules/try`: what changed rules would have done, by a log.
 
-use std::num::NonZeroU32;
+use std::{io::Cursor, num::NonZeroU32, path::PathBuf};
 
+use anyhow::Context as _;
 use axum::{
     Json,
     extract::{DefaultBodyLimit, State},
     http::StatusCode,
 };
-use secbeat_daemon::{api::bad_request, config::HumanDuration};
+use secbeat_daemon::{api::bad_request, config::HumanDuration, time::rfc3339};
 use secbeat_logs::FormatChoice;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure};
 use crate::{
     config::{Config, RuleAction, check_threshold},
-    replay::{Verdicts, attempt},
+    replay::{Input, Verdicts, attempt, list_logs, open_log},
 };
 
 /// Longest log that is tried, with the JSON around it, in bytes.
@@ -33,8 +34,12 @@ static TURN: Semaphore = Semaphore::const_new(1);
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TryRequest {
-    /// Lines of an access log, up to 16 MiB.
-    log: String,
+    /// Lines of an access log, up to 16 MiB. Either this or `file`.
+    #[serde(default)]
+    log: Option<String>,
+    /// A log that `GET /api/v1/rules/logs` lists; up to 256 MiB of text, gzip or Zstandard too.
+    #[serde(default)]
+    file: Option<String>,
     /// As `replay --format` takes it; found out unless set.
     #[serde(default)]
     format: Option<String>,
@@ -58,6 +63,26 @@ struct RuleEdit {
     ban: Option<String>,
     #[serde(default)]
     action: Option<RuleAction>,
+}
+
+/// Logs on the daemon's host by which rules can be tried.
+#[derive(Debug, Serialize, ToSchema)]
+struct RuleLogs {
+    /// `logs` under `[api]`; `null` if it is not set.
+    folder: Option<String>,
+    /// Why it cannot be read, if so.
+    unreadable: Option<String>,
+    /// Its files, the latest first; 1000 at most.
+    files: Vec<RuleLog>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+struct RuleLog {
+    name: String,
+    bytes: u64,
+    /// RFC 3339.
+    modified_at: String,
 }
 
 /// What the change would have done.
@@ -91,8 +116,80 @@ struct TriedTotals {
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
+        .routes(routes!(logs))
         .routes(routes!(try_rules))
         .layer(DefaultBodyLimit::max(MAX_LOG))
+}
+
+/// Logs on the daemon's host by which rules can be tried: the files of one folder, if the config names one.
+#[utoipa::path(
+    get, path = "/api/v1/rules/logs", operation_id = "list_rule_logs",
+    responses((status = OK, body = RuleLogs))
+)]
+async fn logs(State(api): State<Api>) -> Result<Json<RuleLogs>, Failure> {
+    let Some(folder) = api.rules.borrow().config.api.logs.clone() else {
+        return Ok(Json(RuleLogs {
+            folder: None,
+            unreadable: None,
+            files: Vec::new(),
+        }));
+    };
+    let shown = folder.display().to_string();
+    let listed = spawn_blocking(move || list_logs(&folder)).await;
+    let (files, unreadable) = match listed.map_err(anyhow::Error::from)? {
+        Ok(files) => (files, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let files = files.into_iter().map(|file| RuleLog {
+        name: file.name,
+        bytes: file.bytes,
+        modified_at: rfc3339(file.modified_ms),
+    });
+    Ok(Json(RuleLogs {
+        folder: Some(shown),
+        unreadable,
+        files: files.collect(),
+    }))
+}
+
+/// The log that is asked for.
+enum Asked {
+    Text(String),
+    File { folder: PathBuf, name: String },
+}
+
+impl Asked {
+    fn new(log: Option<String>, file: Option<String>, config: &Config) -> Result<Self, Failure> {
+        match (log, file) {
+            (Some(text), None) => Ok(Self::Text(text)),
+            (None, Some(name)) => match config.api.logs.clone() {
+                Some(folder) => Ok(Self::File { folder, name }),
+                None => Err(bad_request("file", "`logs` under [api] names no folder of logs")),
+            },
+            _ => Err(bad_request("log", "say either `log` or `file`")),
+        }
+    }
+
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "log",
+            Self::File { .. } => "file",
+        }
+    }
+
+    /// The log with its name for people.
+    fn open(self) -> anyhow::Result<(String, Input)> {
+        match self {
+            Self::Text(text) => {
+                let text = Input::Stream(Box::new(Cursor::new(text.into_bytes())));
+                Ok(("the log".to_owned(), text))
+            }
+            Self::File { folder, name } => {
+                let log = open_log(&folder, &name).with_context(|| format!("cannot read `{name}`"))?;
+                Ok((name, log))
+            }
+        }
+    }
 }
 
 /// Show what changed rules would have done by a log. Nothing is changed.
@@ -108,6 +205,7 @@ async fn try_rules(State(api): State<Api>, Json(request): Json<TryRequest>) -> R
             .map_err(|error| bad_request("format", error))?,
     };
     let before = api.rules.borrow().config.clone();
+    let asked = Asked::new(request.log, request.file, &before)?;
     let mut after = Config::clone(&before);
     for (index, edit) in request.rules.into_iter().enumerate() {
         change(&mut after, edit).map_err(|(key, why)| bad_request(&format!("rules[{index}].{key}"), why))?;
@@ -119,14 +217,15 @@ async fn try_rules(State(api): State<Api>, Json(request): Json<TryRequest>) -> R
         let why = "somebody tries rules already: try again in a moment";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("busy"));
     };
-    let log = request.log;
+    let key = asked.key();
     let tried = spawn_blocking(move || {
         // Until its end, whether or not somebody waits for it.
         let _turn = turn;
-        attempt(log, format, [&before, &after], SHOWN)
+        anyhow::Ok(attempt(asked.open()?, format, [&before, &after], SHOWN)?)
     });
     let tried = tried.await.map_err(anyhow::Error::from)?;
-    let tried = tried.map_err(|error| bad_request("log", format!("{:#}", anyhow::Error::from(error))))?;
+    let tried =
+        tried.map_err(|error| bad_request(key, format!("{error:#}").replace("--format", "`format`")))?;
     let summary = tried.summary;
     let totals = |of: Verdicts| TriedTotals {
         sources: of.sources,

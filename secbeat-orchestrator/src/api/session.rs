@@ -25,7 +25,6 @@ use uuid::Uuid;
 use super::{
     Api, Failure,
     peer::{Peer, not_signed_in},
-    site::{COOKIE_NAME, cookie},
 };
 use crate::{
     clock::boot_ms,
@@ -115,10 +114,20 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Who is signed in with this browser, and until when.
-#[utoipa::path(get, path = "/api/v1/session", responses((status = OK, body = SessionView)))]
-async fn session(State(api): State<Api>, headers: HeaderMap) -> Result<Json<SessionView>, Failure> {
+#[utoipa::path(
+    get, path = "/api/v1/session",
+    responses(
+        (status = OK, body = SessionView),
+        (status = NO_CONTENT, description = "This browser shows no session"),
+    )
+)]
+async fn session(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Failure> {
+    if api.site.cookie(&headers).is_none() {
+        // It only asks. Browsers tell their users of each error.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let session = api.signed_in(&headers)?;
-    Ok(Json(SessionView::new(&session, Some(session.id))))
+    Ok(Json(SessionView::new(&session, Some(session.id))).into_response())
 }
 
 /// Sign in with a token or a one-time link; the response sets the cookie.
@@ -157,21 +166,18 @@ async fn sign_in(
         };
         return Err(Failure::new(StatusCode::UNAUTHORIZED, why).with_code(code));
     };
+    // The browser forgets it: nobody could end it there.
+    let former = api.signed_in(&headers).ok();
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
     let (secret, session) = api
         .sessions
         .open(holder, by_link, agent.unwrap_or_default(), boot_ms())?;
     let Holder { name, role, .. } = &session.holder;
     info!(target: "audit", actor = name, role = role.name(), session = %session.id, by_link, "signed in to the web page");
-    let secure = if api.site.is_secure(&headers) {
-        "; Secure"
-    } else {
-        ""
-    };
-    let seconds = LIFE.as_secs();
-    set_cookie(&format!(
-        "{COOKIE_NAME}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
-    ))
+    if let Some(former) = former {
+        api.sessions.end(former.id, boot_ms());
+    }
+    set_cookie(&api.site.set_cookie(&headers, &secret, LIFE.as_secs()))
 }
 
 /// Sign out.
@@ -184,9 +190,7 @@ async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Result<Response
         api.sessions.end(session.id, boot_ms());
         info!(target: "audit", actor = session.holder.name, session = %session.id, "signed out of the web page");
     }
-    set_cookie(&format!(
-        "{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
-    ))
+    set_cookie(&api.site.set_cookie(&headers, "", 0))
 }
 
 /// Make a one-time link that opens a session with the role of the caller.
@@ -256,8 +260,10 @@ async fn end(
 
 impl Api {
     fn signed_in(&self, headers: &HeaderMap) -> Result<Session, Failure> {
-        let session =
-            cookie(headers).and_then(|secret| self.sessions.find(secret, &self.tokens.borrow(), boot_ms()));
+        let session = self
+            .site
+            .cookie(headers)
+            .and_then(|secret| self.sessions.find(secret, &self.tokens.borrow(), boot_ms()));
         session.ok_or_else(not_signed_in)
     }
 }

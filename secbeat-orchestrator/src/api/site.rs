@@ -14,7 +14,10 @@ use axum::{
 use super::Failure;
 
 /// The cookie's name.
-pub(super) const COOKIE_NAME: &str = "secbeat_session";
+const COOKIE_NAME: &str = "secbeat_session";
+/// Its name where there is TLS: browsers let no other host set a cookie of such a name, and none without TLS (RFC 6265bis, "Cookie
+/// Name Prefixes").
+const SECURE_COOKIE_NAME: &str = "__Host-secbeat_session";
 /// By which browsers say where a request comes from (W3C, Fetch Metadata Request Headers). Nobody else sends it.
 pub(super) const FETCH_SITE: &str = "sec-fetch-site";
 
@@ -126,9 +129,25 @@ impl Site {
     }
 
     /// Whether the browser that sends this has to send a cookie in TLS alone.
-    pub(super) fn is_secure(&self, headers: &HeaderMap) -> bool {
+    fn is_secure(&self, headers: &HeaderMap) -> bool {
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
         self.is_tls || origin.is_some_and(|origin| origin.starts_with("https://"))
+    }
+
+    /// The session's secret, if the request shows one. Another host of the domain may have set the cookie of the plain name: it counts
+    /// only where there may be no other.
+    pub(super) fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let find = |wanted: &str| pairs(headers).find_map(|(name, value)| (name == wanted).then_some(value));
+        find(SECURE_COOKIE_NAME).or_else(|| find(COOKIE_NAME).filter(|_| !self.is_tls))
+    }
+
+    /// `Set-Cookie` that gives the session's secret to the browser that sends these headers, for so many seconds.
+    pub(super) fn set_cookie(&self, headers: &HeaderMap, secret: &str, seconds: u64) -> String {
+        let (name, secure) = match self.is_secure(headers) {
+            true => (SECURE_COOKIE_NAME, "; Secure"),
+            false => (COOKIE_NAME, ""),
+        };
+        format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
     }
 }
 
@@ -139,16 +158,15 @@ fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     }
 }
 
-/// The session's secret, if the request shows one.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The names and values of all cookies.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let cookies = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|line| line.to_str().ok());
-    let mut pairs = cookies
+    cookies
         .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| (name == COOKIE_NAME).then_some(value))
+        .filter_map(|pair| pair.trim().split_once('='))
 }
 
 /// Whether a body is JSON by its own word: no form of another page can send that without asking first.
@@ -249,10 +267,36 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others() {
+        let plain = site("127.0.0.1:3030", None);
         let mut headers = HeaderMap::new();
-        assert_eq!(cookie(&headers), None);
+        assert_eq!(plain.cookie(&headers), None);
         headers.append(COOKIE, "a=b; secbeat_session=x; c=d".parse().unwrap());
-        assert_eq!(cookie(&headers), Some("x"));
+        assert_eq!(plain.cookie(&headers), Some("x"));
+    }
+
+    #[test]
+    fn with_tls_a_cookie_that_another_host_may_have_set_is_not_taken() {
+        let behind_proxy = site("127.0.0.1:3030", Some("secbeat.example"));
+        let tls = Site {
+            is_tls: true,
+            ..behind_proxy.clone()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, "secbeat_session=planted".parse().unwrap());
+        assert_eq!(tls.cookie(&headers), None);
+        assert_eq!(
+            behind_proxy.cookie(&headers),
+            Some("planted"),
+            "there may be no TLS"
+        );
+        headers.append(COOKIE, "__Host-secbeat_session=ours".parse().unwrap());
+        for site in [&tls, &behind_proxy] {
+            assert_eq!(site.cookie(&headers), Some("ours"));
+        }
+        headers.insert(ORIGIN, "https://secbeat.example".parse().unwrap());
+        let set = behind_proxy.set_cookie(&headers, "ours", 9);
+        assert!(set.starts_with("__Host-secbeat_session=ours; Path=/; "), "{set}");
+        assert!(set.ends_with("; Secure"), "{set}");
     }
 
     #[test]

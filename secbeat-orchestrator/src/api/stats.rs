@@ -14,7 +14,10 @@ use secbeat_orchestrator_core::{
 use super::{Api, Failure};
 use crate::{
     engine::{Counted, Input},
-    view::{ApiStats, AuditView, BusTroubleView, LeasesView, SignatureAgreement, SignatureStats, Stats},
+    view::{
+        ApiStats, AuditView, BusServerView, BusTroubleView, LeasesView, SignatureAgreement, SignatureStats,
+        Stats,
+    },
 };
 
 /// How long a write may wait for NATS before bans count as not made.
@@ -41,8 +44,8 @@ impl Api {
         if !counted.restored {
             return Some(format!("the ledger is still being read from {}", broker()));
         }
-        let troubles = self.watches.bus.borrow();
-        let trouble = troubles.iter().find(|trouble| trouble.stops_bans());
+        let health = self.watches.bus.borrow();
+        let trouble = health.troubles.iter().find(|trouble| trouble.stops_bans());
         let waiting_ms = counted.unwritten_since_ms.map_or(0, |since| now_ms - since);
         if waiting_ms > UNWRITTEN_MS {
             let seconds = waiting_ms / 1000;
@@ -108,6 +111,7 @@ impl Api {
         let feeds = self.feed_views(&counted.edges);
         let refused = self.refused.counts();
         let leases = LeasesView::from(&*self.leases.borrow());
+        let health = self.watches.bus.borrow().clone();
         Ok(ApiStats {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             bus_connected: self.bus.is_connected(),
@@ -118,17 +122,8 @@ impl Api {
             feeds,
             leases,
             bus_certificates: CertificateView::all(&self.watches.certificates),
-            bus_troubles: self
-                .watches
-                .bus
-                .borrow()
-                .iter()
-                .map(|trouble| BusTroubleView {
-                    kind: trouble.kind.name().to_owned(),
-                    of: trouble.of.clone(),
-                    text: trouble.to_string(),
-                })
-                .collect(),
+            bus_troubles: health.troubles.iter().map(BusTroubleView::from).collect(),
+            bus_servers: health.servers.into_iter().map(BusServerView::from).collect(),
             audit: self
                 .watches
                 .audit

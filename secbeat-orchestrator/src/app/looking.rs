@@ -41,6 +41,10 @@ pub(super) async fn run(api: Api) {
 async fn look(api: &Api, watch: &mut Watch) -> Result<(), Failure> {
     let stats = api.stats().await?;
     let edges = api.edges().await?;
+    if let Some(query) = watch.missing(&stats) {
+        let earlier = api.ask(|reply| Input::List { query, reply }).await?;
+        watch.fill(&earlier.bans);
+    }
     let commands = watch.commands();
     let glance = |reply| Input::Glance {
         commands,

@@ -64,7 +64,7 @@ fn lines(report: &Report, every: Every, from_ms: i64) -> Vec<String> {
     for (what, names) in [
         ("Bans by rule", rules.collect::<Vec<_>>()),
         ("Bans by edge", report.edges.clone()),
-        ("Banned most often", report.offenders.clone()),
+        ("Banned again", report.offenders.clone()),
     ] {
         let names = names.iter().take(NAMED);
         let names: Vec<_> = names

@@ -97,6 +97,10 @@ impl AuditCopies {
                 shares: Some(shares.clone()),
             });
         }
+        // Until an orchestrator is known to write to syslog, none here does.
+        for copy in &copies {
+            copy.tally.count(|stats| stats.is_ours = copy.shares.is_none());
+        }
         let stats = CopyStats(copies.iter().map(|copy| copy.tally.clone()).collect());
         (Self { copies }, stats)
     }

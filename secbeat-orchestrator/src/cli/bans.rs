@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use secbeat_bus::broker::broker;
 use secbeat_common::{
     prefix::Prefix,
     subjects,
@@ -144,6 +145,17 @@ impl List {
     }
 }
 
+/// What an answer to an order says beside, if the audit does not have it yet.
+pub(super) fn record(unrecorded: bool) -> String {
+    match unrecorded {
+        true => format!(
+            "; NOT IN THE AUDIT YET: {} does not take the record, which is tried again",
+            broker()
+        ),
+        false => String::new(),
+    }
+}
+
 /// The edges that enforce a ban, as people read them.
 pub(super) fn edges(ban: &BanView) -> String {
     ban.edges().unwrap_or_else(|| "all".to_owned())
@@ -226,6 +238,7 @@ pub struct Ban {
         long,
         short,
         visible_alias = "reason",
+        alias = "comment",
         short_alias = 'R',
         default_value = "",
         hide_default_value = true
@@ -273,17 +286,22 @@ impl Ban {
             [] => String::new(),
             exempt => format!(", except {}: on {}", exempt.join(", "), program::allowlist()),
         };
+        let record = record(ban.unrecorded);
         let term = match ban.expires_in_ms {
             Some(_) => format!("for {}", ends_in(ban.expires_in_ms)),
             None => "permanently".to_owned(),
         };
         let Some(edges) = ban.edges() else {
-            let line = format!("banned {} {term} {}{except}", ban.target, program::everywhere());
+            let line = format!(
+                "banned {} {term} {}{except}{record}",
+                ban.target,
+                program::everywhere()
+            );
             return Ok((ban, line));
         };
         let have = self.edges_with(api, labels)?;
         let line = format!(
-            "banned {} {term} on edges with {edges}{except}: {}",
+            "banned {} {term} on edges with {edges}{except}: {}{record}",
             ban.target,
             match have.as_slice() {
                 [] => "no edge has that label now".to_owned(),

@@ -9,8 +9,8 @@ use secbeat_common::{
 };
 use secbeat_daemon::{
     api::ApiClient,
-    cli::{Cell, Column, Output, Records, checked, print_json},
-    program,
+    cli::{Cell, Column, Output, Records, print_json},
+    program, term,
     time::rfc3339,
 };
 
@@ -122,6 +122,14 @@ impl Findings {
     }
 }
 
+/// A duration as it is, or a time as the API has it, where this host's zone is not known.
+fn since(text: &str) -> Result<String, String> {
+    match since_ms(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => term::time(text).map(|time| time.to_string()).map_err(|_| why),
+    }
+}
+
 /// List decisions and who made them, the latest first.
 #[derive(Debug, Args)]
 pub struct Audit {
@@ -134,8 +142,8 @@ pub struct Audit {
     /// Only this kind: ban, unban, allow, disallow, list, signatures, observed or suppressed.
     #[arg(long, short)]
     kind: Option<String>,
-    /// Only records since this duration or time, such as 24h or 2026-11-20T10:00:00Z.
-    #[arg(long, short, value_parser = checked(since_ms))]
+    /// Only records since this duration or time, such as 24h, 2026-11-20 by this host's clock, or 2026-11-20T10:00:00Z.
+    #[arg(long, short, value_parser = since)]
     since: Option<String>,
     /// Only decisions about what edges with this label reported, and bans for them, such as role=web; several must all be there.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
@@ -222,5 +230,17 @@ fn what(decision: &Decision) -> String {
         Decision::Disallow => String::new(),
         Decision::Observed { reason, note, .. } => format!("{reason}, dry run: {note}"),
         Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_a_time_to_begin_with() {
+        assert!(since("2026-11-30").unwrap().ends_with('Z'));
+        assert_eq!(since("24h").as_deref(), Ok("24h"));
+        assert!(since("2026-11-31").is_err());
     }
 }

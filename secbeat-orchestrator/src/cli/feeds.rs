@@ -15,6 +15,7 @@ use crate::{
     view::{FeedTestView, FeedView},
 };
 
+const NO_FEED: &str = "the config has no [[feed]]";
 /// How long a source may take, and the list on its way.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -84,7 +85,7 @@ impl Command {
         match self {
             Self::List(records) => {
                 let feeds: Vec<FeedView> = api()?.get("/api/v1/feeds")?;
-                records.show(&FEEDS, feeds, "the config has no [[feed]]")
+                records.show(&FEEDS, feeds, NO_FEED)
             }
             Self::Show { name, output } => {
                 let feed: FeedView = api()?.patient(PATIENCE).get(&path(name, ""))?;
@@ -135,6 +136,9 @@ fn update(api: &ApiClient, names: &[String], force: bool) -> anyhow::Result<()> 
     if names.is_empty() {
         let feeds: Vec<FeedView> = api.get("/api/v1/feeds")?;
         names.extend(feeds.into_iter().map(|feed| feed.name));
+        if names.is_empty() {
+            say!("{NO_FEED}");
+        }
     }
     let mut not_taken = 0;
     for name in &names {

@@ -5,13 +5,17 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use secbeat_common::{
     maps::MAX_BANNED_NETS,
     wire::{self, ListUse},
 };
-use secbeat_daemon::{api::ApiClient, term::Term, time::now_ms};
+use secbeat_daemon::{
+    api::{ApiClient, CallError},
+    term::Term,
+    time::now_ms,
+};
 use uuid::Uuid;
 
 use super::list::{Bad, List, conclude};
@@ -36,10 +40,12 @@ pub struct Args {
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
     /// Reason for bans without a note in the file.
-    #[arg(long, short, default_value = "", hide_default_value = true)]
+    #[arg(long, short, aliases = ["reason", "comment"], default_value = "", hide_default_value = true)]
     note: String,
 }
 
+/// The code of an answer that came before the daemon was done.
+const LATE: &str = "timed_out";
 /// Lines of progress for a person who waits.
 const PROGRESS: usize = 20;
 
@@ -207,9 +213,10 @@ impl Args {
                 list,
                 networks_before: if dry_run { all.new_networks } else { 0 },
             };
-            let some: Imported = api
-                .post("/api/v1/bans/import", &request)
-                .with_context(|| progress(all, dry_run))?;
+            let some: Imported = api.post("/api/v1/bans/import", &request).map_err(|error| {
+                let so_far = progress(all, dry_run, goes_on(&error));
+                anyhow::Error::from(error).context(so_far)
+            })?;
             if number == 0 {
                 all.free_networks = some.free_networks;
             }
@@ -233,10 +240,26 @@ impl Args {
     }
 }
 
-fn progress(imported: &Imported, dry_run: bool) -> String {
-    match (dry_run, imported.banned) {
-        (true, _) | (false, 0) => "nothing was imported".to_owned(),
-        (false, banned) => format!("{banned} bans were imported before this"),
+/// What was imported before an error; the rest of the request may be imported yet if it `goes_on`.
+fn progress(imported: &Imported, dry_run: bool, goes_on: bool) -> String {
+    match (dry_run, imported.banned, goes_on) {
+        (true, ..) | (false, 0, false) => "nothing was imported".to_owned(),
+        (false, 0, true) => "these bans may have been imported, or may be yet: look at `bans`".to_owned(),
+        (false, banned, false) => format!("{banned} bans were imported before this"),
+        (false, banned, true) => {
+            format!(
+                "{banned} bans were imported before this, and more may have been, or may be yet: look at `bans`"
+            )
+        }
+    }
+}
+
+/// Whether a request that ended so may be carried out all the same.
+fn goes_on(error: &CallError) -> bool {
+    match error {
+        CallError::Unreachable(_) => false,
+        CallError::Refused(problem) => problem.status >= 500 && problem.code == LATE,
+        CallError::Late(_) | CallError::Other(_) => true,
     }
 }
 
@@ -257,4 +280,36 @@ fn counts(imported: &Imported, others: &[(usize, &str)]) -> String {
         text += &format!(", {count} {what}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_daemon::api::Problem;
+
+    use super::*;
+
+    #[test]
+    fn what_may_go_on_is_not_told_as_not_done() {
+        let refused = |status, code: &str| {
+            let problem = serde_json::json!({ "title": "", "status": status, "code": code, "detail": "" });
+            CallError::Refused(serde_json::from_value::<Problem>(problem).unwrap())
+        };
+        let said = |banned, error: &CallError| {
+            let imported = Imported {
+                banned,
+                ..Imported::default()
+            };
+            progress(&imported, false, goes_on(error))
+        };
+        assert_eq!(said(0, &refused(409, "some_refused")), "nothing was imported");
+        assert_eq!(said(0, &refused(503, "nats_unreachable")), "nothing was imported");
+        assert_eq!(
+            said(2000, &refused(409, "x")),
+            "2000 bans were imported before this"
+        );
+        let may = "these bans may have been imported, or may be yet: look at `bans`";
+        assert_eq!(said(0, &refused(503, LATE)), may);
+        assert_eq!(said(0, &CallError::Other("it hung up".to_owned())), may);
+        assert!(said(9, &refused(503, LATE)).starts_with("9 bans were imported before this, and more may"));
+    }
 }

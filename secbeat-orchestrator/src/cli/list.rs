@@ -14,7 +14,7 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{self, ListRecord, ListUse},
 };
-use secbeat_daemon::{api::ApiClient, complain};
+use secbeat_daemon::{api::ApiClient, complain, program};
 use uuid::Uuid;
 
 use crate::exchange::{self, Format, MAX_LIST_BYTES, Purpose, Reading, Request, Rounded};
@@ -188,11 +188,23 @@ impl List {
     }
 }
 
+fn is_url(path: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| path.starts_with(scheme))
+}
+
 fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
     let reading = || match path == Path::new("-") {
         true => "reading standard input".to_owned(),
         false => format!("reading {}", path.display()),
     };
+    if let Some(url) = path.to_str().filter(|path| is_url(path)) {
+        let program = program::of_fleet();
+        bail!(
+            "expected a file, found the URL {url}: `curl -fsS {url} | {program} import -` imports it once, `{program} feed test {url}` shows it as a feed, which is read again and again"
+        );
+    }
     let mut bytes = Vec::new();
     let limit = MAX_LIST_BYTES + 1;
     match path == Path::new("-") {
@@ -204,4 +216,17 @@ fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{}: it is larger than {} MiB", reading(), MAX_LIST_BYTES >> 20);
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_told_from_a_file() {
+        let url = "https://lists.example/x.txt";
+        let error = bytes(Path::new(url)).unwrap_err().to_string();
+        let expected = format!("expected a file, found the URL {url}: `curl");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }

@@ -154,7 +154,8 @@ fn text(stats: &ApiStats) -> String {
                 "{} written, {} wait, {} lost",
                 copy.written, copy.behind, copy.lost
             ),
-            false => "another orchestrator writes it".to_owned(),
+            false if stats.leases.is_read => "another orchestrator writes it".to_owned(),
+            false => format!("not written yet: {} was not read", broker()),
         };
         let failing = failing.map_or_else(String::new, |why| format!("; FAILING: {why}"));
         line(

@@ -9,12 +9,12 @@ use secbeat_daemon::{
     allowing::{AllowRequest, AllowView},
     api::{ApiClient, CallError},
     cli::{Exemption, Outcome, Output, Selection, print_json},
-    program, say,
+    complain, program, say,
 };
 use uuid::Uuid;
 
 use super::{
-    bans::Pages,
+    bans::{Pages, record},
     list::{Origin, conclude},
 };
 use crate::{api::bans::Unbanned, view::BanView};
@@ -133,11 +133,12 @@ impl Unban {
     fn one(&self, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
         let lifted: Unbanned = api.delete(&self.path(target, None))?;
         let everywhere = program::everywhere();
+        let record = record(lifted.unrecorded);
         match (self.output, self.keep_strikes) {
             (Output::Json, _) => print_json(&lifted)?,
-            (Output::Table, false) => say!("unbanned {} {everywhere}", lifted.target),
+            (Output::Table, false) => say!("unbanned {} {everywhere}{record}", lifted.target),
             (Output::Table, true) => say!(
-                "the ban of {} ends within 2 s {everywhere}, and counts as a repeat offence",
+                "the ban of {} ends within 2 s {everywhere}, and counts as a repeat offence{record}",
                 lifted.target
             ),
         }
@@ -175,7 +176,12 @@ impl Unban {
     /// Whether there was a ban of `target`, which there is no more.
     fn lift(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<bool> {
         match api.delete::<Unbanned>(&self.path(target, list)) {
-            Ok(_) => Ok(true),
+            Ok(lifted) => {
+                if lifted.unrecorded {
+                    complain!("unbanned {target}{}", record(true));
+                }
+                Ok(true)
+            }
             Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -29,6 +29,11 @@ pub struct ApiConfig {
     /// Name by which browsers reach the web page, as `bans.example.org` or `bans.example.org:8443`, where a proxy or a DNS
     /// name leads to it. Other names are refused; loopback and the address of `listen` are always accepted.
     pub public_host: Option<String>,
+    /// Folder of access logs on this host by which the web page and `POST /api/v1/rules/try` may try changed rules: its files, without
+    /// folders in it and without links. Tokens of the role `operate` see by it how the clients in these logs would be judged. The daemon's
+    /// user has to be able to read it.
+    #[schemars(with = "Option<schema::Folder>")]
+    pub logs: Option<PathBuf>,
     /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
     /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
@@ -46,6 +51,7 @@ impl Default for ApiConfig {
             socket: SocketPath::of(PROGRAM),
             insecure: false,
             public_host: None,
+            logs: None,
             tls: None,
             token: Vec::new(),
         }
@@ -77,6 +83,13 @@ impl ApiConfig {
                 "invalid host `{host}`: expected one such as bans.example.org or bans.example.org:8443"
             );
             return Some(("api.public_host".to_owned(), message));
+        }
+        if let Some(folder) = self.logs.as_ref().filter(|folder| !folder.is_absolute()) {
+            let message = format!(
+                "invalid folder `{}`: expected a path from the root, as /var/log/nginx",
+                folder.display()
+            );
+            return Some(("api.logs".to_owned(), message));
         }
         if listen.ip().to_canonical().is_loopback() {
             return None;
@@ -116,6 +129,21 @@ impl ApiConfig {
 mod tests {
     use super::*;
     use crate::token::{Role, TokenHash};
+
+    #[test]
+    fn logs_lie_at_a_path_from_the_root() {
+        let wrong = |folder: &str| {
+            let logs = Some(folder.into());
+            let config = ApiConfig {
+                logs,
+                ..ApiConfig::default()
+            };
+            config.contradiction().map(|(key, _)| key)
+        };
+        assert_eq!(wrong("/var/log/nginx"), None);
+        assert_eq!(wrong("log").as_deref(), Some("api.logs"));
+        assert_eq!(wrong("").as_deref(), Some("api.logs"));
+    }
 
     #[test]
     fn beyond_loopback_takes_tokens_and_tls_or_a_word() {

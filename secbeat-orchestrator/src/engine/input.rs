@@ -36,6 +36,10 @@ pub(crate) enum Input {
         unban: Unban,
         reply: Reply<Option<ActiveBan>>,
     },
+    /// Answered once the audit has what was decided so far; never, if too many records wait for that.
+    Recorded {
+        reply: oneshot::Sender<()>,
+    },
     /// Answered once nothing that was decided is on its way any more.
     Drain {
         reply: oneshot::Sender<()>,
@@ -91,6 +95,8 @@ pub(crate) struct Glance {
     pub nearest: Vec<Near>,
     /// Those that are remembered.
     pub answers: HashMap<Uuid, Issued>,
+    /// Requests and error responses since the start, each counted once.
+    pub counted: (u64, u64),
 }
 
 /// Some of the bans in force.

@@ -141,6 +141,9 @@ impl Engine {
             Input::Unban { unban, reply } => {
                 self.order(Order::Unban(unban), reply, |tickets| &mut tickets.unbans);
             }
+            Input::Recorded { reply } => self.hands.auditor.then(move || {
+                let _ = reply.send(());
+            }),
             Input::Drain { reply } => {
                 let ticket = self.hands.tickets.next();
                 self.hands.tickets.drains.insert(ticket, reply);
@@ -180,6 +183,7 @@ impl Engine {
                 let _ = reply.send(Glance {
                     answers: answers.collect(),
                     nearest: self.decider.nearest(nearest, moment()),
+                    counted: self.decider.counted(),
                 });
             }
             Input::Spread { reply } => {
@@ -263,7 +267,7 @@ impl Hands {
             }
             Effect::Announce(announcement) => self.events.tell(Happening::Announced(announcement)),
             Effect::LookUp(suspect) => self.suspects.tell(suspect),
-            Effect::Reply { ticket, reply } => self.tickets.answer(ticket, reply, &self.auditor),
+            Effect::Reply { ticket, reply } => self.tickets.answer(ticket, reply),
             Effect::TraceBegun(decided) => self.traces.decided(*decided),
             Effect::TraceEnded { id, failure } => {
                 let failure = failure.map(|failure| failure.to_string());

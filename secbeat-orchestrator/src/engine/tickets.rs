@@ -9,7 +9,6 @@ use secbeat_orchestrator_core::{
 use tokio::sync::oneshot;
 
 use super::Reply;
-use crate::auditor::Auditor;
 
 /// Orders that are not answered yet.
 #[derive(Debug, Default)]
@@ -27,21 +26,19 @@ impl Tickets {
         Ticket(self.given)
     }
 
-    /// Hands an answer over. An order that was carried out is answered once the audit has it.
-    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer, auditor: &Auditor) {
+    /// Hands an answer over.
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
         match answer {
             Answer::Banned(answer) => {
-                let answer = answer.map(|ban| *ban).map_err(Into::into);
-                send(self.bans.remove(&ticket), answer, auditor);
-            }
-            Answer::Unbanned(Ok(None)) => {
-                if let Some(waiting) = self.unbans.remove(&ticket) {
-                    let _ = waiting.send(Ok(None));
+                if let Some(waiting) = self.bans.remove(&ticket) {
+                    let _ = waiting.send(answer.map(|ban| *ban).map_err(Into::into));
                 }
             }
             Answer::Unbanned(answer) => {
-                let answer = answer.map(|ban| ban.map(|ban| *ban)).map_err(Into::into);
-                send(self.unbans.remove(&ticket), answer, auditor);
+                if let Some(waiting) = self.unbans.remove(&ticket) {
+                    let answer = answer.map(|ban| ban.map(|ban| *ban));
+                    let _ = waiting.send(answer.map_err(Into::into));
+                }
             }
             Answer::Imported(answer) => {
                 if let Some(waiting) = self.imports.remove(&ticket) {
@@ -54,17 +51,5 @@ impl Tickets {
                 }
             }
         }
-    }
-}
-
-fn send<T: Send + 'static>(
-    waiting: Option<Reply<T>>,
-    answer: Result<T, super::OrderFailure>,
-    auditor: &Auditor,
-) {
-    let Some(waiting) = waiting else { return };
-    match answer {
-        Ok(_) => auditor.then(move || drop(waiting.send(answer))),
-        Err(_) => drop(waiting.send(answer)),
     }
 }

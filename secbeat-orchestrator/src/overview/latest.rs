@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 
 use secbeat_common::wire::{AuditRecord, Decision};
 use secbeat_daemon::time::{end, now_ms, rfc3339};
-use secbeat_orchestrator_core::{decider::Announcement, propagation::Issued};
+use secbeat_orchestrator_core::{decider::Announcement, ledger::ActiveBan, propagation::Issued};
 use uuid::Uuid;
 
 use crate::{engine::Happening, view::LatestBan};
 
 /// Bans that are shown.
-const BANS: usize = 20;
+pub(super) const BANS: usize = 20;
 /// Findings of the last minutes that are counted.
 const FINDINGS: usize = 10_000;
 /// How far back that goes, in milliseconds.
@@ -68,6 +68,8 @@ impl Latest {
                     enforced_after_ms: None,
                     is_lifted: false,
                 };
+                // It may have been filled in before the bus had it.
+                self.bans.retain(|(id, _)| id != command_id);
                 self.bans.truncate(BANS - 1);
                 self.bans.push_front((*command_id, ban));
             }
@@ -80,6 +82,34 @@ impl Latest {
             | Decision::Allow { .. }
             | Decision::Disallow
             | Decision::Suppressed { .. } => {}
+        }
+    }
+
+    /// Takes in bans in force, the latest first, that were made before anybody looked.
+    pub(super) fn fill(&mut self, earlier: &[ActiveBan]) {
+        for ActiveBan { command, .. } in earlier {
+            if self.bans.len() >= BANS {
+                return;
+            }
+            if self.bans.iter().any(|(id, _)| *id == command.id) {
+                continue;
+            }
+            let ban = LatestBan {
+                command_id: command.id.to_string(),
+                at: rfc3339(command.issued_at_ms),
+                target: command.target.to_string(),
+                reason: command.reason.name().to_owned(),
+                note: command.note.clone(),
+                actor: command.issuer.clone(),
+                expires_at: end(command.expires_at_ms),
+                strikes: command.strikes,
+                enforced: 0,
+                pending: 0,
+                failed: 0,
+                enforced_after_ms: None,
+                is_lifted: false,
+            };
+            self.bans.push_back((command.id, ban));
         }
     }
 
@@ -119,5 +149,68 @@ impl Latest {
             .rev()
             .take_while(|(at_ms, _)| *at_ms >= since_ms);
         lately.filter(|(_, of)| of == rule).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_common::wire::{Action, BlockCommand, Layer, NO_LEASE, Reason, Scope};
+    use secbeat_orchestrator_core::ledger::WriteState;
+
+    use super::*;
+
+    fn ban(n: u8) -> ActiveBan {
+        ActiveBan {
+            command: BlockCommand {
+                id: Uuid::from_u128(n.into()),
+                action: Action::Block,
+                target: format!("192.0.2.{n}").parse().unwrap(),
+                reason: Reason::ErrorFlood,
+                note: String::new(),
+                evidence: None,
+                list: None,
+                scope: Scope::Fleet,
+                strikes: 0,
+                issued_at_ms: n.into(),
+                expires_at_ms: 1_000,
+                issuer: "another".to_owned(),
+                layer: Layer::Kernel,
+                epoch: NO_LEASE,
+            },
+            write: WriteState::Acknowledged,
+        }
+    }
+
+    #[test]
+    fn bans_from_before_the_start_follow_those_that_were_seen() {
+        let mut latest = Latest::default();
+        let command = ban(250).command;
+        let seen = AuditRecord {
+            at_ms: 250,
+            target: command.target,
+            actor: "alice".to_owned(),
+            decision: Decision::Ban {
+                command_id: command.id,
+                reason: command.reason,
+                note: command.note,
+                expires_at_ms: command.expires_at_ms,
+                strikes: 0,
+                evidence: None,
+                layer: command.layer,
+                list: None,
+                edges: None,
+                labels: Vec::new(),
+                events: Vec::new(),
+            },
+        };
+        let happened = Happening::Decided(Box::new(seen));
+        latest.note(&happened);
+        let earlier: Vec<_> = (200..=250).rev().map(ban).collect();
+        latest.fill(&earlier);
+        latest.note(&happened);
+        let targets: Vec<_> = latest.bans().into_iter().map(|ban| ban.target).collect();
+        let expected: Vec<_> = (231..=250).rev().map(|n| format!("192.0.2.{n}/32")).collect();
+        assert_eq!(targets, expected);
+        assert_eq!((latest.made(), &latest.bans()[0].actor[..]), (2, "alice"));
     }
 }

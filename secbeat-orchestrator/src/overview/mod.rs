@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use secbeat_daemon::time::{now_ms, rfc3339};
+use secbeat_orchestrator_core::ledger::{ActiveBan, BanOrder, BanQuery, SortKey};
 use serde::Serialize;
 use tokio::{
     sync::{Semaphore, watch},
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) use self::stream::Watched;
 use self::{
-    latest::Latest,
+    latest::{BANS, Latest},
     series::{Counters, Steps},
 };
 use crate::{
@@ -94,6 +95,7 @@ impl Hub {
             ticks: 0,
             told: None,
             latest: Latest::default(),
+            is_filled: false,
             steps: Steps::default(),
             alarms: Vec::new(),
         }
@@ -127,6 +129,8 @@ pub(crate) struct Watch {
     ticks: u32,
     told: Option<Instant>,
     latest: Latest,
+    /// Whether `latest` has the bans from before the start.
+    is_filled: bool,
     steps: Steps,
     alarms: Vec<Alert>,
 }
@@ -148,6 +152,24 @@ impl Watch {
         self.hub.is_watched() || self.ticks.is_multiple_of(UNWATCHED)
     }
 
+    /// The bans that are missing: those from before the start, once they are known.
+    pub(crate) fn missing(&self, stats: &ApiStats) -> Option<BanQuery> {
+        (stats.engine.restored && !self.is_filled).then(|| BanQuery {
+            order: BanOrder {
+                by: SortKey::Issued,
+                is_descending: true,
+            },
+            limit: Some(BANS),
+            ..BanQuery::default()
+        })
+    }
+
+    /// Takes them in.
+    pub(crate) fn fill(&mut self, earlier: &[ActiveBan]) {
+        self.is_filled = true;
+        self.latest.fill(earlier);
+    }
+
     /// The bans that are shown.
     pub(crate) fn commands(&self) -> Vec<Uuid> {
         self.latest.commands()
@@ -162,7 +184,8 @@ impl Watch {
     pub(crate) fn look(&mut self, stats: &ApiStats, edges: &[FleetEdge], glance: Glance) {
         self.latest.answered(&glance.answers);
         let at_ms = now_ms();
-        self.steps.take(counters(stats, edges, &self.latest), at_ms);
+        self.steps
+            .take(counters(glance.counted, edges, &self.latest), at_ms);
         let alarms = alerts(stats, edges);
         self.hub.tell_alarms(&self.alarms, &alarms, at_ms);
         self.alarms.clone_from(&alarms);
@@ -202,7 +225,7 @@ impl Overview {
     }
 }
 
-fn counters(stats: &ApiStats, edges: &[FleetEdge], latest: &Latest) -> Counters {
+fn counters((requests, errors): (u64, u64), edges: &[FleetEdge], latest: &Latest) -> Counters {
     let of_edge = |edge: &FleetEdge| {
         let requests = edge.telemetry.as_ref().map_or(0, |telemetry| telemetry.requests);
         (
@@ -210,10 +233,9 @@ fn counters(stats: &ApiStats, edges: &[FleetEdge], latest: &Latest) -> Counters 
             (edge.record.drops.packets, requests),
         )
     };
-    let requests = stats.engine.edges.iter().map(|edge| edge.requests).sum();
     Counters {
         requests,
-        errors: stats.engine.events,
+        errors,
         bans: latest.made(),
         lifted: latest.lifted(),
         edges: edges.iter().map(of_edge).collect(),

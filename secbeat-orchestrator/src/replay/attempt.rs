@@ -1,7 +1,5 @@
 //! A changed config tried on a log, for programs.
 
-use std::io::Cursor;
-
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use secbeat_logs::FormatChoice;
@@ -21,13 +19,13 @@ pub(crate) struct Attempt {
     pub summary: DiffSummary,
 }
 
-/// Replays `log` under two configs; shows at most so many changes.
+/// Replays a log, which has a name for people, under two configs; shows at most so many changes.
 ///
 /// # Errors
 ///
 /// When the log has no known format, or another one than was said.
 pub(crate) fn attempt(
-    log: String,
+    log: (String, Input),
     format: FormatChoice,
     [before, after]: [&Config; 2],
     most: usize,
@@ -41,9 +39,7 @@ pub(crate) fn attempt(
         .map(Config::detector)
         .iter()
         .any(|detect| detect.reads_user_agents());
-    let input = Input::Stream(Box::new(Cursor::new(log.into_bytes())));
-    let logs = vec![("the log".to_owned(), input)];
-    let replay = Replay::of(logs, &read, reads_user_agents, ProgressBar::hidden())?;
+    let replay = Replay::of(vec![log], &read, reads_user_agents, ProgressBar::hidden())?;
     let mut trials = [trial(before), trial(after)];
     let mut found = [Vec::new(), Vec::new()];
     let reading = replay.run(&mut trials, |n, record| {

@@ -9,7 +9,9 @@ use std::{
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use secbeat_common::prefix::Prefix;
-use secbeat_logs::{DETECTED_FROM, Detection, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines};
+use secbeat_logs::{
+    DETECTED_FROM, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines,
+};
 
 use super::{
     Input, Reading, ReplayError,
@@ -22,9 +24,7 @@ pub(super) type Due = (i64, usize);
 /// How the lines of the logs are read.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReadAs {
-    /// What the lines look like: auto, combined, common, nginx-json, caddy-json, traefik-json, haproxy, envoy,
-    /// envoy-json, or a pattern as `$remote_addr [$time_local] "$request" $status`.
-    #[arg(long, short, value_name = "FORMAT", default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", default_value_t, help = formats_help())]
     pub(super) format: FormatChoice,
     /// Time zone of times that are logged without one, as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
@@ -32,6 +32,14 @@ pub(crate) struct ReadAs {
     /// Whose lists of addresses are believed: the config says.
     #[arg(skip)]
     pub(super) trusted_proxies: Vec<Prefix>,
+}
+
+fn formats_help() -> String {
+    format!(
+        "What the lines look like: auto, {}, several of them with commas between them, or a pattern as `$remote_addr [$time_local] \
+         \"$request\" $status`",
+        Format::names()
+    )
 }
 
 #[cfg(test)]

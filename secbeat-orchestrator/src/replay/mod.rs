@@ -5,6 +5,7 @@
 //! order in which the logs were named. The same input gives the same output, byte for byte.
 //!
 //! * `input`: files and pipes, compressed or not.
+//! * `folder`: files of one folder, by name.
 //! * `blocks`: the lines of a log, parsed on several cores.
 //! * `log`: one log, its format and when it begins.
 //! * `trial`: the detector and the ledger of one config.
@@ -17,6 +18,7 @@ mod attempt;
 mod blocks;
 mod command;
 mod diff;
+mod folder;
 mod input;
 mod log;
 mod output;
@@ -35,6 +37,7 @@ pub(crate) use self::{
     attempt::attempt,
     command::Args,
     diff::Diff,
+    folder::{list_logs, open_log},
     input::Input,
     log::ReadAs,
     output::{Format, Output, Record},

@@ -6,7 +6,6 @@ use secbeat_bus::{
 };
 use secbeat_common::{
     sign::{SecretKey, Signer, Trust},
-    subjects,
     wire::{Decision, Layer, Reason},
 };
 use uuid::Uuid;
@@ -208,7 +207,7 @@ async fn what_must_not_be_obeyed_spoils_a_ban() {
     })
     .await;
     assert_eq!(lab.told().await, "restore [198.51.100.1/32@1] audit []");
-    let bucket = lab.server.join().bus().bucket(subjects::BANS_BUCKET);
+    let bucket = lab.server.join().bus().bucket(BANS_BUCKET);
     bucket
         .write(Write::put(target(1).key(), "no command"))
         .await
@@ -273,7 +272,7 @@ async fn a_bucket_that_was_made_anew_is_read_from_its_first_revision() {
     })
     .await;
     lab.told().await;
-    lab.server.delete(subjects::BANS_BUCKET);
+    lab.server.delete(BANS_BUCKET);
     // The replica makes what is missing.
     lab.member.disconnect();
     lab.member.reconnect();
@@ -299,6 +298,32 @@ async fn an_audit_that_cannot_be_read_is_tried_again() {
         lab.told().await,
         "recheck [] lifted [] audit [unban 198.51.100.2/32]"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_is_told_when_it_lacks_bans_that_the_bucket_has() {
+    let server = MemoryServer::new(now_ms());
+    let bus = server.join().bus();
+    make_all(&bus, Duration::from_secs(60)).await.unwrap();
+    let bucket = bus.bucket(BANS_BUCKET);
+    let write = async || bucket.write(Write::put("v4.c6336401.32", "x")).await.unwrap();
+    write().await;
+    let (sender, mut inputs) = mpsc::channel(16);
+    let heard = Arc::new(AtomicU64::new(1));
+    tokio::spawn({
+        let heard = heard.clone();
+        async move { compare(&bus, &sender, &heard).await }
+    });
+    tokio::time::sleep(LOOK * 5).await;
+    assert!(inputs.is_empty());
+    write().await;
+    for is_up_to_date in [false, true] {
+        match inputs.recv().await {
+            Some(Input::Event(Event::UpToDate(told))) => assert_eq!(told, is_up_to_date),
+            other => panic!("{other:?}"),
+        }
+        heard.store(2, Ordering::Relaxed);
+    }
 }
 
 #[tokio::test(start_paused = true)]

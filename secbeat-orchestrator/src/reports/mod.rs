@@ -131,9 +131,8 @@ impl Reports {
         let counts_fleet = self.leases.borrow().owns_the_first();
         let mut row = Row::default();
         let counted = stats.decider;
-        let requests = counted.edges.iter().map(|(_, edge)| edge.requests).sum();
-        row.requests = grown(requests, &mut before.requests);
-        row.errors = grown(counted.events, &mut before.errors);
+        row.requests = grown(counted.requests, &mut before.requests);
+        row.errors = grown(counted.errors, &mut before.errors);
         for (name, now) in counted.rules {
             let was = before.rules.entry(name.clone()).or_default();
             if now == *was {

@@ -1,5 +1,6 @@
 //! What is wrong right now.
 
+use secbeat_bus::broker::broker;
 use secbeat_common::wire::Presence;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use super::{ApiStats, FeedState, FeedView, FleetEdge, SignatureAgreement, StateV
 pub struct Alert {
     /// In a word, for programs.
     pub alert: String,
-    /// The daemon that it is about.
+    /// The daemon, bucket, stream, server, feed or file that it is about.
     pub about: String,
     /// RFC 3339, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +42,7 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         let what = format!("{held} clients wait for a safety limit, and are banned as soon as it allows");
         alerts.push(here("held-back", what));
     }
+    alerts.extend(of_bus(stats));
     for feed in &stats.feeds {
         let Some((alert, what)) = of_feed(feed) else {
             continue;
@@ -61,6 +63,63 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         alerts.push(here("no-edges", what));
     }
     alerts.extend(edges.iter().flat_map(of_edge));
+    alerts
+}
+
+/// What is wrong with NATS, with what is kept on it, and with what leaves it.
+fn of_bus(stats: &ApiStats) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    let mut alert = |alert: &str, about: &str, what: String| {
+        alerts.push(Alert {
+            alert: alert.to_owned(),
+            about: about.to_owned(),
+            since: None,
+            what,
+        });
+    };
+    let not_ready = stats.not_ready.as_deref().unwrap_or_default();
+    // What keeps bans from being made was told with that.
+    let troubles = stats.bus_troubles.iter();
+    for trouble in troubles.filter(|trouble| !not_ready.contains(&trouble.text)) {
+        alert(
+            &format!("bus-{}", trouble.kind),
+            &trouble.of,
+            trouble.text.clone(),
+        );
+    }
+    for part in stats.audit.iter().filter(|part| part.short) {
+        let what = format!(
+            "records of {} go back only to {}: raise max_bytes of the stream",
+            part.part,
+            part.oldest.as_deref().unwrap_or("now")
+        );
+        alert("audit-short", &part.stream, what);
+    }
+    for certificate in stats.bus_certificates.iter().filter(|it| it.soon) {
+        let what = format!(
+            "this certificate of {} expires at {}",
+            broker(),
+            certificate.expires_at
+        );
+        alert("certificate-expires", &certificate.name, what);
+    }
+    for other in &stats.leases.differing {
+        let keys = other.keys.join(", ");
+        let what = format!("its config differs from this one's in {keys}: give all orchestrators the same");
+        alert("config-differs", &other.orchestrator, what);
+    }
+    for copy in &stats.audit_copies {
+        if let Some(why) = &copy.failing {
+            let what = format!("the audit is not copied to {}: {why}", copy.place);
+            alert("audit-not-copied", &copy.name, what);
+        }
+    }
+    for receiver in &stats.notify {
+        if let Some(why) = &receiver.failing {
+            let what = format!("it does not take notifications: {why}");
+            alert("notifications-fail", &receiver.name, what);
+        }
+    }
     alerts
 }
 
@@ -212,6 +271,62 @@ mod tests {
         assert_eq!(told(FeedState::Refused, 1), Some("feed-refused"));
         assert_eq!(told(FeedState::Ended, 9), Some("feed-ended"));
         assert_eq!(told(FeedState::Fresh, 9), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_nats_and_the_configs_is_told_once() {
+        let parts = json!({
+            "bus_troubles": [
+                { "kind": "offline", "of": "secbeat_bans", "text": "secbeat_bans is offline on NATS: x" },
+                { "kind": "unwritable", "of": "SECBEAT_AUDIT", "text": "NATS stores nothing in SECBEAT_AUDIT: y" },
+                { "kind": "unreached", "of": "nats-3", "text": "the NATS server nats-3 is not reached" },
+            ],
+            "bus_servers": [{ "name": "nats-3", "reached": false, "leads": 0, "keeps": 9, "behind": { "secbeat_bans": 4 } }],
+            "audit": [
+                { "part": "lists", "stream": "SECBEAT_AUDIT_LISTS", "bytes": 9, "max_bytes": 9, "short": true },
+                { "part": "bans", "stream": "SECBEAT_AUDIT_BANS", "bytes": 1, "max_bytes": 9, "short": false },
+            ],
+            "bus_certificates": [
+                { "name": "fleet-ca", "expires_at": "2026-12-01T00:00:00Z", "expires_at_seconds": 1, "soon": true },
+            ],
+            "leases": {
+                "instance": "a-1", "members": [], "partitions": [],
+                "differing": [{ "orchestrator": "b-1", "keys": ["rule"] }],
+            },
+            "audit_copies": [{
+                "name": "file", "place": "/x", "is_ours": true, "written": 0, "failed": 1, "lost": 0, "behind": 2,
+                "failing": "no space",
+            }],
+            "notify": [{
+                "name": "ops", "kind": "webhook", "sent": 0, "failed": 3, "given_up": 0, "missed": 0, "waiting": 1,
+                "failing": "it answered 500",
+            }],
+        });
+        let stats = stats(Some("secbeat_bans is offline on NATS: x"), None);
+        let mut all = serde_json::to_value(&stats).unwrap();
+        for (name, part) in parts.as_object().unwrap() {
+            all[name] = part.clone();
+        }
+        let all: ApiStats = serde_json::from_value(all).unwrap();
+        let well = edge("up", None, &json!([]));
+        let told = alerts(&all, std::slice::from_ref(&well));
+        let told: Vec<_> = told
+            .iter()
+            .map(|alert| format!("{} {}", alert.alert, alert.about))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "not-ready a-1",
+                "bus-unwritable SECBEAT_AUDIT",
+                "bus-unreached nats-3",
+                "audit-short SECBEAT_AUDIT_LISTS",
+                "certificate-expires fleet-ca",
+                "config-differs b-1",
+                "audit-not-copied file",
+                "notifications-fail ops",
+            ]
+        );
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub struct BanView {
     /// Networks in it that the fleet's allowlist exempts, in the answer to an order to ban.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<String>,
+    /// Whether the audit does not have it yet, in the answer to an order to ban: NATS has not taken the record within 2 s, and it is
+    /// tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecorded: bool,
 }
 
 impl BanView {
@@ -82,6 +86,7 @@ impl BanView {
             labels: command.scope.labels().to_vec(),
             list: command.list,
             exempt: Vec::new(),
+            unrecorded: false,
         }
     }
 
@@ -180,12 +185,33 @@ pub struct Refused {
     pub index: usize,
     pub target: String,
     pub why: String,
-    /// The same for programs, as `allowlisted`, `unbannable` or `too_many_networks`.
+    /// The same for programs, as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is no ban at all.
     #[serde(default)]
     pub code: String,
 }
 
 impl Imported {
+    /// The same of a whole request: its bans at `places` were looked at, and those of `invalid`, by their places, are no bans. In a dry
+    /// run each has its fate.
+    #[must_use]
+    pub fn with_invalid(mut self, places: &[usize], invalid: Vec<Refused>, is_dry_run: bool) -> Self {
+        for refused in &mut self.refused {
+            refused.index = places.get(refused.index).copied().unwrap_or(refused.index);
+        }
+        if is_dry_run {
+            let mut fates = vec![Fate::Refused; places.len() + invalid.len()];
+            for (place, fate) in places.iter().zip(&self.fates) {
+                if let Some(of_place) = fates.get_mut(*place) {
+                    *of_place = *fate;
+                }
+            }
+            self.fates = fates;
+        }
+        self.refused.extend(invalid);
+        self.refused.sort_by_key(|refused| refused.index);
+        self
+    }
+
     /// The list `id`, which came by the API.
     #[must_use]
     pub fn list(&self, id: Uuid) -> List {
@@ -266,5 +292,41 @@ fn until(end_ms: i64) -> String {
     match end_ms {
         PERMANENT => "for ever".to_owned(),
         end_ms => format!("until {}", rfc3339(end_ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_ban_hides_the_fate_of_no_other() {
+        let refused = |index, code: &str| Refused {
+            index,
+            target: String::new(),
+            why: String::new(),
+            code: code.to_owned(),
+        };
+        // Of five bans the second and the last cannot be read; of the others the second is never banned.
+        let imported = Imported {
+            banned: 1,
+            refused: vec![refused(1, "unbannable")],
+            fates: vec![Fate::New, Fate::Refused, Fate::Kept],
+            ..Imported::default()
+        };
+        let invalid = vec![refused(1, "invalid"), refused(4, "invalid")];
+        let whole = imported.with_invalid(&[0, 2, 3], invalid.clone(), true);
+        let places: Vec<_> = whole
+            .refused
+            .iter()
+            .map(|of| (of.index, of.code.as_str()))
+            .collect();
+        assert_eq!(places, [(1, "invalid"), (2, "unbannable"), (4, "invalid")]);
+        assert_eq!(
+            whole.fates,
+            [Fate::New, Fate::Refused, Fate::Refused, Fate::Kept, Fate::Refused]
+        );
+        let done = Imported::default().with_invalid(&[], invalid, false);
+        assert_eq!((done.refused.len(), done.fates.len()), (2, 0));
     }
 }

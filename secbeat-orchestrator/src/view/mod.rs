@@ -3,6 +3,7 @@
 mod alerts;
 mod audit_copies;
 mod bans;
+mod bus;
 mod change;
 mod edges;
 mod feeds;
@@ -25,6 +26,7 @@ pub use self::{
     alerts::{Alert, alerts},
     audit_copies::AuditCopyView,
     bans::{BanPage, BanView, Fate, Imported, ROOM, Refused, refusal, refusal_code},
+    bus::{BusServerView, BusTroubleView},
     change::{Change, EventView},
     edges::{AgreementView, FleetEdge, Standing, StateView},
     feeds::{FeedState, FeedTestView, FeedTroubleView, FeedView},
@@ -38,6 +40,6 @@ pub use self::{
     rules::RuleView,
     signatures::{DisabledView, Origin, PublishedView, SignatureAgreement, SignatureView, signature_change},
     source::{SourceView, render},
-    stats::{ApiStats, AuditView, BusTroubleView, Outcomes, SignatureStats, Stats},
+    stats::{ApiStats, AuditView, Outcomes, SignatureStats, Stats},
     telemetry::EdgeView,
 };

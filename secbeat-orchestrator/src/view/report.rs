@@ -36,7 +36,7 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// Bans of rules by the edge that reported what led to them; the most first, as of all lists here.
     pub edges: Vec<NameCount>,
-    /// Targets that were banned more than once.
+    /// Targets that were banned again, by rules, and how often.
     pub offenders: Vec<NameCount>,
     /// Requests that led to bans, by path and by user agent, as far as the evidence has them.
     pub paths: Vec<NameCount>,
@@ -68,7 +68,7 @@ pub struct RuleReport {
     pub findings: Vec<u64>,
 }
 
-/// A name and its number: of many, an estimate that may be too high.
+/// A name and its number: of more than 64 names, what it came to at least.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NameCount {
     pub name: String,
@@ -118,7 +118,6 @@ impl Report {
             })
             .collect();
         rules.sort_by(|one, other| (other.banned, &one.rule).cmp(&(one.banned, &other.rule)));
-        let targets = names(&sum.targets).into_iter();
         let bounds = BOUNDS_MS.iter().map(|bound| Some(*bound)).chain([None]);
         Self {
             from: rows
@@ -137,7 +136,7 @@ impl Report {
             spared_bytes: sum.bytes,
             rules,
             edges: names(&sum.edges),
-            offenders: targets.filter(|target| target.count > 1).collect(),
+            offenders: names(&sum.offenders),
             paths: names(&sum.paths),
             agents: names(&sum.agents),
             hours: sum.hours.to_vec(),
@@ -293,8 +292,8 @@ mod tests {
         };
         one.rule("error-flood").banned = 3;
         one.rule("error-flood").lifted = 1;
-        one.targets.add("192.0.2.7/32", 2);
-        one.targets.add("192.0.2.8/32", 1);
+        one.offenders.add("192.0.2.7/32", 2);
+        one.offenders.add("192.0.2.8/32", 1);
         one.paths.add("=cmd()", 4);
         one.took[2] = 90;
         one.took[8] = 10;

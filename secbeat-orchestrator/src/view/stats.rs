@@ -10,7 +10,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    audit_copies::AuditCopyView, edges::Standing, feeds::FeedView, leases::LeasesView, notify::NotifyView,
+    audit_copies::AuditCopyView,
+    bus::{BusServerView, BusTroubleView},
+    edges::Standing,
+    feeds::FeedView,
+    leases::LeasesView,
+    notify::NotifyView,
     telemetry::EdgeView,
 };
 use crate::engine::Counted;
@@ -110,6 +115,9 @@ pub struct ApiStats {
     /// What is wrong with NATS.
     #[serde(default)]
     pub bus_troubles: Vec<BusTroubleView>,
+    /// The servers of a NATS cluster; empty where there is one.
+    #[serde(default)]
+    pub bus_servers: Vec<BusServerView>,
     /// What each part of the audit holds; empty until it was asked.
     #[serde(default)]
     pub audit: Vec<AuditView>,
@@ -153,18 +161,6 @@ pub struct SignatureStats {
     pub differing_edges: usize,
     /// Bans that were lifted, by a signature among their evidence: those of the signatures with the most.
     pub lifted: BTreeMap<String, u64>,
-}
-
-/// Something that is wrong with NATS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = BusTrouble)]
-pub struct BusTroubleView {
-    /// `offline`, `unwritable` or `slow`.
-    pub kind: String,
-    /// The bucket or stream.
-    pub of: String,
-    /// For people.
-    pub text: String,
 }
 
 /// What a part of the audit holds.

@@ -48,7 +48,7 @@ struct Words {
 #[derive(Debug, Subcommand)]
 enum OfMember {
     #[command(flatten)]
-    OnHost(OnHost),
+    OnHost(Box<OnHost>),
     /// Show what this host does with packets of an address, and why.
     Why {
         address: IpAddr,

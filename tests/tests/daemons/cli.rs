@@ -115,6 +115,42 @@ fn several_are_banned_in_one_go_and_what_cannot_be_is_said() {
 }
 
 #[test]
+fn a_ban_is_shortened_only_if_that_is_asked_for_with_the_daemon_and_without() {
+    let mut fleet = Fleet::start(&Options::default());
+    let shorten = |fleet: &Fleet| {
+        for target in ["192.0.2.31", "192.0.2.64/26"] {
+            let edge = |arguments: &[&str]| fleet.cli("edge", arguments);
+            stdout(&edge(&["ban", target, "--duration", "1h", "--note", "keepme"]));
+            let shorter = ["ban", target, "--duration", "5m"];
+            assert_refused(&edge(&shorter), FAILURE, &["more, which is longer", "--shorten"]);
+            let bans = json(&edge(&["bans", target, "-o", "json"]));
+            let left = bans[0]["expires_in_ms"].as_i64().unwrap();
+            assert!(bans[0]["note"] == "keepme" && left > 3_500_000, "{bans}");
+            let said = stdout(&edge(&[&shorter[..], &["--shorten"]].concat()));
+            assert!(said.contains(" for 5m "), "{said}");
+            stdout(&edge(&["unban", target]));
+        }
+    };
+    shorten(&fleet);
+    fleet.kill_edge();
+    shorten(&fleet);
+    // A network within a banned one is not that one.
+    let edge = |arguments: &[&str]| fleet.cli("edge", arguments);
+    stdout(&edge(&["ban", "203.0.113.0/25", "--duration", "1h"]));
+    let inner = "203.0.113.0/27";
+    assert_refused(
+        &edge(&["unban", inner]),
+        NOT_FOUND,
+        &["203.0.113.0/27 itself is not banned, but 203.0.113.0/25"],
+    );
+    let said = stdout(&edge(&["ban", inner, "--duration", "5m"]));
+    assert!(
+        said.contains("banned 203.0.113.0/27 for 5m in the kernel"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_unban_within_a_banned_network_names_what_covers_it_and_lifts_that_if_told_to() {
     let mut fleet = Fleet::start(&Options {
         ban: "1h",

@@ -139,10 +139,15 @@ fn the_ban_maps_grow_under_traffic_and_let_not_one_banned_packet_pass() {
     let before = Family::BOTH.map(|family| fleet.ban_of(family.attacker()).unwrap());
     fleet.reconfigure_edge("ban_slots = 8", "ban_slots = 1024");
     fleet.reload_edge();
-    let more: Vec<_> = (0..40).map(|number| Ipv4Addr::new(198, 51, 100, number)).collect();
+    let more: Vec<_> = (0..40)
+        .map(|number| Ipv4Addr::new(198, 51, 100, number))
+        .collect();
     for target in &more {
         let body = format!("{{\"target\": \"{target}\", \"duration\": \"1h\"}}");
-        assert_eq!(fleet.order(8080, "POST", "/api/v1/bans", &body).unwrap().status, 201);
+        assert_eq!(
+            fleet.order(8080, "POST", "/api/v1/bans", &body).unwrap().status,
+            201
+        );
         assert!(fleet.ban_of(IpAddr::V4(*target)).is_some(), "{target}");
     }
     assert_eq!(fleet.pins().ban_slots(), 128);
@@ -152,9 +157,15 @@ fn the_ban_maps_grow_under_traffic_and_let_not_one_banned_packet_pass() {
             let after = fleet.ban_of(family.attacker()).unwrap();
             let moved = after.expires_boot_ns.abs_diff(before.expires_boot_ns);
             assert!(moved < 1_000_000_000, "the end moved by {moved} ns");
-            assert!(after.dropped_packets >= before.dropped_packets, "{before:?} {after:?}");
+            assert!(
+                after.dropped_packets >= before.dropped_packets,
+                "{before:?} {after:?}"
+            );
         }
-        assert!(more.iter().all(|target| fleet.ban_of(IpAddr::V4(*target)).is_some()));
+        assert!(
+            more.iter()
+                .all(|target| fleet.ban_of(IpAddr::V4(*target)).is_some())
+        );
         let staged = |name: &String| name.starts_with("next-");
         assert!(!fleet.pinned().iter().any(staged), "{:?}", fleet.pinned());
     };

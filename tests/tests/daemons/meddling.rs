@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use aya::maps::{Array, Map, MapData};
 use secbeat_common::maps;
 use secbeat_edge::kernel::{AllowedNets, Carries, Pins, SettingsMap, is_dropped};
 use secbeat_edge_core::FilterMode;
@@ -45,6 +46,100 @@ fn drops(host: &Host, port: u16) -> bool {
         Carries::Tcp(port),
     )
     .unwrap()
+}
+
+/// `bpftool map COMMAND pinned MAP ARGUMENT …`.
+fn bpftool(host: &Host, map: &str, command: &str, arguments: &[&str]) {
+    let map = host.pin_folder().join(map);
+    let output = Program::Bpftool
+        .command()
+        .args(["map", command, "pinned", map.to_str().unwrap()])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn what_others_write_into_what_the_program_asks_first_is_undone() {
+    let host = Host::new();
+    let bad = host.write("bad.txt", "203.0.113.0/24\n");
+    let partners = host.write("partners.txt", "198.51.100.77\n");
+    let lists = format!(
+        "[[list]]\nname = \"bad\"\nfile = \"{}\"\nverdict = \"ban\"\n[[list]]\nname = \"partners\"\nfile = \"{}\"\nverdict = \"allow\"\n[kernel]\n",
+        bad.display(),
+        partners.display()
+    );
+    host.reconfigure("[kernel]\n", &lists);
+    let edge = start(&host);
+    for target in [CLIENT, "198.51.100.64/26"] {
+        assert!(host.edge(&["ban", target, "--duration", "1h"]).status.success());
+    }
+    let pins = Pins::at(host.pin_folder());
+    let drops = |source: &str| is_dropped(&pins, source.parse().unwrap(), Carries::Tcp(443)).unwrap();
+    let is_well = || {
+        let passes = !drops("198.51.100.77");
+        passes && [CLIENT, "198.51.100.65", "203.0.113.9"].into_iter().all(drops)
+    };
+    wait_until("all is in force", START, is_well);
+    let array = |name: &str| Map::Array(MapData::from_pin(host.pin_folder().join(name)).unwrap());
+    let meddle: [(&str, &dyn Fn()); 3] = [
+        ("which lists are in force", &|| {
+            bpftool(&host, maps::LISTS, "delete", &["key", "0", "0", "0", "0"]);
+        }),
+        ("where banned networks are looked for", &|| {
+            let mut settings: Array<_, maps::Settings> = array(maps::SETTINGS).try_into().unwrap();
+            let now = settings.get(&0, 0).unwrap();
+            let nowhere = maps::Settings {
+                nets_in_use: 0,
+                ..now
+            };
+            settings.set(0, nowhere, 0).unwrap();
+        }),
+        ("the prefilter", &|| {
+            let mut sieve: Array<_, u64> = array(maps::SIEVE).try_into().unwrap();
+            for word in 0..sieve.len() {
+                sieve.set(word, 0_u64, 0).unwrap();
+            }
+        }),
+    ];
+    for (what, meddle) in meddle {
+        meddle();
+        assert!(!is_well(), "{what} made no difference");
+        wait_until(&format!("{what} is as it was"), SOON, is_well);
+        assert!(edge.log().contains(what), "{}", edge.log());
+    }
+    assert_eq!((ready(&host), status(&host).0), (200, true));
+}
+
+#[test]
+fn an_allowlist_that_the_kernel_refuses_is_said_everywhere() {
+    let host = Host::new();
+    let edge = start(&host);
+    assert!(host.edge(&["ban", CLIENT, "--duration", "1h"]).status.success());
+    bpftool(&host, maps::ALLOWED_NETS, "freeze", &[]);
+    let refused = host.edge(&["allowlist", "add", CLIENT]);
+    assert_refused(&refused, 1, &["allowing 198.51.100.7/32 in the kernel"]);
+    wait_until("the host is not ready", SOON, || ready(&host) == 503);
+    let (is_well, status) = status(&host);
+    let why = status["daemon"]["allowlist_failed"].as_str().unwrap_or_default();
+    assert!(!is_well && why.contains(CLIENT), "{status}");
+    let list = host.edge(&["allowlist", "list"]);
+    let said = String::from_utf8_lossy(&list.stderr);
+    assert!(
+        said.contains("the kernel does not have the whole allowlist"),
+        "{said}"
+    );
+    let test = String::from_utf8(host.edge(&["test", CLIENT]).stdout).unwrap();
+    assert!(test.contains("THE KERNEL DOES NOT HAVE THE ENTRY"), "{test}");
+    let mut client = Client::new(&host.namespace);
+    let metrics = client.request("GET", "http://127.0.0.1:8080/metrics", &[], b"");
+    let metrics = String::from_utf8(metrics.unwrap().body).unwrap();
+    assert!(
+        metrics.contains("secbeat_edge_allowlist_unwritten 1"),
+        "{metrics}"
+    );
+    assert_eq!(edge.log().matches("; trying again").count(), 1, "{}", edge.log());
 }
 
 #[test]
@@ -94,13 +189,7 @@ fn a_ban_that_the_kernel_refuses_is_said_everywhere() {
     let host = Host::new();
     let edge = start(&host);
     assert_eq!((ready(&host), status(&host).0), (200, true));
-    let map = host.pin_folder().join(maps::BANNED_V4);
-    let frozen = Program::Bpftool
-        .command()
-        .args(["map", "freeze", "pinned", map.to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert!(frozen.status.success(), "{frozen:?}");
+    bpftool(&host, maps::BANNED_V4, "freeze", &[]);
     assert!(!host.edge(&["ban", CLIENT, "--duration", "1h"]).status.success());
     wait_until("the host is not ready", SOON, || ready(&host) == 503);
     let (is_well, status) = status(&host);

@@ -1,8 +1,20 @@
 //! Enforcement is broken behind the daemon's back, in every way that a host knows. Each time, within seconds, the program runs again
 //! where it is to, or everything that shows says that it does not.
 
-use std::{fs, net::Ipv4Addr, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
+use aya::programs::{
+    links::{FdLink, PinnedLink},
+    xdp::XdpLink,
+};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use secbeat_common::{
     maps::{self, FEW_NETS, NET_TABLE},
     prefix::Prefix,
@@ -194,6 +206,145 @@ fn pins_links_and_maps_that_are_taken_away_come_back() {
 }
 
 #[test]
+fn programs_whose_pins_are_taken_away_or_that_are_replaced_on_a_link_come_back() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    let pinned = host.pinned();
+    let unpin = || {
+        for name in [maps::PROGRAM, maps::PROGRAM_FRAGS] {
+            fs::remove_file(host.pin_folder().join(name)).unwrap();
+        }
+    };
+    unpin();
+    wait_until("the programs are pinned again", SOON, || host.pinned() == pinned);
+
+    let mut other = Filter::load();
+    let link = PinnedLink::from_pin(host.pin_folder().join("link-native-eth-a")).map(FdLink::from);
+    let link = XdpLink::try_from(link.unwrap()).unwrap();
+    other.program_mut(maps::PROGRAM).attach_to_link(link).unwrap();
+    edge.wait_for_log("had replaced the program on its link", SOON);
+    await_protected(&host, "eth-a", "its link had another program");
+
+    edge.kill9();
+    unpin();
+    let (is_protected, why) = said(&host, "eth-a");
+    assert!(runs(&host, "eth-a") && is_protected, "{why}");
+}
+
+#[test]
+fn a_pin_folder_that_others_may_write_to_is_said() {
+    let host = Host::new();
+    let _edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    let open = |mode| fs::set_permissions(host.pin_folder(), Permissions::from_mode(mode)).unwrap();
+    open(0o777);
+    wait_until("it is said", SOON, || {
+        let (is_protected, why) = said(&host, "eth-a");
+        !is_protected && why.contains("writable by nobody else") && ready(&host, "eth-a").0 == 503
+    });
+    open(0o700);
+    await_protected(&host, "eth-a", "nobody else may write there");
+}
+
+#[test]
+fn an_interface_may_have_a_dot_or_a_tilde_in_its_name() {
+    let host = Host::new();
+    for name in ["tz~1", "tz.2"] {
+        make(&host.namespace, name);
+    }
+    host.reconfigure("\"eth-a\"", "\"eth-a\", \"tz*\"");
+    let mut edge = start(&host);
+    let pins = ["link-native-tz:2", "link-native-tz~1"];
+    let has_pins = || {
+        pins.into_iter()
+            .all(|pin| host.pinned().iter().any(|name| name == pin))
+    };
+    await_protected(&host, "tz.2", "the start");
+    assert!(has_pins(), "{:?}", host.pinned());
+    assert!(edge.terminate(START).success());
+    // As versions before the first release wrote it.
+    let [dotted, _] = pins.map(|pin| host.pin_folder().join(pin));
+    fs::rename(&dotted, host.pin_folder().join("link-native-tz~2")).unwrap();
+    let edge = start(&host);
+    // Longer than from one look to the next.
+    thread::sleep(Duration::from_secs(3));
+    assert!(has_pins(), "{:?}", host.pinned());
+    assert!(!edge.log().contains("attached it again"), "{}", edge.log());
+    for interface in ["tz~1", "tz.2"] {
+        await_protected(&host, interface, "another start");
+    }
+}
+
+/// A BPF file system of its own.
+struct BpfFolder(PathBuf);
+
+impl BpfFolder {
+    fn mount(at: PathBuf) -> Self {
+        fs::create_dir(&at).unwrap();
+        let none: Option<&str> = None;
+        mount(Some("bpf"), &at, Some("bpf"), MsFlags::empty(), none).unwrap();
+        Self(at)
+    }
+
+    fn remount_read_only(&self) {
+        let none: Option<&str> = None;
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(none, &self.0, none, flags, none).unwrap();
+    }
+
+    fn unmount(&self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+impl Drop for BpfFolder {
+    fn drop(&mut self) {
+        // It may be gone.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn the_kill_switch_needs_no_pins() {
+    for what in ["read-only", "gone"] {
+        let host = Host::new();
+        let folder = BpfFolder::mount(host.file("bpf"));
+        let pins = host.pin_folder().display().to_string();
+        host.reconfigure(&pins, &folder.0.join("pins").display().to_string());
+        let _edge = start(&host);
+        await_protected(&host, "eth-a", "the start");
+        match what {
+            "gone" => folder.unmount(),
+            _ => folder.remount_read_only(),
+        }
+        let detached = host.edge(&["detach"]);
+        let said = String::from_utf8_lossy(&detached.stdout);
+        assert!(detached.status.success(), "{what}: {detached:?}");
+        assert!(said.contains("detached from eth-a"), "{what}: {detached:?}");
+        assert!(!runs(&host, "eth-a"), "{what}");
+        await_admitted(&host, "eth-a", "detached by `secbeat-edge detach`");
+    }
+}
+
+#[test]
+fn a_daemon_that_hangs_hides_nothing_of_the_kernel() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    assert!(host.edge(&["ban", "198.51.100.7"]).status.success());
+    edge.signal(libc::SIGSTOP);
+    let status = host.edge(&["status"]);
+    edge.signal(libc::SIGCONT);
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert!(said.contains("daemon     HANGS"), "{said}");
+    assert!(
+        said.contains("native on eth-a") && said.contains("1 in the kernel"),
+        "{said}"
+    );
+    assert_eq!(status.status.code(), Some(69), "{said}");
+}
+
+#[test]
 fn an_interface_that_somebody_else_has_taken_is_said_to_be_unprotected_by_whom() {
     let host = Host::new();
     let _edge = start(&host);
@@ -272,11 +423,18 @@ fn the_ban_maps_grow_with_the_rights_of_the_unit() {
     edge.signal(libc::SIGHUP);
     edge.wait_for_log("the config is reloaded", START);
     for number in 1..=6 {
-        assert!(host.edge(&["ban", &format!("198.51.100.{number}")]).status.success());
+        assert!(
+            host.edge(&["ban", &format!("198.51.100.{number}")])
+                .status
+                .success()
+        );
     }
     edge.wait_for_log("the ban maps have grown", START);
     let bans = String::from_utf8(host.edge(&["bans", "-o", "json"]).stdout).unwrap();
-    assert!((1..=6).all(|number| bans.contains(&format!("\"198.51.100.{number}/32\""))), "{bans}");
+    assert!(
+        (1..=6).all(|number| bans.contains(&format!("\"198.51.100.{number}/32\""))),
+        "{bans}"
+    );
     await_protected(&host, "eth-a", "the maps grew");
 }
 

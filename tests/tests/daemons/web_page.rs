@@ -98,6 +98,12 @@ fn a_link_signs_in_once_and_what_other_pages_send_is_refused() {
         let refused = ask(&lab, "POST", "/api/v1/session", head, &with_link);
         assert_eq!(refused.status, status, "{head}");
     }
+    let asked = ask(&lab, "GET", "/api/v1/session", HERE, "");
+    assert_eq!(
+        (asked.status, asked.body.len()),
+        (204, 0),
+        "nobody is signed in yet"
+    );
     let session = sign_in(&lab, &json!({ "link": code }));
     let again = ask(&lab, "POST", "/api/v1/session", HERE, &with_link);
     assert_problem(&again, 401, "was used before");
@@ -165,6 +171,7 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
         401,
         "does not know this token",
     );
+    let read_token = reader.clone();
     let [reader, operator] = [reader, operator].map(|token| sign_in(&lab, &json!({ "token": token })));
     assert_eq!(ask(&lab, "POST", "/api/v1/bans", &operator, BAN).status, 201);
     let lift = r#"{"targets":["192.0.2.7"]}"#;
@@ -192,6 +199,17 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
     wait_until("the operator's session has ended", START, || {
         ask(&lab, "GET", "/api/v1/session", &operator, "").status == 401
     });
+    // A browser that signs in again has one session.
+    let again = ask(
+        &lab,
+        "POST",
+        "/api/v1/session",
+        &reader,
+        &json!({ "token": read_token }).to_string(),
+    );
+    assert_eq!(again.status, 204);
+    assert_eq!(ask(&lab, "GET", "/api/v1/session", &reader, "").status, 401);
+    let reader = sign_in(&lab, &json!({ "token": read_token }));
     assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &reader, "").status, 204);
     assert_eq!(ask(&lab, "GET", "/api/v1/session", &reader, "").status, 401);
 }
@@ -284,12 +302,16 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
         ("text=192.0.2.3", 1),
         ("newer_than=1h", 5),
         ("older_than=1h", 0),
-        ("edge=web-1", 5),
         ("label=site%3Dberlin", 0),
     ] {
         assert_eq!(found(query), expected, "{query}");
     }
     assert_problem(&get("/api/v1/bans?label=berlin"), 400, "label: ");
+    assert_problem(
+        &get("/api/v1/bans?edge=wbe-1"),
+        400,
+        "no edge `wbe-1` was heard of",
+    );
     let csv = get("/api/v1/bans/export?format=csv&text=scanner");
     let text = String::from_utf8(csv.body.clone()).unwrap();
     assert_eq!(
@@ -307,7 +329,13 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
         (&json!(2), 2)
     );
     assert_eq!(found("text=scanner"), 2, "a preview lifts nothing");
-    let lifted = body(&lift(r#"{"filter": {"text": "scanner"}}"#));
+    let mistyped = lift(r#"{"filter": {"edge": "wbe-1"}}"#);
+    assert_problem(&mistyped, 400, "no edge `wbe-1` was heard of");
+    assert_eq!(body(&mistyped)["code"], "unknown_edge");
+    let outrun = lift(r#"{"filter": {"text": "scanner"}, "expected": 1}"#);
+    assert_problem(&outrun, 409, "2 bans match now, and the preview showed 1");
+    assert_eq!((&body(&outrun)["code"], found("")), (&json!("changed"), json!(5)));
+    let lifted = body(&lift(r#"{"filter": {"text": "scanner"}, "expected": 2}"#));
     assert_eq!((&lifted["lifted"], &lifted["failed"]), (&json!(2), &json!([])));
     assert_eq!(found(""), 3);
     // Nobody lifts what the allowlist exempts.
@@ -347,8 +375,42 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
 }
 
 #[test]
-fn changed_rules_are_tried_on_a_log_and_change_nothing() {
+fn a_list_is_judged_line_by_line_also_where_some_are_no_bans() {
     let lab = Lab::start("");
+    let import = |request: Value| lab.order("POST", "/api/v1/bans/import", &request.to_string());
+    let list = json!([
+        { "target": "192.0.2.9", "duration": "1h" },
+        { "target": "nonsense", "duration": "1h" },
+        { "target": "127.0.0.1", "duration": "1h" },
+    ]);
+    let judged = body(&import(json!({ "bans": list, "dry_run": true })));
+    assert_eq!(judged["fates"], json!(["new", "refused", "refused"]));
+    let refused: Vec<_> = judged["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| (&of["index"], &of["code"]))
+        .collect();
+    assert_eq!(
+        refused,
+        [(&json!(1), &json!("invalid")), (&json!(2), &json!("unbannable"))]
+    );
+    assert_problem(&import(json!({ "bans": list })), 400, "bans[1]: `nonsense`");
+    assert_eq!(body(&lab.order("GET", "/api/v1/bans", ""))["total"], 0);
+    let done = body(&import(json!({ "bans": list, "skip_refused": true })));
+    assert_eq!(
+        (&done["banned"], &done["refused"][0]["index"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(body(&lab.order("GET", "/api/v1/bans", ""))["total"], 1);
+}
+
+#[test]
+fn changed_rules_are_tried_on_a_log_and_change_nothing() {
+    let logs = Host::new();
+    let folder = logs.file("logs");
+    std::fs::create_dir(&folder).unwrap();
+    let lab = Lab::start(&format!("[api]\nlogs = \"{}\"\n", folder.display()));
     let line = |n: u32| {
         let (minute, second) = (n / 60, n % 60);
         format!(
@@ -371,6 +433,25 @@ fn changed_rules_are_tried_on_a_log_and_change_nothing() {
         (&change["change"], &change["before"]["target"]),
         (&json!("vanishes"), &json!("198.51.100.7/32"))
     );
+    std::fs::write(folder.join("access.log"), &log).unwrap();
+    let listed = body(&lab.order("GET", "/api/v1/rules/logs", ""));
+    assert_eq!(
+        (&listed["files"][0]["name"], &listed["files"][0]["bytes"]),
+        (&json!("access.log"), &json!(log.len()))
+    );
+    let by_file = |name: &str| {
+        let rules = json!([{ "name": "error-flood", "threshold": 60 }]);
+        let request = json!({ "file": name, "rules": rules }).to_string();
+        lab.order("POST", "/api/v1/rules/try", &request)
+    };
+    assert_eq!(body(&by_file("access.log"))["vanish"], 1);
+    assert_problem(
+        &by_file("../secret"),
+        400,
+        "file: cannot read `../secret`: expected the name",
+    );
+    let neither = lab.order("POST", "/api/v1/rules/try", "{}");
+    assert_problem(&neither, 400, "say either `log` or `file`");
     let same = body(&attempt(json!([])));
     assert_eq!(
         (&same["same"], &same["changes"]),

@@ -128,6 +128,13 @@ fn each_server_of_a_cluster_may_fail_and_no_ban_is_lost() {
     eprintln!("a ban by hand {:?} after the leader's death", killed.elapsed());
     banned.push(target);
     await_in_kernel(&fleet, &banned);
+    let name = format!("nats-{}", dead + 1);
+    wait_until("the dead server is named", PATIENCE, || {
+        let alerts = fleet.cli("orchestrator", &["alerts"]);
+        let said = String::from_utf8_lossy(&alerts.stdout).into_owned();
+        let mut lines = said.lines();
+        lines.any(|line| line.contains("bus-unreached") && line.contains(&name))
+    });
     server(&mut fleet, dead).restart();
     await_whole(&mut fleet);
 

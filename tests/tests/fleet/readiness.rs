@@ -69,6 +69,34 @@ fn it_is_not_ready_while_nats_takes_no_bans_and_makes_them_up_for() {
 }
 
 #[test]
+fn while_the_audit_takes_nothing_bans_are_made_and_said_not_to_be_recorded() {
+    let fleet = Fleet::start(&Options::default());
+    await_ready(&fleet);
+    limit(&fleet, "SECBEAT_AUDIT", 1);
+    let said = |arguments: &[&str]| {
+        let output = fleet.cli("orchestrator", arguments);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let banned = said(&["ban", "192.0.2.8"]);
+    assert!(
+        banned.starts_with("banned 192.0.2.8/32 for 4h") && banned.contains("; NOT IN THE AUDIT YET: NATS"),
+        "{banned}"
+    );
+    fleet.await_ban([192, 0, 2, 8].into());
+    wait_until("the trouble is an alert", PATIENCE, || {
+        let alerts = said(&["alerts"]);
+        let mut lines = alerts.lines();
+        lines.any(|line| line.contains("bus-unwritable") && line.contains("SECBEAT_AUDIT"))
+    });
+    assert_eq!(readiness(&fleet).0, 200);
+    limit(&fleet, "SECBEAT_AUDIT", -1);
+    wait_until("it is recorded", PATIENCE, || {
+        said(&["audit"]).contains("192.0.2.8/32")
+    });
+    assert!(!said(&["unban", "192.0.2.8"]).contains("NOT IN THE AUDIT"));
+}
+
+#[test]
 fn it_is_not_ready_while_its_leases_or_telemetry_are_gone_from_nats() {
     let mut fleet = Fleet::start(&Options::default());
     await_ready(&fleet);

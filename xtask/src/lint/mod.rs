@@ -2,6 +2,7 @@
 
 mod architecture;
 mod floors;
+mod npm_licences;
 mod words;
 
 use crate::install::{self, Group};
@@ -14,6 +15,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// A check of ours.
+type Check = fn() -> Result<()>;
 
 /// Check what can be checked without running SecBeat.
 #[derive(Clone, Copy, clap::Args)]
@@ -44,10 +48,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         eprintln!("lint: {error:#}");
         failed.push("architecture");
     }
-    println!("lint: words");
-    if let Err(error) = words::run() {
-        eprintln!("lint: {error:#}");
-        failed.push("words");
+    let checks: [(&str, Check); 2] = [("words", words::run), ("npm licences", npm_licences::run)];
+    for (name, check) in checks {
+        println!("lint: {name}");
+        if let Err(error) = check() {
+            eprintln!("lint: {error:#}");
+            failed.push(name);
+        }
     }
     install::ensure(&[Group::Lint])?;
     install::ensure_what_can_be(Group::Machines);

@@ -12,7 +12,7 @@ use async_nats::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ACK_TIMEOUT, Nats, why};
+use super::{ACK_TIMEOUT, Nats, unanswered, why};
 use crate::{
     backend::WriteOutcome,
     error::{Error, Result},
@@ -75,7 +75,7 @@ impl Nats {
             .timeout(Some(ACK_TIMEOUT));
         let answer = self.client.send_request(last.subject, request).await;
         let answer = answer.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => Error::Missing(format!("the stream for {what}")),
+            RequestErrorKind::NoResponders => Error::Missing(unanswered(what)),
             _ => Error::Unacknowledged(what.to_owned()),
         })?;
         match serde_json::from_slice(&answer.payload).map_err(|error| refused(&error))? {

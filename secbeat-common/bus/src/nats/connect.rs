@@ -18,7 +18,7 @@ use secbeat_common::subjects;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::{ACK_TIMEOUT, Nats, why, writes::Writes};
+use super::{ACK_TIMEOUT, Nats, copies::Copies, why, writes::Writes};
 use crate::error::{Error, Result};
 
 /// A server that went without a word has been given up after three of them, and the next one is asked.
@@ -139,6 +139,7 @@ impl Nats {
             servers: addresses.len(),
             replicas,
             writes: Writes::default(),
+            copies: Copies::default(),
             server,
             _authority: authority,
         })

@@ -4,6 +4,7 @@ mod batch;
 mod bucket;
 mod clock;
 mod connect;
+mod copies;
 mod log;
 mod replicas;
 mod writes;
@@ -25,11 +26,12 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
 pub use self::connect::{Login, Server};
-use self::{bucket::NatsBucket, connect::Authority, log::NatsLog, writes::Writes};
+use self::{bucket::NatsBucket, connect::Authority, copies::Copies, log::NatsLog, writes::Writes};
 use crate::{
     backend::{Answer, Backend, Bucket, Log, Messages, Published, Storage, WriteOutcome, Writing},
     bus::Bus,
     error::{Error, Result},
+    kept::Kept,
 };
 
 /// Oldest server: the first with a TTL per key.
@@ -50,6 +52,7 @@ pub struct Nats {
     /// How many servers keep each stream that is made; by the size of the cluster if `None`.
     replicas: Option<usize>,
     writes: Writes,
+    copies: Copies,
     /// Where it is, for people.
     server: String,
     /// Who vouches for the server: read anew for each connection.
@@ -91,6 +94,8 @@ impl Nats {
     /// The stream with what the server says of it now.
     async fn stream(&self, name: &str) -> Result<stream::Stream> {
         let stream = self.context.get_stream(name).await;
+        self.copies
+            .note(name, stream.as_ref().ok().map(stream::Stream::cached_info));
         stream.map_err(|error| unopened(name, &error))
     }
 }
@@ -167,6 +172,10 @@ impl Backend for Nats {
         self.writes.all()
     }
 
+    fn kept(&self) -> Vec<Kept> {
+        self.copies.all()
+    }
+
     fn flush(&self) -> Answer<()> {
         let client = self.client.clone();
         async move {
@@ -228,9 +237,14 @@ fn unopened(name: &str, error: &GetStreamError) -> Error {
     }
 }
 
+/// What is missing where no server takes a write: from here, a stream that is not there looks as one that no server leads.
+fn unanswered(what: &str) -> String {
+    format!("a server that leads the stream for {what}")
+}
+
 fn unpublished(what: &str, error: &PublishError) -> Error {
     match error.kind() {
-        PublishErrorKind::StreamNotFound => Error::Missing(format!("the stream for {what}")),
+        PublishErrorKind::StreamNotFound => Error::Missing(unanswered(what)),
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Error::Unacknowledged(what.to_owned()),
         PublishErrorKind::MaxPayloadExceeded => Error::Invalid(why(error)),
         PublishErrorKind::WrongLastMessageId

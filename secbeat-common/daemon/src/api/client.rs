@@ -181,6 +181,9 @@ pub enum CallError {
     /// Nobody listens: the daemon is not running, or elsewhere.
     #[error("no daemon answers at {0}")]
     Unreachable(String),
+    /// Somebody listens, and did not answer in time: what was asked for may be done later.
+    #[error("the daemon at {0} does not answer in time: it hangs, or has too much to do")]
+    Late(String),
     /// The daemon says no.
     #[error("{}", .0.detail)]
     Refused(Problem),
@@ -357,6 +360,7 @@ impl ApiClient {
                 CallError::Other(format!("calling {}: {error}", self.place))
             }
             ureq::Error::Io(_) | ureq::Error::ConnectionFailed => CallError::Unreachable(self.place.clone()),
+            ureq::Error::Timeout(_) => CallError::Late(self.place.clone()),
             error => CallError::Other(format!("calling {}: {error}", self.place)),
         })?;
         let status = answer.status();

@@ -40,7 +40,13 @@ pub struct NewEntry {
     #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = in_utc)]
     until: Option<String>,
     /// Reason, shown in listings and in the audit.
-    #[arg(long, visible_alias = "reason", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        visible_alias = "reason",
+        alias = "note",
+        default_value = "",
+        hide_default_value = true
+    )]
     comment: String,
     /// Output format.
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]

@@ -63,7 +63,7 @@ pub fn ban_each<V: Serialize>(
 fn concerns_all(error: &anyhow::Error) -> bool {
     let is_of_daemon = |cause: &CallError| match cause {
         CallError::Refused(problem) => problem.status >= 500,
-        CallError::Unreachable(_) | CallError::Other(_) => true,
+        CallError::Unreachable(_) | CallError::Late(_) | CallError::Other(_) => true,
     };
     matches!(exit::code(error), exit::UNAVAILABLE | exit::NOT_ALLOWED)
         || error.downcast_ref::<CallError>().is_some_and(is_of_daemon)

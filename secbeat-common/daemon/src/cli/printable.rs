@@ -37,13 +37,16 @@ fn escaped(text: &str, is_ours: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// Whether a terminal obeys a character, or shows nothing of it, instead of showing it: controls (Cc), marks of direction, joiners and
-/// other formatting (Cf), line and paragraph separators, tags.
+/// other formatting (Cf), line and paragraph separators, and what is `Default_Ignorable_Code_Point` in Unicode: fillers, variation
+/// selectors, tags.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// JSON in which every such character within a text is `\\u001b`: the same value, and nothing that a terminal obeys.
@@ -141,6 +144,10 @@ mod tests {
                 "\\u{202e}gnp.exe\\u{2066}\\u{200b}\\u{e0041}",
             ),
             ("two\nlines\r\tand", "two\\u{a}lines\\u{d}\\u{9}and"),
+            (
+                "a\u{ad}b\u{34f}c\u{3164}d\u{115f}e\u{fe0f}f\u{ffa0}",
+                "a\\u{ad}b\\u{34f}c\\u{3164}d\\u{115f}e\\u{fe0f}f\\u{ffa0}",
+            ),
         ] {
             assert_eq!(printable(text), shown);
             let mut listing = Listing::with_header([]);

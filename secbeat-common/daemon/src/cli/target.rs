@@ -149,16 +149,45 @@ impl Said {
     }
 }
 
-/// No address is a duration, and a number alone is neither.
+/// What cannot be banned comes back with what it seems to be.
 fn to_ban(text: &str) -> Result<Said, String> {
-    text.parse().map_err(|error: PrefixError| {
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse::<Term>() {
-            Ok(_) if !is_number => {
-                format!("`{text}` is a duration, not an address: type `--duration {text}`")
-            }
-            _ => error.to_string(),
-        }
+    text.parse()
+        .map_err(|error: PrefixError| taken_for(text).unwrap_or_else(|| error.to_string()))
+}
+
+/// What `text`, which is neither an address nor a network, seems to be, and what to do with it.
+fn taken_for(text: &str) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // No address is a duration, and a number alone is neither.
+    if !is_number(text) && text.parse::<Term>().is_ok() {
+        return Some(format!(
+            "`{text}` is a duration, not an address: type `--duration {text}`"
+        ));
+    }
+    let is_address = |text: &str| text.trim().parse::<IpAddr>().is_ok();
+    if text
+        .split_once('-')
+        .is_some_and(|(first, last)| is_address(first) && is_address(last))
+    {
+        return Some(format!(
+            "`{text}` is a range: give its networks instead, such as 192.0.2.0/24; the fleet's `import` takes ranges from a file"
+        ));
+    }
+    let number = text.get(..2).filter(|start| start.eq_ignore_ascii_case("as"));
+    if number.is_some() && text.get(2..).is_some_and(is_number) {
+        return Some(format!(
+            "`{text}` is the number of a provider, and bans are of addresses and networks: `asn` of a [[list]] in the config of an edge drops a provider's networks"
+        ));
+    }
+    let address = text.split('/').next().unwrap_or(text);
+    let octets: Vec<_> = address.split('.').collect();
+    let has_zero = octets
+        .iter()
+        .any(|octet| octet.len() > 1 && octet.starts_with('0'));
+    (octets.len() == 4 && octets.iter().all(|octet| is_number(octet)) && has_zero).then(|| {
+        format!(
+            "`{text}` has a number with a leading zero, which some programs take for octal: write it without"
+        )
     })
 }
 
@@ -307,6 +336,10 @@ mod tests {
             ),
             ("192.0.2.1 10m", "type `--duration 10m`"),
             ("192.0.2.1 3600", "`3600` is neither"),
+            ("198.51.100.012", "has a number with a leading zero"),
+            ("198.51.100.1-198.51.100.9", "is a range: give its networks"),
+            ("AS64500", "is the number of a provider"),
+            ("as", "`as` is neither"),
             ("-i 192.0.2.1 --type captcha", "captcha"),
             ("--scope country --value 192.0.2.1", "country"),
         ] {

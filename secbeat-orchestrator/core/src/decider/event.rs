@@ -60,6 +60,8 @@ pub enum Event {
     Lifted(Gone),
     /// Something that must not be obeyed took the place of this target's ban in the bucket, if there was one.
     Spoiled { target: Prefix, revision: u64 },
+    /// Whether everything was heard that the bucket of bans has. It was, as long as nothing else is told.
+    UpToDate(bool),
     /// A rule that only observes would have banned somebody, whoever recorded it.
     Observed(Box<AuditRecord>),
     /// Other rules hold. No telemetry that was read before may come after this, but all is read again from the beginning of the longest
@@ -114,8 +116,7 @@ pub enum Effect {
     Announce(Announcement),
     /// Look a client up: it was banned, and may be a crawler.
     LookUp(Suspect),
-    /// Answer an order, once the bus has all urgent audit records before this effect: an order that was carried out is found
-    /// in the audit, whatever dies next.
+    /// Answer an order.
     Reply { ticket: Ticket, reply: Reply },
     /// A new ban is on its way to the bus; only where bans are traced.
     TraceBegun(Box<DecidedBan>),
@@ -175,6 +176,9 @@ pub struct Stats {
     pub excused: u64,
     pub batches: u64,
     pub events: u64,
+    /// Requests and error responses, each counted once: without what was read again.
+    pub requests: u64,
+    pub errors: u64,
     pub waf_events: u64,
     /// Events of firewalls that were as old as the rule's window, and ignored.
     pub waf_too_old: u64,

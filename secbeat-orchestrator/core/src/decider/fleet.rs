@@ -11,7 +11,8 @@ use crate::presence::{Agreement, DownCause, Event, What};
 
 impl Decider {
     pub(super) fn edge_heard(&mut self, record: Presence, turn: &mut Turn<'_>) {
-        let agreement = match self.restored {
+        // An edge may have heard of bans that this process has not.
+        let agreement = match self.restored && self.is_up_to_date {
             true => Agreement::of(&record, self.ledger.digest(), turn.now.wall_ms),
             false => Agreement::Unknown,
         };

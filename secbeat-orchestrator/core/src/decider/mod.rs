@@ -124,6 +124,8 @@ pub struct Decider {
     /// When each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
     restored: bool,
+    /// Whether the ledger has what the bucket of bans has.
+    is_up_to_date: bool,
     leases: LeaseTable,
     partitions: Partitions,
     resets: Resets,
@@ -157,6 +159,8 @@ struct Mirror {
 struct Counts {
     batches: u64,
     events: u64,
+    requests: u64,
+    errors: u64,
     waf_events: u64,
     waf_too_old: u64,
     service_events: u64,
@@ -218,6 +222,7 @@ impl Config {
             decisions: Decisions::new(self.traced),
             suppressed: HashMap::new(),
             restored: false,
+            is_up_to_date: true,
             leases: LeaseTable::default(),
             partitions: Partitions::default(),
             resets: Resets::default(),
@@ -262,6 +267,7 @@ impl Decider {
             Event::Spoiled { target, revision } => {
                 self.bucket.spoiled.insert(target, revision);
             }
+            Event::UpToDate(is_up_to_date) => self.is_up_to_date = is_up_to_date,
             Event::Observed(record) => self.remember([&*record], now.wall_ms),
             Event::EdgeHeard(record) => self.edge_heard(*record, turn),
             Event::EdgeLeft(edge_id) => self.edge_left(&edge_id, turn),

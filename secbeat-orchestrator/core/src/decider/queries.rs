@@ -115,6 +115,12 @@ impl Decider {
         near
     }
 
+    /// Requests and error responses, each counted once: without what was read again.
+    #[must_use]
+    pub const fn counted(&self) -> (u64, u64) {
+        (self.counts.requests, self.counts.errors)
+    }
+
     /// How long bans take to the edges.
     #[must_use]
     pub fn propagation(&self) -> &Propagation {
@@ -138,6 +144,8 @@ impl Decider {
             excused: analyzer.excused,
             batches: self.counts.batches,
             events: self.counts.events,
+            requests: self.counts.requests,
+            errors: self.counts.errors,
             waf_events: self.counts.waf_events,
             waf_too_old: self.counts.waf_too_old,
             service_events: self.counts.service_events,

@@ -33,6 +33,9 @@ impl Decider {
         self.counts.events += batch.events.len() as u64;
         let is_journaled = self.partitions.receive(partition, received_ms);
         let is_news = !is_journaled && self.partitions.is_news(partition, received_ms);
+        if is_news {
+            self.count_requests(batch);
+        }
         let times = Times::new(batch.sent_at_ms, received_ms, age_ms, self.max_age_ms);
         let (mut too_old, mut too_wide) = (0, 0);
         // How an upstream does now says nothing of how it did then: late telemetry is judged by late telemetry alone.
@@ -121,6 +124,19 @@ impl Decider {
             self.observe(Seen::Requests(sighting, tally), &batch.edge_id, received_ms, turn);
         }
         self.telemetry.ignored(&batch.edge_id, too_old, too_wide);
+    }
+
+    /// Counts the requests of a batch that nobody counted before. One that is read again after a start, a takeover or a change of rules
+    /// was counted then.
+    fn count_requests(&mut self, batch: &TelemetryBatch) {
+        let (mut requests, mut errors) = (0, 0);
+        for count in &batch.counts {
+            requests += u64::from(count.requests);
+            errors += u64::from(count.errors);
+        }
+        self.counts.requests += requests;
+        self.counts.errors += errors;
+        self.telemetry.counted(&batch.edge_id, requests);
     }
 
     /// Events of web application firewalls. One older than the rule's window says nothing of what its source does now, as after

@@ -67,6 +67,7 @@ pub(crate) fn tell(
         origin: geo.of(&Prefix::host(facts.address)),
         at: rfc3339(now_ms),
         standing,
+        is_exempt: sentence::is_exempt(standing, facts),
         sentences: sentence::sentences(
             standing,
             facts,

@@ -3,6 +3,7 @@
 use secbeat_bus::broker::broker;
 use secbeat_common::{
     maps::allow,
+    prefix::Prefix,
     wire::{AuditRecord, ListRecord, SeenEvent},
 };
 use secbeat_daemon::{
@@ -46,6 +47,12 @@ pub(super) fn standing(
     } else {
         Standing::Unknown
     }
+}
+
+/// Whether packets of the address pass although it is banned.
+pub(super) fn is_exempt(standing: Standing, facts: &SourceFacts) -> bool {
+    let covers = |net: &&ProtectedNet| net.network.covers(&Prefix::host(facts.address));
+    standing == Standing::Banned && facts.protected.iter().filter(covers).any(holds_everywhere)
 }
 
 fn is_protected(facts: &SourceFacts) -> bool {

@@ -331,30 +331,38 @@ fn an_exempt_client_of_a_banned_network_is_told_which_of_both_is_banned() {
             &Catalogue::default(),
             &Geo::default(),
         );
-        render(&view)
+        assert_eq!(view.standing, Standing::Banned);
+        let lines = render(&view)
             .lines()
             .take(2)
             .map(str::to_owned)
-            .collect::<Vec<_>>()
+            .collect::<Vec<_>>();
+        (view.is_exempt, lines)
     };
     let until =
         "until 2026-11-20T10:04:58.001Z, 4m 59s left; error-flood (50 errors in 60s), by orchestrator.";
     assert_eq!(
         first(exempt(allow::FLEET)),
-        [
-            format!("198.51.100.0/24 is banned {until}"),
-            "198.51.100.7/32 is allowlisted: on the fleet's allowlist (exempt), so its packets pass."
-                .to_owned()
-        ]
+        (
+            true,
+            vec![
+                format!("198.51.100.0/24 is banned {until}"),
+                "198.51.100.7/32 is allowlisted: on the fleet's allowlist (exempt), so its packets pass."
+                    .to_owned()
+            ]
+        )
     );
     // What an orchestrator's config says, the edges do not know.
     assert_eq!(
         first(exempt(allow::CONFIGURED)),
-        [
-            format!("198.51.100.7 is banned: 198.51.100.0/24 {until}"),
-            "198.51.100.7/32 is allowlisted: the orchestrator's config lists it under [protect] (exempt)."
-                .to_owned()
-        ]
+        (
+            false,
+            vec![
+                format!("198.51.100.7 is banned: 198.51.100.0/24 {until}"),
+                "198.51.100.7/32 is allowlisted: the orchestrator's config lists it under [protect] (exempt)."
+                    .to_owned()
+            ]
+        )
     );
 }
 

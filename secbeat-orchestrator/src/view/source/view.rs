@@ -26,6 +26,9 @@ pub struct SourceView {
     /// When this was so, RFC 3339.
     pub at: String,
     pub standing: Standing,
+    /// Whether its packets pass although it is banned: it is on the allowlist.
+    #[serde(default)]
+    pub is_exempt: bool,
     /// The answer in words.
     pub sentences: Vec<String>,
     /// Bans in force, the narrowest first.

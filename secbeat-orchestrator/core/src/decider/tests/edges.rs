@@ -106,6 +106,30 @@ fn an_edge_that_lacks_a_ban_for_longer_than_the_grace_drifts_and_agrees_again_by
 }
 
 #[test]
+fn while_the_ledger_lacks_bans_that_the_bus_has_no_edge_drifts() {
+    let mut rig = Rig::ready();
+    heard(&mut rig, "edge-1", &[]);
+    rig.handle(Event::UpToDate(false));
+    rig.pass(30_000);
+    // Another orchestrator made it.
+    let unheard = theirs(CLIENT, 9);
+    for _ in 0..5 {
+        rig.pass(5_000);
+        assert_eq!(heard(&mut rig, "edge-1", std::slice::from_ref(&unheard)), []);
+        let edge = rig.decider.edges().next().unwrap();
+        assert_eq!(edge.agreement, Agreement::Unknown);
+    }
+    rig.handle(Event::UpToDate(true));
+    heard(&mut rig, "edge-1", &[unheard]);
+    let edge = rig.decider.edges().next().unwrap();
+    assert!(
+        matches!(edge.agreement, Agreement::Differs(_)),
+        "{:?}",
+        edge.agreement
+    );
+}
+
+#[test]
 fn before_the_bans_are_restored_no_edge_is_compared() {
     let mut rig = Rig::new();
     heard(&mut rig, "edge-1", &[theirs(CLIENT, 9)]);
