@@ -166,6 +166,10 @@ impl EnforcerTask {
                     self.handle(Event::ReconcileDue);
                 }
             }
+            let kernel = self.surroundings.kernel.as_mut();
+            if let Some(why) = kernel.and_then(|kernel| kernel.allow_failed.take()) {
+                self.handle(Event::AllowlistFailed(why));
+            }
             self.acks.send();
             let kernel = self.surroundings.kernel.as_ref();
             if kernel.is_some_and(KernelSide::is_stranded) && supervisor::restarts() {

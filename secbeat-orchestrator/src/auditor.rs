@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Auditor {
     now: mpsc::Sender<Audited>,
     bulk: mpsc::Sender<Audited>,
     lost: Arc<AtomicU64>,
+    /// Whether the bus did not take the latest records of [`Urgency::Now`].
+    is_blocked: Arc<AtomicBool>,
 }
 
 /// What comes in its turn.
@@ -46,9 +48,13 @@ impl Auditor {
             now,
             bulk,
             lost: Arc::default(),
+            is_blocked: Arc::default(),
         };
+        let is_blocked = auditor.is_blocked.clone();
         let task = async move {
-            tokio::join!(write(&log, urgent), write(&log, many));
+            // Nobody waits for those of lists.
+            let unasked = AtomicBool::default();
+            tokio::join!(write(&log, urgent, &is_blocked), write(&log, many, &unasked));
         };
         (auditor, task)
     }
@@ -64,8 +70,12 @@ impl Auditor {
         }
     }
 
-    /// Does `what` once the bus has all records of [`Urgency::Now`] that were handed over, and never if too many wait.
+    /// Does `what` once the bus has all records of [`Urgency::Now`] that were handed over, and never if it does not take them now or too
+    /// many wait.
     pub(crate) fn then(&self, what: impl FnOnce() + Send + 'static) {
+        if self.is_blocked.load(Ordering::Relaxed) {
+            return;
+        }
         // Dropping it tells the one who waits.
         let _ = self.now.try_send(Audited::Then(Box::new(what)));
     }
@@ -77,7 +87,7 @@ impl Auditor {
     }
 }
 
-async fn write(log: &AuditLog, mut waiting: mpsc::Receiver<Audited>) {
+async fn write(log: &AuditLog, mut waiting: mpsc::Receiver<Audited>, is_blocked: &AtomicBool) {
     let mut together = Vec::new();
     while waiting.recv_many(&mut together, BATCH).await > 0 {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
@@ -91,9 +101,11 @@ async fn write(log: &AuditLog, mut waiting: mpsc::Receiver<Audited>) {
         // Those that the bus did not acknowledge are tried again, in their order.
         while let Err(error) = log.append(&mut records).await {
             debug!("writing audit records failed, retrying: {error}");
+            is_blocked.store(true, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_RETRY);
         }
+        is_blocked.store(false, Ordering::Relaxed);
         for answer in answers {
             answer();
         }

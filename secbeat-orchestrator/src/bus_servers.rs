@@ -48,6 +48,8 @@ pub(crate) struct Servers {
     known: BTreeMap<String, BusServer>,
     /// By the server and, where it lacks writes, the bucket or log.
     since: BTreeMap<(String, Option<String>), Instant>,
+    /// How many writes each copy lacked at the latest look, in the same order.
+    lacked: BTreeMap<(String, Option<String>), u64>,
 }
 
 impl Servers {
@@ -59,7 +61,22 @@ impl Servers {
             false => self.known.extend(seen),
         }
         let wrong: Vec<_> = self.known.values().flat_map(wrong).collect();
-        self.since.retain(|key, _| wrong.contains(key));
+        let lacks = |key: &(String, Option<String>)| {
+            let (server, of) = key;
+            self.known.get(server)?.behind.get(of.as_ref()?).copied()
+        };
+        let lacked: BTreeMap<_, _> = wrong
+            .iter()
+            .filter_map(|key| Some((key.clone(), lacks(key)?)))
+            .collect();
+        // Where there are many writes, some are always on their way, now more and now fewer. A copy that is stuck never lacks fewer.
+        let catches_up = |key: &(String, Option<String>)| match (self.lacked.get(key), lacked.get(key)) {
+            (Some(before), Some(now)) => now < before && *now > 0,
+            _ => false,
+        };
+        self.since
+            .retain(|key, _| wrong.contains(key) && !catches_up(key));
+        self.lacked = lacked;
         let mut lasting = Vec::new();
         for key in wrong {
             let since = now.saturating_duration_since(*self.since.entry(key.clone()).or_insert(now));
@@ -120,7 +137,9 @@ fn told(kept: &[Kept]) -> BTreeMap<String, BusServer> {
         server.leads += 1;
         for follower in followers {
             let server = named(&mut servers, &follower.server);
-            server.is_reached |= !follower.is_offline && follower.silent < SILENT;
+            // A leader that is new and has never heard of a server says that it heard of it just now.
+            let was_heard = follower.is_current || !follower.silent.is_zero();
+            server.is_reached |= !follower.is_offline && follower.silent < SILENT && was_heard;
             if !follower.is_current {
                 server.behind.insert(of.clone(), follower.behind);
             }
@@ -148,7 +167,7 @@ mod tests {
     fn kept(name: &str, leader: &str, followers: &[(&str, u64, bool, u64)]) -> Kept {
         let follower = |(server, silent_s, is_current, behind): &(&str, u64, bool, u64)| Following {
             server: (*server).to_owned(),
-            silent: Duration::from_secs(*silent_s),
+            silent: Duration::from_millis(1000 * silent_s + 1),
             is_offline: false,
             is_current: *is_current,
             behind: *behind,
@@ -189,6 +208,9 @@ mod tests {
         };
         assert_eq!(servers.take(&gone, true, at(36)), [unreached(3)]);
         assert_eq!(servers.missing(), ["n3"]);
+        let mut unheard = kept("bans", "n1", &[("n3", 0, false, 9)]);
+        unheard.followers[0].silent = Duration::ZERO;
+        assert_eq!(servers.take(&[unheard], true, at(37)), [unreached(4)]);
         // Without a leader, nobody answers, and what was known still is.
         assert_eq!(servers.take(&[], false, at(39)), [unreached(6)]);
         assert!(servers.take(&[kept("bans", "n1", &[])], true, at(42)).is_empty());
@@ -204,6 +226,11 @@ mod tests {
             let kept = kept("bans", "n1", &[("n2", 0, is_current, 3)]);
             let at = began + Duration::from_secs(seconds);
             assert!(servers.take(&[kept], true, at).is_empty());
+        }
+        for (seconds, lacks) in (60..120).zip([3, 1, 2, 1, 3, 2].into_iter().cycle()) {
+            let kept = kept("telemetry", "n1", &[("n2", 0, false, lacks)]);
+            let at = began + Duration::from_secs(seconds);
+            assert!(servers.take(&[kept], true, at).is_empty(), "{seconds}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     keys::{Sense, plain},
     list::Purpose,
-    verdict::{Verdict, is_other_action},
+    verdict::{Verdict, is_other_action, is_test},
 };
 
 /// What a field says.
@@ -163,11 +163,12 @@ impl Column {
             "scope" => Self::Scope,
             "simulated" => Self::Simulated,
             "action" | "verdict" | "decision" | "disposition" | "status" | "kind" | "access"
-            | "classification" | "judgement" | "judgment" | "permission" | "outcome" | "effect"
-            | "purpose" | "mode" => Self::Verdict,
+            | "classification" | "judgement" | "judgment" | "permission" | "outcome" | "effect" => {
+                Self::Verdict
+            }
             // A state may be a part of a country.
             "type" | "state" => Self::Kind,
-            "policy" | "rule" | "result" => Self::Word,
+            "policy" | "rule" | "result" | "purpose" | "mode" => Self::Word,
             "operation" | "op" => Self::Operation,
             "direction" => Self::Direction,
             // MISP's attributes are meant for detection only with `to_ids`.
@@ -201,7 +202,7 @@ impl Column {
                 Some(_) => Verdict::Other,
                 None => Verdict::Listed,
             },
-            Self::Word if is_other_action(text) => Verdict::Unknown,
+            Self::Word if is_other_action(text) || is_test(text) => Verdict::Unknown,
             Self::Kind | Self::Word => Verdict::of_kind(text, purpose),
             Self::Tags => Verdict::of_tags(text, purpose),
             Self::Operation => Verdict::of_operation(text),

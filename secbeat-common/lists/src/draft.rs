@@ -7,7 +7,7 @@ use secbeat_daemon::{cli::FORMULAS, term::Term};
 use super::{
     columns::Column,
     keys::Sense,
-    list::{About, End, Found, Purpose},
+    list::{About, End, Found, Out, Purpose},
     target,
     verdict::{Verdict, truth},
     when,
@@ -148,12 +148,18 @@ impl Draft {
     /// The end by when it began and when it was lifted.
     fn settle(&mut self) -> Result<(), String> {
         if let (Some(End::For(Term::For(length))), false) = (self.about.end, self.is_left)
-            && let Some(began) = self.began.take()
+            && let Some(began) = &self.began
         {
-            let end = began?.checked_add(length).map_err(|error| error.to_string())?;
+            let end = began
+                .clone()?
+                .checked_add(length)
+                .map_err(|error| error.to_string())?;
             self.about.end = Some(End::At(end));
         }
+        let began = self.began.as_ref().and_then(|began| began.as_ref().ok());
         if let Some(lifted) = self.lifted
+            // What was lifted before it began was listed again.
+            && began.is_none_or(|began| *began <= lifted)
             && !matches!(self.about.end, Some(End::At(end)) if end <= lifted)
         {
             self.about.end = Some(End::At(lifted));
@@ -235,7 +241,15 @@ impl Draft {
             let said = column.told(text);
             match verdict {
                 Verdict::Other if purpose == Purpose::Bans => {
-                    found.except(line, network);
+                    let how = match column {
+                        Column::List => Out::by(text),
+                        _ => Out::Always,
+                    };
+                    found.leave_out(how, line, network);
+                    found.pass_over(format!("entries with {said}"));
+                }
+                Verdict::Over if *column == Column::Operation => {
+                    found.leave_out(Out::UntilHere, line, network);
                     found.pass_over(format!("entries with {said}"));
                 }
                 Verdict::Other | Verdict::Over | Verdict::Listed => {

@@ -4,7 +4,7 @@ use secbeat_daemon::term::Term;
 
 use super::{
     keys::Sense,
-    list::{About, End, Found, Purpose, Source},
+    list::{About, End, Found, Out, Purpose, Source},
     target, when,
     words::{after, words},
 };
@@ -46,7 +46,7 @@ fn member(line: u64, set: &str, entry: &str, options: &[&str], purpose: Purpose,
     let sense = Sense::of_list(set);
     if found.is_misfit(&format!("the set `{set}`"), sense, purpose) {
         if purpose == Purpose::Bans {
-            found.except(line, entry);
+            found.leave_out(Out::by(set), line, entry);
         }
         return;
     }
@@ -81,7 +81,7 @@ fn member(line: u64, set: &str, entry: &str, options: &[&str], purpose: Purpose,
 /// an allowlist.
 pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
     // The columns of rows that are shown, once there was a header, and their chain.
-    let (mut shown, mut chain) = (None, String::new());
+    let (mut shown, mut table, mut chain) = (None, TABLES[0], String::new());
     for (line, text) in source.lines() {
         let words = words(without_counters(text));
         let words = match words[..] {
@@ -94,6 +94,7 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
             ["Chain", name, what, ..] if what.starts_with('(') => {
                 found.is_certain = true;
                 (*name).clone_into(&mut chain);
+                found.stand_in(table, name);
             }
             ["target" | "pkts" | "num", ..] if words.contains(&"source") => shown = Shown::of(words),
             _ if shown.is_some() && !words[0].starts_with('-') => {
@@ -101,16 +102,13 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
                     row(line, words, shown, &chain, source.purpose, found);
                 }
             }
-            [table]
-                if table
-                    .strip_prefix('*')
-                    .is_some_and(|table| TABLES.contains(&table)) =>
-            {
+            [name] if name.strip_prefix('*').is_some_and(|name| TABLES.contains(&name)) => {
                 found.is_certain = true;
+                table = name.trim_start_matches('*');
             }
             [word, ..] if word.starts_with([':', '#']) => {}
             [command, ..] if command.starts_with('-') || command.ends_with("tables") => {
-                rule(line, words, source.purpose, found)
+                rule(line, words, table, source.purpose, found)
             }
             _ => found.bad(line, "no rule such as `-A INPUT -s 198.51.100.7 -j DROP`"),
         }
@@ -170,8 +168,8 @@ fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, 
     let protocol = words.get(shown.verdict + 1).copied().unwrap_or_default();
     if !is_meant(verdict, purpose) {
         let is_bare = rest.first().is_some_and(is_all) && rest.get(1).is_none_or(|next| *next == "/*");
-        if LETS_IN.contains(&verdict) && is_bare && matches!(protocol, "all" | "0") {
-            found.except_from_now_on(line, source);
+        if LETS_IN.contains(&verdict) && is_bare && matches!(protocol, "all" | "0") && !is_of_output(chain) {
+            except(line, source, verdict, chain, found);
         }
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
@@ -218,17 +216,31 @@ fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, 
 }
 
 /// Whether a chain is about packets that this host sends, as `OUTPUT` and ufw's `ufw-user-output`.
-fn is_of_output(chain: &str) -> bool {
+pub(super) fn is_of_output(chain: &str) -> bool {
     let chain = chain.to_ascii_lowercase();
     chain.contains("output") || chain.contains("postrouting")
 }
 
-fn of_output(chain: &str) -> String {
+pub(super) fn of_output(chain: &str) -> String {
     format!("rules of the chain {chain}, whose sources are this host's addresses")
 }
 
 /// Verdicts after which no other rule counts that would drop the packet.
 const LETS_IN: [&str; 2] = ["ACCEPT", "RETURN"];
+
+/// Whether the kernel begins with a chain of this name when packets come in; other chains are called by rules.
+pub(super) fn is_first(chain: &str) -> bool {
+    const FIRST: [&str; 3] = ["input", "forward", "prerouting"];
+    FIRST.iter().any(|first| chain.eq_ignore_ascii_case(first))
+}
+
+/// Excepts `source` from the rules that follow in the table. `RETURN` leaves its chain only, and others that called it go on.
+fn except(line: u64, source: &str, verdict: &str, chain: &str, found: &mut Found) {
+    match verdict == "RETURN" && !is_first(chain) {
+        true => found.except_in_chain(line, source),
+        false => found.except_from_now_on(line, source),
+    }
+}
 
 /// Whether an interface is one of this host's own networks: of containers, virtual machines and tunnels.
 pub(super) fn is_inner(interface: &str) -> bool {
@@ -243,7 +255,7 @@ fn is_meant(verdict: &str, purpose: Purpose) -> bool {
     }
 }
 
-fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
+fn rule(line: u64, words: &[&str], table: &str, purpose: Purpose, found: &mut Found) {
     /// Matches that hold for all packets of a source, or for those to a port.
     const PLAIN: [&str; 5] = ["tcp", "udp", "comment", "multiport", "iprange"];
     const ADD: [&str; 4] = ["-A", "--append", "-I", "--insert"];
@@ -274,20 +286,26 @@ fn rule(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         && !words
             .iter()
             .any(|word| matches!(*word, "-p" | "--protocol" | "--match" | "!" | "-d"));
+    let chain = ADD.iter().find_map(|name| after(words, name)).unwrap_or_default();
+    let table = after(words, "-t")
+        .or_else(|| after(words, "--table"))
+        .unwrap_or(table);
+    found.stand_in(table, chain);
     if !is_meant(verdict, purpose) {
-        if is_whole && LETS_IN.contains(&verdict) {
+        // What is not translated, or goes out, may be dropped where it comes in.
+        let is_elsewhere = table == "nat" || is_of_output(chain);
+        if is_whole && LETS_IN.contains(&verdict) && !is_elsewhere {
             // An inserted rule comes before those that stand above it.
             let is_first = words.iter().any(|word| matches!(*word, "-I" | "--insert"));
             for source in sources.split(',') {
                 match is_first {
                     true => found.except(line, source),
-                    false => found.except_from_now_on(line, source),
+                    false => except(line, source, verdict, chain, found),
                 }
             }
         }
         return found.pass_over(format!("rules with `-j {verdict}`"));
     }
-    let chain = ADD.iter().find_map(|name| after(words, name)).unwrap_or_default();
     if is_of_output(chain) {
         return found.pass_over(of_output(chain));
     }

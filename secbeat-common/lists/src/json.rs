@@ -9,7 +9,7 @@ use super::{
     documents::{self, DOCUMENTS, Document},
     draft::Draft,
     keys::Sense,
-    list::{About, End, Found, Purpose, Source},
+    list::{About, End, Found, Out, Purpose, Source},
     nft_json, ours, stix, target,
     values::{Fields, array, holds_array, holds_network, object, scalar, stix_type, title},
 };
@@ -192,13 +192,13 @@ impl<'a> Reader<'a, '_> {
             .any(|(key, value)| is_listed(value) && Sense::of_list(key) == meant);
         for (key, value) in fields {
             let is_text = !value.get().starts_with(['[', '{']);
-            if let Some((what, lets_in)) = &beside
+            if let Some((what, how)) = &beside
                 && !is_text
                 && Sense::of_list(&key) == Sense::Neither
             {
                 self.found.pass_over(what.as_str());
-                if *lets_in {
-                    self.except(value, MAX_EXCEPTED);
+                if let Some(how) = *how {
+                    self.leave_out(value, how, MAX_EXCEPTED);
                 }
                 continue;
             }
@@ -221,7 +221,7 @@ impl<'a> Reader<'a, '_> {
                 // A truth value or a text says nothing of others.
                 if !is_text {
                     self.found.is_misfit(&what, sense, self.source.purpose);
-                    self.except(value, MAX_EXCEPTED);
+                    self.leave_out(value, Out::by(&what), MAX_EXCEPTED);
                 }
                 continue;
             }
@@ -239,26 +239,6 @@ impl<'a> Reader<'a, '_> {
                     self.take_arrays(fields, nested - 1, taken)
                 }
                 _ => self.found.pass_over(format!("`{key}`")),
-            }
-        }
-    }
-
-    /// Notes the addresses in what names clients that may come in, or that an entry excepts.
-    fn except(&mut self, value: &'a RawValue, nested: usize) {
-        if self.source.purpose == Purpose::Allowlist || nested == 0 {
-            return;
-        }
-        let line = self.line_of(value);
-        if let Some(text) = scalar(value) {
-            self.found.except(line, &text);
-        }
-        for element in array(value).unwrap_or_default() {
-            self.except(element, nested - 1);
-        }
-        for (key, value) in object(value).unwrap_or_default() {
-            self.found.except(line, &key);
-            if Column::of(&key).is_some_and(Column::is_target) || scalar(value).is_none() {
-                self.except(value, nested - 1);
             }
         }
     }
@@ -349,7 +329,7 @@ impl<'a> Reader<'a, '_> {
         let excepted = fields
             .iter()
             .filter(|(key, _)| Sense::of_list(key) == Sense::LetsIn);
-        excepted.for_each(|(_, value)| self.except(value, MAX_EXCEPTED));
+        excepted.for_each(|(key, value)| self.leave_out(value, Out::by(key), MAX_EXCEPTED));
         let arrays = || targets().filter_map(array);
         if let Some(provider) = documents::provider(fields) {
             self.found.provider = Some(provider);
@@ -369,13 +349,13 @@ impl<'a> Reader<'a, '_> {
                     .found
                     .is_misfit(&format!("`{name}`"), Sense::of_list(&name), self.source.purpose)
             {
-                targets().for_each(|value| self.except(value, MAX_EXCEPTED));
+                targets().for_each(|value| self.leave_out(value, Out::by(&name), MAX_EXCEPTED));
                 return;
             }
-            if let Some((what, lets_in)) = self.misfit_beside(fields) {
+            if let Some((what, how)) = self.misfit_beside(fields) {
                 self.found.pass_over(what);
-                if lets_in {
-                    targets().for_each(|value| self.except(value, MAX_EXCEPTED));
+                if let Some(how) = how {
+                    targets().for_each(|value| self.leave_out(value, how, MAX_EXCEPTED));
                 }
                 return;
             }

@@ -156,6 +156,18 @@ const KEEP_OUT_WORDS: [&str; 23] = [
 ];
 /// Parts of words for them, without a border.
 const KEEP_OUT_PARTS: [&str; 5] = ["blacklist", "blocklist", "denylist", "banlist", "droplist"];
+/// Words for those that are listed no longer.
+const OVER: [&str; 9] = [
+    "released",
+    "expired",
+    "lifted",
+    "delisted",
+    "revoked",
+    "deleted",
+    "removed",
+    "deletions",
+    "removals",
+];
 /// Words that turn the next one round.
 const NOT: [&str; 6] = ["not", "non", "no", "never", "dont", "without"];
 
@@ -225,6 +237,11 @@ fn is_own(name: &str) -> bool {
         && !parts(name).any(|part| is(&["list", "set"], &part));
     (is_mine || parts(name).any(|part| is(&OWN, &part)))
         && parts(name).all(|part| is(&OWN, &part) || is(&PLAIN, &part))
+}
+
+/// Whether a list has, by its name, those that are listed no longer.
+pub(super) fn is_over(name: &str) -> bool {
+    parts(name).any(|part| OVER.contains(&part.as_str()))
 }
 
 /// `false positives` and `false_positive`.

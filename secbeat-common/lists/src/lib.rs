@@ -1,5 +1,6 @@
 //! Lists of networks in the formats that people have, read and written, and one ban of them in the form that the API takes. No I/O.
 
+mod chain;
 mod columns;
 mod csf;
 mod csv;

@@ -1,6 +1,8 @@
 //! What is found in a list.
 
-use std::fmt;
+mod exceptions;
+
+use std::{collections::BTreeMap, fmt};
 
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::{
@@ -9,20 +11,15 @@ use secbeat_common::{
 };
 use secbeat_daemon::term::Term;
 
+use self::exceptions::Place;
 pub use super::keys::Purpose;
 use super::{BanEntry, keys::Sense, ranges::Ranges, target};
+pub(super) use exceptions::Out;
 
 /// Most entries of a list, together with its invalid lines.
 pub(crate) const MAX_LISTED: usize = 2_000_000;
-
-/// Most exceptions of what stands behind them.
-const MAX_EARLIER: usize = 1000;
-/// Invalid lines of which it is said which exception is the cause.
-const NAMED: usize = 100;
 /// Kinds of what is passed over that are told apart.
 const MAX_PASSED_OVER: usize = 30;
-/// What is said where an exception lies in an entry.
-const CUT: &str = "exceptions within listed networks, which are cut out of them";
 
 /// A network, and what the list says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +150,12 @@ pub(super) struct Found {
     pub rounded: Rounded,
     /// Networks that the list excepts from its entries, each with its line.
     exceptions: Vec<(u64, Prefix)>,
-    /// Those of lists in which the first rule counts, as far as they were read, and all of their addresses.
-    earlier: Vec<(u64, Prefix)>,
+    /// Those that are listed no longer, each with its line and how many entries before it that counts for.
+    taken_off: BTreeMap<Prefix, (u64, usize)>,
+    /// Those of lists in which the first rule counts, as far as they were read, each with where it counts.
+    earlier: Vec<(u64, Prefix, Place)>,
+    /// Where the rule stands that is read, and the addresses of those that count there.
+    place: Place,
     earlier_ranges: Ranges,
     /// What it is, if it is known to be no list for this purpose.
     pub refused: Option<String>,
@@ -192,85 +193,6 @@ impl Found {
         }
     }
 
-    /// Notes the networks that `text` names as exceptions: no entry holds them, however wide it is.
-    pub(super) fn except(&mut self, line: u64, text: &str) {
-        let networks = target::networks(text).unwrap_or_default();
-        if networks.len() + self.exceptions.len() > MAX_LISTED {
-            self.refused = Some(format!("it has more than {MAX_LISTED} exceptions"));
-            return;
-        }
-        self.exceptions
-            .extend(networks.into_iter().map(|network| (line, network)));
-    }
-
-    /// Notes the networks that `text` names as exceptions of what follows them: in such lists the first rule counts.
-    pub(super) fn except_from_now_on(&mut self, line: u64, text: &str) {
-        let networks = target::networks(text).unwrap_or_default();
-        if networks.len() + self.earlier.len() > MAX_EARLIER {
-            return self.bad(
-                line,
-                format!("more than {MAX_EARLIER} exceptions stand before what they except"),
-            );
-        }
-        self.earlier
-            .extend(networks.into_iter().map(|network| (line, network)));
-        self.earlier_ranges = Ranges::of(self.earlier.iter().map(|(_, network)| *network));
-    }
-
-    /// Cuts the exceptions out of the entries. An entry of which nothing is left is an invalid line.
-    pub(super) fn cut(&mut self) {
-        if self.exceptions.is_empty() {
-            return;
-        }
-        let excepted = Ranges::of(self.exceptions.iter().map(|(_, network)| *network));
-        let (mut kept, mut is_cut) = (Vec::with_capacity(self.entries.len()), false);
-        for entry in std::mem::take(&mut self.entries) {
-            if !excepted.touches(&entry.network) {
-                kept.push(entry);
-                continue;
-            }
-            if let Some(left) = self.left_of(&entry, &excepted) {
-                is_cut = true;
-                kept.extend(left);
-            }
-            // Many of them in many wide networks are too many to read on.
-            if kept.len() > MAX_LISTED {
-                break;
-            }
-        }
-        self.entries = kept;
-        if is_cut {
-            self.pass_over(CUT);
-        }
-    }
-
-    /// What is left of an entry without the networks `excepted`; `None` if that is nothing, which is said.
-    fn left_of(&mut self, entry: &Listed, excepted: &Ranges) -> Option<Vec<Listed>> {
-        let left = excepted.left_of(&entry.network);
-        if left.is_empty() {
-            // Nobody reads where thousands are.
-            let known = self.exceptions.iter().chain(&self.earlier);
-            let meets = |network: &Prefix| network.covers(&entry.network) || entry.network.covers(network);
-            let by = match self.bad.len() < NAMED {
-                true => known
-                    .map(|(line, network)| (line, meets(network)))
-                    .find(|(_, meets)| *meets),
-                false => None,
-            };
-            let place = by.map(|(line, _)| format!(" (line {line})")).unwrap_or_default();
-            self.bad(
-                entry.line,
-                format!("{} is an exception of the list{place}", entry.network),
-            );
-            return None;
-        }
-        let left = left.into_iter().map(|network| Listed {
-            network,
-            ..entry.clone()
-        });
-        Some(left.collect())
-    }
-
     /// Takes nobody of a list or of an entry that says by `sense` that it is for something else, and tells so of `what`.
     /// Returns whether that is so.
     pub(super) fn is_misfit(&mut self, what: &str, sense: Sense, purpose: Purpose) -> bool {
@@ -290,7 +212,7 @@ impl Found {
         }
         let excepted = std::mem::take(&mut self.earlier_ranges);
         if let Some(left) = self.left_of(&listed, &excepted) {
-            self.pass_over(CUT);
+            self.pass_over(exceptions::CUT);
             self.entries.extend(left);
         }
         self.earlier_ranges = excepted;

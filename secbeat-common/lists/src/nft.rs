@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use secbeat_daemon::term::Term;
 
 use super::{
-    firewall::is_inner,
+    chain::Chain,
+    firewall::{is_inner, of_output},
     keys::Sense,
-    list::{About, End, Found, Purpose, Source},
+    list::{About, End, Found, Out, Purpose, Source},
     target, when,
 };
 
@@ -100,7 +101,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     let uses = uses(&tokens);
     let sense_of = |name: &str| uses.get(name).copied().unwrap_or_else(|| Sense::of_list(name));
     let (mut at, mut kind, mut name, mut is_address) = (0, "", "", true);
-    let mut flags = Flags::default();
+    let (mut flags, mut chain) = (Flags::default(), Chain::default());
     while let Some(token) = tokens.get(at) {
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
         at += 1;
@@ -178,9 +179,18 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
                 }
                 at += elements.len();
             }
-            "saddr" => at += rule(&tokens[at..], token.line, source.purpose, found),
-            "table" => found.is_certain = true,
-            "rule" | "chain" => found.pass_over("chains, of whose rules those about sources are read"),
+            "saddr" => at += rule(&tokens[at..], token.line, chain, source.purpose, found),
+            "hook" => chain.hook = tokens.get(at).map_or("", |hook| hook.text),
+            "table" | "chain" | "rule" => {
+                let named = last_word(&tokens[at..], token.line).unwrap_or_default();
+                let words = tokens[at..].iter().map(|word| word.text);
+                chain = chain.behind(token.text, named, words);
+                found.stand_in(chain.table, chain.name);
+                match token.text {
+                    "table" => found.is_certain = true,
+                    _ => found.pass_over("chains, of whose rules those about sources are read"),
+                }
+            }
             _ => {}
         }
     }
@@ -262,7 +272,7 @@ fn uses<'a>(tokens: &[Token<'a>]) -> BTreeMap<&'a str, Sense> {
 }
 
 /// Takes the sources of a rule: `{ 198.51.100.7, 203.0.113.0/24 } drop`. Returns the tokens that were read.
-fn rule(tokens: &[Token<'_>], line: u64, purpose: Purpose, found: &mut Found) -> usize {
+fn rule(tokens: &[Token<'_>], line: u64, chain: Chain<'_>, purpose: Purpose, found: &mut Found) -> usize {
     let rule = rest_of_rule(tokens, line);
     let (sense, is_some) = outcome(rule);
     let is_inverse = rule.first().is_some_and(|token| token.is("!"));
@@ -287,7 +297,9 @@ fn rule(tokens: &[Token<'_>], line: u64, purpose: Purpose, found: &mut Found) ->
     };
     if !sources.is_empty() {
         found.is_certain = true;
-        if is_some {
+        if chain.is_of_output() {
+            found.pass_over(of_output(chain.name));
+        } else if is_some {
             found.pass_over("rules that hold for some packets only");
         } else if is_inverse {
             found.bad(line, "the rule is for all but its source");
@@ -296,9 +308,10 @@ fn rule(tokens: &[Token<'_>], line: u64, purpose: Purpose, found: &mut Found) ->
         } else {
             // The first rule counts.
             if sense == Sense::LetsIn && purpose == Purpose::Bans {
+                let is_return = rule.iter().any(|token| token.is("return"));
                 sources
                     .iter()
-                    .for_each(|source| found.except_from_now_on(line, source.text));
+                    .for_each(|source| chain.except(line, source.text, is_return, found));
             }
             found.pass_over("rules with another verdict");
         }
@@ -319,7 +332,9 @@ fn members(
     for element in elements.split(|token| token.is(",")) {
         match (is_misfit, element.first()) {
             (false, _) => member(element, flags, found),
-            (true, Some(first)) if purpose == Purpose::Bans => found.except(first.line, first.text),
+            (true, Some(first)) if purpose == Purpose::Bans => {
+                found.leave_out(Out::by(name), first.line, first.text);
+            }
             _ => {}
         }
     }

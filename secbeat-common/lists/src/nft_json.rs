@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    firewall::is_inner,
+    chain::Chain,
+    firewall::{is_inner, of_output},
     keys::Sense,
-    list::{About, Found, Purpose},
+    list::{About, Found, Out, Purpose},
     nft::{FILLED, Flags, METERED},
     when,
 };
@@ -30,13 +31,27 @@ pub(super) fn read(line: u64, objects: &RawValue, purpose: Purpose, found: &mut 
             }
         }
     }
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let hooks = objects.iter().filter_map(|object| object.get("chain"));
+    let hooks: BTreeMap<_, _> = hooks
+        .map(|chain| ((text(chain, "table"), text(chain, "name")), text(chain, "hook")))
+        .collect();
     for object in &objects {
         if let Some(set) = object.get("set") {
             let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
             let sense = uses.get(name).copied().unwrap_or_else(|| Sense::of_list(name));
+            found.stand_in(&text(set, "table"), "");
             set_of(line, set, name, sense, purpose, found);
-        } else if let Some(rule) = object.get("rule").and_then(Rule::of) {
-            rule.take(line, purpose, found);
+        } else if let Some(of) = object.get("rule")
+            && let Some(rule) = Rule::of(of)
+        {
+            let place = (text(of, "table"), text(of, "chain"));
+            let chain = Chain {
+                table: &place.0,
+                name: &place.1,
+                hook: hooks.get(&place).map_or("", String::as_str),
+            };
+            rule.take(line, chain, purpose, found);
         } else if object.get("metainfo").is_none() && object.get("table").is_none() {
             found.pass_over("what is not a set");
         }
@@ -65,7 +80,9 @@ fn set_of(line: u64, set: &Value, name: &str, sense: Sense, purpose: Purpose, fo
     for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
         match (is_misfit, named(element)) {
             (false, _) => member(line, element, flags, found),
-            (true, Some(network)) if purpose == Purpose::Bans => found.except(line, &network),
+            (true, Some(network)) if purpose == Purpose::Bans => {
+                found.leave_out(Out::by(name), line, &network);
+            }
             _ => {}
         }
     }
@@ -102,6 +119,8 @@ struct Rule<'a> {
     is_inverse: bool,
     /// What it does with their packets.
     sense: Sense,
+    /// It ends its own chain only.
+    is_return: bool,
     /// It is for some of their packets only.
     is_some: bool,
 }
@@ -146,6 +165,7 @@ impl<'a> Rule<'a> {
             source: of_source.get("right")?,
             is_inverse: of_source.get("op").and_then(Value::as_str) == Some("!="),
             sense,
+            is_return: has(&["return"]),
             is_some: !matches().all(is_plain) || !steps.iter().all(is_known),
         })
     }
@@ -160,7 +180,7 @@ impl<'a> Rule<'a> {
     }
 
     /// Takes the addresses that it names itself.
-    fn take(&self, line: u64, purpose: Purpose, found: &mut Found) {
+    fn take(&self, line: u64, chain: Chain<'_>, purpose: Purpose, found: &mut Found) {
         let members = self.source.get("set").and_then(Value::as_array);
         let named: Vec<_> = match members {
             Some(members) => members.iter().filter_map(named).collect(),
@@ -170,14 +190,17 @@ impl<'a> Rule<'a> {
         if sources().next().is_none() {
             return;
         }
-        if self.is_some {
+        found.stand_in(chain.table, chain.name);
+        if chain.is_of_output() {
+            found.pass_over(of_output(chain.name));
+        } else if self.is_some {
             found.pass_over("rules that hold for some packets only");
         } else if self.is_inverse {
             found.bad(line, "the rule is for all but its source");
         } else if self.sense == Sense::Neither || self.sense.misfit(purpose).is_some() {
             // The first rule counts.
             if self.sense == Sense::LetsIn && purpose == Purpose::Bans {
-                sources().for_each(|source| found.except_from_now_on(line, source));
+                sources().for_each(|source| chain.except(line, source, self.is_return, found));
             }
             found.pass_over("rules with another verdict");
         } else {

@@ -4,10 +4,10 @@ use std::{borrow::Cow, iter};
 
 use super::{
     keys::Sense,
-    list::{About, Found, Purpose, Source},
+    list::{About, Found, Out, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::{Verdict, is_other_action, neither},
+    verdict::{Verdict, is_other_action, neither, truth},
 };
 
 /// Lines that are looked at for requests.
@@ -54,6 +54,7 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     let (mut pairs, mut others, mut first_pair) = (0, 0, 0);
     // The heading above, if it says something of those below it.
     let mut heading: Option<(String, Sense)> = None;
+    let mut is_map = None;
     let first = source
         .lines()
         .map(|(_, text)| divided(text).0)
@@ -97,7 +98,10 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                 if let Some((name, sense)) = &heading
                     && found.is_misfit(&format!("what stands below `{name}`"), *sense, source.purpose)
                 {
-                    targets.iter().for_each(|target| found.except(line, target));
+                    let how = Out::by(name);
+                    targets
+                        .iter()
+                        .for_each(|target| found.leave_out(how, line, target));
                     continue;
                 }
                 if is_other_action(label) {
@@ -105,7 +109,9 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     continue;
                 }
                 // As maps of HAProxy have it.
-                if ["0", "false", "no", "off"].contains(&label) {
+                if ["0", "false", "no", "off"].contains(&label)
+                    && *is_map.get_or_insert_with(|| are_truths(source))
+                {
                     found.pass_over(format!("entries with `{label}`"));
                     continue;
                 }
@@ -140,14 +146,25 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-/// What a heading such as `allowed:`, `[block]` or `-- whitelist --` says of those below it, if it says something.
+/// Whether each label behind an entry is a truth value. Elsewhere, `no` is Norway.
+fn are_truths(source: &Source<'_>) -> bool {
+    source.lines().all(|(_, text)| {
+        let entry = entry(unquoted(item(divided(text).0))).ok();
+        entry.is_none_or(|(_, label)| label.is_empty() || truth(label).is_some())
+    })
+}
+
+/// What a heading such as `allowed:`, `[block]` or `-- whitelist --` says of those below it, if it says something. Without marks, it
+/// may be the name of a host.
 fn heading_of(text: &str) -> Option<Sense> {
+    let is_marked = text.ends_with([':', ']']) || text.starts_with("--") || text.starts_with("==");
     let name = text.trim_matches(|c: char| c.is_whitespace() || "[]:=-*".contains(c));
     let are_words = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
     let sense = Sense::of_list(name);
-    (are_words && name.split_whitespace().count() <= 3 && sense != Sense::Neither).then_some(sense)
+    (is_marked && are_words && name.split_whitespace().count() <= 3 && sense != Sense::Neither)
+        .then_some(sense)
 }
 
 /// The network of `!198.51.100.7`, and what stands behind it.

@@ -1,5 +1,7 @@
 //! Who may come in, in configs of web servers: nginx and Apache.
 
+use std::collections::BTreeSet;
+
 use super::{
     keys::Sense,
     list::{About, Found, Purpose, Source},
@@ -96,7 +98,7 @@ fn statement_of(line: u64, words: &[&str], block: &str, comment: &str, purpose: 
 
 /// Apache: `Require not ip`, `Deny from`, and for an allowlist `Require ip`, `Allow from`.
 pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
-    let allow_wins = allow_wins(source);
+    let winning = winning(source);
     // Blocks of what must not be so, of which each turns its lines round.
     let mut nones = 0_usize;
     for (line, text) in source.lines().filter(|(_, text)| !text.starts_with('#')) {
@@ -133,7 +135,7 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
         };
         found.is_certain = true;
         if purpose != source.purpose {
-            if allow_wins && lower[0] == "allow" {
+            if winning.contains(&line) {
                 for client in &words[at..] {
                     match target::partial(client) {
                         _ if client.eq_ignore_ascii_case("all") => {
@@ -160,15 +162,58 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-/// Whether `Allow from` wins over `Deny from`. So it does without an `Order`, and with `Order Deny,Allow`.
-fn allow_wins(source: &Source<'_>) -> bool {
-    let orders = source.lines().filter_map(|(_, text)| {
+/// A block of a config of Apache.
+#[derive(Default)]
+struct Block {
+    /// Whether its `Order` has `Allow` behind `Deny`.
+    order: Option<bool>,
+    /// The lines with `Allow` of which its order decides.
+    allows: Vec<u64>,
+}
+
+/// The lines at which `Allow from` wins over `Deny from`. So it does without an `Order`, and with `Order Deny,Allow`. Each block has its
+/// own order, or that of the block around it.
+fn winning(source: &Source<'_>) -> BTreeSet<u64> {
+    let (mut blocks, mut winning) = (vec![Block::default()], BTreeSet::new());
+    for (line, text) in source.lines() {
         let text = text.to_ascii_lowercase();
-        let order = text.strip_prefix("order")?;
-        order
-            .starts_with(char::is_whitespace)
-            .then(|| order.trim_start().starts_with("deny"))
-    });
-    let orders: Vec<bool> = orders.collect();
-    orders.is_empty() || orders.contains(&true)
+        let mut words = text.split_whitespace();
+        let (first, second) = (words.next().unwrap_or_default(), words.next());
+        // What stands under these is a part of the block around it.
+        const CONDITIONS: [&str; 3] = ["ifmodule", "ifversion", "ifdefine"];
+        let tag = first.trim_start_matches(['<', '/']);
+        if first.starts_with('<') && CONDITIONS.iter().any(|name| tag.starts_with(name)) {
+            continue;
+        }
+        if first.starts_with("</") {
+            // The end of a block that the text does not begin.
+            if blocks.len() > 1 {
+                close(&mut blocks, &mut winning);
+            }
+        } else if first.starts_with('<') {
+            blocks.push(Block::default());
+        } else if let Some(block) = blocks.last_mut() {
+            match (first, second) {
+                ("order", Some(order)) => block.order = Some(order.starts_with("deny")),
+                ("allow", _) => block.allows.push(line),
+                _ => {}
+            }
+        }
+    }
+    while !blocks.is_empty() {
+        close(&mut blocks, &mut winning);
+    }
+    winning
+}
+
+/// Closes the innermost block.
+fn close(blocks: &mut Vec<Block>, winning: &mut BTreeSet<u64>) {
+    let Some(block) = blocks.pop() else {
+        return;
+    };
+    match (block.order, blocks.last_mut()) {
+        (None, Some(outer)) => outer.allows.extend(block.allows),
+        (None | Some(true), _) => winning.extend(block.allows),
+        (Some(false), _) => {}
+    }
 }

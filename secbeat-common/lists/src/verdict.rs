@@ -105,6 +105,10 @@ const KINDS_IN: [&str; 9] = [
     "bypass",
     "known-good",
 ];
+/// Of these, words that are tags of attacks, too.
+const UNSURE_TAGS: [&str; 3] = ["white", "clean", "bypass"];
+/// Words for what neither lets a client in nor keeps it out.
+const TESTS: [&str; 4] = ["captcha", "challenge", "js_challenge", "managed_challenge"];
 /// Actions of Postfix that neither let a client in nor keep it out, as its manual writes them.
 const LABELS_ELSE: [&str; 10] = [
     "WARN",
@@ -210,16 +214,17 @@ impl Verdict {
     /// Of tags or a remark: a tag may be a plain word for a verdict.
     pub(super) fn of_tags(text: &str, purpose: Purpose) -> Self {
         let tags = text.split([',', ';', '|']).map(str::trim);
-        let words = tags.filter(|tag| !tag.contains(char::is_whitespace));
+        let is_unsure = |tag: &str| UNSURE_TAGS.iter().any(|known| tag.eq_ignore_ascii_case(known));
+        let words = tags.filter(|tag| !tag.contains(char::is_whitespace) && !is_unsure(tag));
         let mut said = words.map(|word| Self::of_kind(word, purpose));
         said.find(|verdict| *verdict != Self::Listed)
             .unwrap_or(Self::Listed)
     }
 
-    /// Of what happens to the entry: those that are taken off a list are not on it.
+    /// Of what happens to the entry: those that are taken off a list are on it no longer.
     pub(super) fn of_operation(text: &str) -> Self {
         match TAKES_OFF.contains(&text.trim().to_ascii_lowercase().as_str()) {
-            true => Self::Other,
+            true => Self::Over,
             false => Self::Listed,
         }
     }
@@ -227,7 +232,9 @@ impl Verdict {
     /// Of the direction of a rule's packets: on their way out, an address is where they go.
     pub(super) fn of_direction(text: &str) -> Self {
         let text = text.trim().to_ascii_lowercase();
-        match text.starts_with("out") || text.starts_with("egress") {
+        // `outside` is an interface of firewalls, from which attackers come.
+        let is_out = text.starts_with("out") && !text.starts_with("outside");
+        match is_out || text.starts_with("egress") {
             true => Self::Over,
             false => Self::Listed,
         }
@@ -297,6 +304,11 @@ pub(super) fn label_sense(label: &str) -> Sense {
 pub(super) fn is_other_action(label: &str) -> bool {
     let word = label.split([' ', '\t', ':']).next().unwrap_or_default();
     LABELS_ELSE.contains(&word)
+}
+
+/// Whether a word says that the client is tested, as Cloudflare and Imunify do.
+pub(super) fn is_test(text: &str) -> bool {
+    TESTS.contains(&text.trim().to_ascii_lowercase().as_str())
 }
 
 /// What is said of an action of Postfix that is for neither purpose.
@@ -425,6 +437,8 @@ mod tests {
             ("whitelist,office", Verdict::Other),
             ("ssh; trusted", Verdict::Other),
             ("ssh,bruteforce", Verdict::Listed),
+            ("sqli,bypass", Verdict::Listed),
+            ("bypass,whitelist", Verdict::Other),
             ("ignore the robots", Verdict::Listed),
         ] {
             assert_eq!(Verdict::of_tags(tags, Purpose::Bans), verdict, "{tags}");

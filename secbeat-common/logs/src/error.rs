@@ -17,6 +17,9 @@ pub enum LogError {
     /// The line is a request, but the format is not that of its log.
     #[error("the line is a request, but field {0} is not a single address")]
     OtherLayout(usize),
+    /// The line is a request of the format, with a name or nothing in place of its client's address.
+    #[error("the line is a request, but field 1 is not a single address")]
+    NoAddress,
     #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
     TwoReadings(usize, usize),
     #[error(
@@ -95,7 +98,7 @@ impl LogError {
     /// See [`Format::calls_for_doubt`](super::Format::calls_for_doubt).
     pub(super) fn calls_for_doubt(&self) -> bool {
         match self {
-            Self::OtherLayout(_) | Self::TwoReadings(..) | Self::EndsInUser(_) => true,
+            Self::OtherLayout(_) | Self::NoAddress | Self::TwoReadings(..) | Self::EndsInUser(_) => true,
             Self::NoneOf(errors) => errors.iter().any(Self::calls_for_doubt),
             _ => false,
         }
@@ -147,6 +150,7 @@ impl LogError {
         matches!(
             self,
             Self::OtherLayout(_)
+                | Self::NoAddress
                 | Self::TwoReadings(..)
                 | Self::Wrapper
                 | Self::Request

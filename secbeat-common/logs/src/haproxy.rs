@@ -6,7 +6,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::{
     LogError, LogLine, address,
     cut::SHORTEST_CUT,
-    quoted::{parse_status, split_request},
+    quoted::{parse_status, split_request_of_haproxy},
     time::{self, Zone},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
     let status = fields.nth(BEFORE_STATUS).ok_or(LogError::HaproxyRest)?;
     let status = parse_status(status).ok_or(LogError::HaproxyRest)?;
     let request = &request[..memchr(b'"', request).unwrap_or(request.len())];
-    let (method, path) = split_request(request);
+    let (method, host, path) = split_request_of_haproxy(request);
     Ok(LogLine {
         client,
         forwarded: None,
@@ -41,7 +41,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
         method: method.into(),
         path: path.into(),
         status,
-        host: None,
+        host: host.map(Into::into),
         user_agent: None,
         referer: None,
     })

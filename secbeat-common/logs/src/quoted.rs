@@ -86,18 +86,43 @@ fn without_protocol(target: &[u8]) -> &[u8] {
     }
 }
 
+/// Method, host and path of a request as HAProxy logs it: of HTTP/2 and 3, whose clients send host and path apart, it writes a whole
+/// URL (since 2.1).
+pub(super) fn split_request_of_haproxy(request: &[u8]) -> (&[u8], Option<&[u8]>, &[u8]) {
+    let (method, target) = split_request(request);
+    let request = request.trim_ascii_end();
+    if request.ends_with(b" HTTP/2.0") || request.ends_with(b" HTTP/3.0") {
+        let (host, path) = split_url(target);
+        return (method, host, path);
+    }
+    (method, None, target)
+}
+
+/// The host and the path of a URL; no host and everything if the text is none.
+fn split_url(url: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    match authority_and_rest(url) {
+        Some((host, b"")) => (Some(host), b"/"),
+        Some((host, path)) => (Some(host), path),
+        None => (None, url),
+    }
+}
+
 /// The host of a URL, with its port.
-#[cold]
 pub(super) fn authority(url: &[u8]) -> Option<&[u8]> {
+    authority_and_rest(url).map(|(host, _)| host)
+}
+
+#[cold]
+fn authority_and_rest(url: &[u8]) -> Option<(&[u8], &[u8])> {
     let schemes: [&[u8]; 4] = [b"https://", b"http://", b"wss://", b"ws://"];
     let rest = schemes.iter().find_map(|scheme| {
         let (begin, rest) = url.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme).then_some(rest)
     })?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-    let authority = &rest[..end.unwrap_or(rest.len())];
+    let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
     let user = memrchr(b'@', authority).map_or(0, |at| at + 1);
-    some_text(&authority[user..])
+    Some((some_text(&authority[user..])?, rest))
 }
 
 /// A request without the colour of a terminal that Werkzeug writes around it; `None` if it has none.

@@ -29,7 +29,7 @@ pub use self::{
     },
     kernel::{BAN_MAPS, Entry, Fill, FilterMode, KernelBan, ObservedBan, Stamp, UnknownMode},
     local_allowlist::{LocalAllowlist, LocalRefusal, MAX_LOCAL_ALLOWED},
-    notes::LocalNotes,
+    notes::{LocalNotes, SAME_END},
     reconcile::{Drift, Enforced, FleetBan, LocalBan, Origin, cover},
     renewal::{Life, Renewal, Window},
     time::{BootTime, Moment},

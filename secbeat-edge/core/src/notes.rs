@@ -7,7 +7,7 @@ use secbeat_common::prefix::Prefix;
 use crate::BootTime;
 
 /// Ends that differ by less are the same end: wall and boot clock are read one after the other, and the kernel rounds.
-pub(crate) const SAME_END: Duration = Duration::from_secs(1);
+pub const SAME_END: Duration = Duration::from_secs(1);
 
 /// The notes of bans, by target and end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

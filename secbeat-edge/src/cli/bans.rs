@@ -10,7 +10,7 @@ use secbeat_daemon::{
     protect::sessions,
     time::{ends_in, now_ms},
 };
-use secbeat_edge_core::{Allowlist, KernelBan, cover};
+use secbeat_edge_core::{Allowlist, KernelBan, SAME_END, cover};
 
 use super::{Places, status::is_late};
 use crate::{
@@ -61,8 +61,8 @@ pub struct List {
     #[arg(
         long,
         short,
-        alias = "range",
-        short_alias = 'r',
+        aliases = ["range", "value"],
+        short_aliases = ['r', 'v'],
         hide = true,
         conflicts_with = "near"
     )]
@@ -186,7 +186,7 @@ fn ban_in_kernel(
         dropped_bytes: 0,
     };
     let mut bans = BanMaps::open(&places.pins)?;
-    let outlasts = |known: &KernelBan| !shorten && known.ends > ban.ends;
+    let outlasts = |known: &KernelBan| !shorten && known.ends.since(ban.ends) >= SAME_END;
     if let Some(known) = bans.get(target)?.filter(outlasts) {
         bail!("{}", outlasted(target, known.ends, moment_now()));
     }

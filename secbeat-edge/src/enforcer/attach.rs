@@ -84,6 +84,7 @@ pub(crate) fn attach(
             setup,
             object: config.object,
             room: Room::of(&fill),
+            allow_failed: None,
             mode: config.mode,
             modes: Modes::new(config.modes),
             event_every: config.event_every,

@@ -22,6 +22,8 @@ pub(crate) struct KernelSide {
     pub(super) object: ObjectSource,
     /// How full the maps of sources are.
     pub(super) room: Room,
+    /// Why the allowlist could not be made what it was, until somebody is told.
+    pub(super) allow_failed: Option<String>,
     /// The host's mode, as it was set last.
     pub(super) mode: FilterMode,
     /// Of single interfaces.
@@ -186,18 +188,21 @@ impl KernelSide {
             warn!("something else had changed {what} in the kernel: set again");
         }
         if self.allowed.is_outdated()? {
-            self.keep_allowed()?;
+            self.keep_allowed();
         }
         Ok(())
     }
 
-    fn keep_allowed(&mut self) -> anyhow::Result<()> {
-        if self.allowed.keep()? {
-            warn!("something else had changed the allowlist in the kernel: set again");
-            self.bans.allow(&self.allowed);
-            self.was_repaired = true;
+    fn keep_allowed(&mut self) {
+        match self.allowed.keep() {
+            Ok(false) => {}
+            Ok(true) => {
+                warn!("something else had changed the allowlist in the kernel: set again");
+                self.bans.allow(&self.allowed);
+                self.was_repaired = true;
+            }
+            Err(error) => self.allow_failed = Some(format!("{error:#}")),
         }
-        Ok(())
     }
 
     /// Whether only a new start can enforce bans again.
@@ -207,11 +212,12 @@ impl KernelSide {
 
     /// Begins to read all bans.
     pub(super) fn begin_read(&mut self) -> anyhow::Result<Event> {
-        self.keep_allowed()?;
+        self.keep_allowed();
         self.was_repaired = false;
         self.clock = self.program.jiffy_clock()?;
         self.bans.set_clock(&self.clock);
         self.walk = Some(self.bans.begin());
+        self.room.walks();
         self.read_on()
     }
 
@@ -222,7 +228,7 @@ impl KernelSide {
             self.bans.settle(&walk)?;
             self.lists.settle()?;
             let fill = self.bans.fill(&walk);
-            self.room = Room::of(&fill);
+            self.room.walked(&fill);
             return Ok(Event::KernelEnd(fill));
         };
         self.walk = Some(walk);

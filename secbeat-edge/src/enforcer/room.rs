@@ -1,5 +1,6 @@
 //! Room for bans: the maps of sources begin small, and grow while the program runs before they are so full that the kernel evicts.
 
+use anyhow::ensure;
 use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{BAN_MAPS, Entry, Fill};
 use tracing::{info, warn};
@@ -14,33 +15,55 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Room {
     held: [u64; 2],
+    /// How many were added since the walk began that is under way, which may not meet them.
+    added: [u64; 2],
     /// Whether the kernel refused larger maps since that walk.
     is_refused: bool,
 }
 
 impl Room {
     /// After a walk that found the maps so full.
-    pub(super) fn of(&[v4, v6, _]: &[Fill; BAN_MAPS.len()]) -> Self {
-        Self {
-            held: [v4.entries, v6.entries],
+    pub(super) fn of(fill: &[Fill; BAN_MAPS.len()]) -> Self {
+        let mut room = Self {
+            held: [0; 2],
+            added: [0; 2],
             is_refused: false,
-        }
+        };
+        room.walked(fill);
+        room
     }
 
-    /// These are about to be written.
-    fn expect(&mut self, entries: &[Entry]) {
+    /// A walk through the maps begins.
+    pub(super) fn walks(&mut self) {
+        self.added = [0; 2];
+    }
+
+    /// It has found the maps so full.
+    pub(super) fn walked(&mut self, [v4, v6, _]: &[Fill; BAN_MAPS.len()]) {
+        self.held = [v4.entries + self.added[0], v6.entries + self.added[1]];
+        self.is_refused = false;
+    }
+
+    /// These are about to be written, some of which the maps may have.
+    fn expect(&mut self, entries: &[Entry], is_held: impl Fn(&Prefix) -> bool) {
         let added = entries.iter().filter_map(|entry| match entry {
-            Entry::Add(target, _) => Some(target).filter(|target| target.is_single()),
-            Entry::Put(..) | Entry::Remove(_) => None,
+            Entry::Add(target, _) => Some(target),
+            Entry::Put(target, _) => Some(target).filter(|target| target.is_single() && !is_held(target)),
+            Entry::Remove(_) => None,
         });
-        added.for_each(|target: &Prefix| self.held[usize::from(target.addr().is_ipv6())] += 1);
+        for target in added.filter(|target| target.is_single()) {
+            let map = usize::from(target.addr().is_ipv6());
+            self.held[map] += 1;
+            self.added[map] += 1;
+        }
     }
 }
 
 impl KernelSide {
     /// Lets a map grow that would be more than half full with the new bans among `entries`.
     pub(super) fn make_room(&mut self, entries: &[Entry]) {
-        self.room.expect(entries);
+        let is_held = |target: &Prefix| matches!(self.bans.get(target), Ok(Some(_)));
+        self.room.expect(entries, is_held);
         let slots = self.program.slots();
         let wanted = slots.for_bans(self.room.held, self.setup.ban_slots);
         if wanted == slots || self.room.is_refused || self.setup.is_detached() {
@@ -64,6 +87,10 @@ impl KernelSide {
     /// Loads the program once more with maps of so many slots, fills them, and replaces the program on all interfaces. Until then the
     /// old one enforces from the old maps, so no packet finds a gap.
     fn grow(&mut self, slots: Slots) -> anyhow::Result<()> {
+        ensure!(
+            self.program.has_pins(),
+            "pins were taken away, and are not made again yet"
+        );
         let object = Object::open(&self.object)?;
         let pins = Pins::at(&self.setup.pin_dir);
         pins.or_undo(|| {
@@ -76,7 +103,7 @@ impl KernelSide {
             program.carry_over(&mut bans, &clock)?;
             bans.own_lane(&self.allowed, &clock);
             bans.use_sieve(&mut self.settings)?;
-            program.attach(&self.setup)?;
+            program.take_over(&self.setup)?;
             (self.program, self.bans, self.clock) = (program, bans, clock);
             Ok(())
         })?;

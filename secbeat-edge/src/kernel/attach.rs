@@ -39,6 +39,20 @@ impl Program {
     ///
     /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
     pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
+        self.attach_all(setup, true)
+    }
+
+    /// The same for a program that takes the place of one which runs: an interface that does not take it keeps the others from nothing,
+    /// and none changes its hook.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn take_over(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
+        self.attach_all(setup, false)
+    }
+
+    fn attach_all(&mut self, setup: &XdpSetup, is_start: bool) -> anyhow::Result<()> {
         if setup.is_detached() {
             warn!("NOTHING IS ATTACHED: {}", detached());
         } else {
@@ -58,10 +72,10 @@ impl Program {
                     warn!(%interface, "NOT PROTECTED: there is no such interface yet; it is waited for");
                     continue;
                 }
-                match self.attach_one(interface, setup, true) {
+                match self.attach_one(interface, setup, is_start) {
                     Ok(Attached::Replaced(mode) | Attached::Anew(mode)) => attached.push((interface, mode)),
                     // Who names an interface shall not find it unprotected later.
-                    Err(error) if setup.interfaces.names(interface) => return Err(error),
+                    Err(error) if is_start && setup.interfaces.names(interface) => return Err(error),
                     Err(error) => warn!(%interface, "NOT PROTECTED: {error:#}"),
                 }
             }
@@ -226,7 +240,7 @@ impl Program {
     }
 
     /// Whether the pinned maps and programs are this one's.
-    fn has_pins(&self) -> bool {
+    pub(crate) fn has_pins(&self) -> bool {
         let mut programs = self.program_ids.iter();
         self.map_ids.iter().all(|(name, id)| self.pins.has_map(name, *id))
             && programs.all(|(name, id)| self.pins.has_program(name, *id))

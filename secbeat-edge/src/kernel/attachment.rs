@@ -147,9 +147,12 @@ pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Resul
         let ids = program.map_ids().ok().flatten().unwrap_or_default();
         banned.is_some_and(|banned| ids.contains(&banned))
     };
-    // Not by their own pins, which may be gone while they enforce.
-    let ours: Vec<u32> = loaded_programs()
-        .flatten()
+    // Their own pins may be gone while they enforce; to ask the kernel for all programs takes `CAP_SYS_ADMIN`.
+    let pinned = maps::PROGRAMS
+        .iter()
+        .filter_map(|name| ProgramInfo::from_pin(pins.program(name)).ok());
+    let ours: Vec<u32> = pinned
+        .chain(loaded_programs().flatten())
         .filter(|program| attached.contains(&program.id()) && has_our_maps(program))
         .map(|program| program.id())
         .collect();

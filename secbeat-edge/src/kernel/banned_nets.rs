@@ -86,7 +86,7 @@ impl BannedNets {
         Ok(())
     }
 
-    /// The ban of exactly `net`.
+    /// The ban of exactly `net`, if the trie is known to hold it.
     fn get_in_trie(&self, net: &Prefix) -> anyhow::Result<Option<Ban>> {
         match self.in_trie.contains(net) {
             true => Ok(absent_is_none(self.trie.get(&key(net), 0))?),
@@ -94,9 +94,15 @@ impl BannedNets {
         }
     }
 
-    pub(super) fn get(&self, net: &Prefix) -> anyhow::Result<Option<Ban>> {
-        let found = self.get_in_trie(net)?;
-        Ok(found.or_else(|| self.view()?.get(net)))
+    /// The ban of exactly `net`, whoever has written it.
+    pub(super) fn get(&self, wanted: &Prefix) -> anyhow::Result<Option<Ban>> {
+        let found = absent_is_none(self.trie.get(&key(wanted), 0))?;
+        let is_it = |key: &Key<[u8; 16]>| net(key.prefix_len(), key.data()).as_ref() == Some(wanted);
+        let found = match found {
+            Some(found) if self.in_trie.contains(wanted) || self.keys()?.iter().any(is_it) => Some(found),
+            _ => None,
+        };
+        Ok(found.or_else(|| self.view()?.get(wanted)))
     }
 
     /// Writes a ban; the program is told to look before there is anything to see.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
-use aya::maps::{LpmTrie, Map, MapData, lpm_trie::Key};
+use aya::maps::{LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use secbeat_common::{
     maps::{self, Allow},
     prefix::Prefix,
 };
 
-use super::{Allowing, Pins, SettingsMap};
+use super::{Allowing, Pins, SettingsMap, entry::absent_is_none};
 
 /// `ALLOWED_NETS`: networks that the program never drops.
 pub struct AllowedNets {
@@ -63,7 +63,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses. What it does not refuse is allowed all the same, and nothing is removed.
+    /// When the kernel refuses. What it does not refuse is allowed all the same.
     pub fn set(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
         let present = self
             .trie
@@ -84,11 +84,19 @@ impl AllowedNets {
             let present = present.get(&parts(&key(net)));
             present.is_some_and(|(_, present)| *present == reason)
         };
-        let mut refused = BTreeMap::new();
-        for (net, &reason) in nets.iter().filter(|&(net, reason)| !is_there(net, *reason)) {
-            if let Err(error) = self.trie.insert(&key(net), Allow { reason }, 0) {
-                refused.insert(*net, error);
-            }
+        let missing = nets.iter().filter(|&(net, reason)| !is_there(net, *reason));
+        let mut refused = self.insert_all(missing.map(|(net, reason)| (*net, *reason)));
+        let stale = present.iter().filter(|(parts, _)| !kept.contains(*parts));
+        if !refused.is_empty() {
+            // Perhaps there was no room beside what others have put there.
+            stale
+                .clone()
+                .for_each(|(_, (key, _))| drop(self.trie.remove(key)));
+            refused = self.insert_all(
+                refused
+                    .into_keys()
+                    .filter_map(|net| Some((net, *nets.get(&net)?))),
+            );
         }
         let more = refused.len().saturating_sub(1);
         if let Some((net, error)) = refused.pop_first() {
@@ -98,14 +106,22 @@ impl AllowedNets {
             };
             return Err(error).with_context(|| format!("allowing {net}{others} in the kernel"));
         }
-        for (_, (key, _)) in present.iter().filter(|(parts, _)| !kept.contains(*parts)) {
-            self.trie
-                .remove(key)
+        for (_, (key, _)) in stale {
+            absent_is_none(self.trie.remove(key))
                 .context("removing a network from the kernel's allowlist")?;
         }
         self.written.clone_from(nets);
         self.generation = generation;
         Ok(())
+    }
+
+    /// Allows them all; returns those that the kernel refused.
+    fn insert_all(&mut self, nets: impl Iterator<Item = (Prefix, u32)>) -> BTreeMap<Prefix, MapError> {
+        nets.filter_map(|(net, reason)| {
+            let refused = self.trie.insert(&key(&net), Allow { reason }, 0).err()?;
+            Some((net, refused))
+        })
+        .collect()
     }
 
     /// Whether something else has moved the generation on, as who changes the allowlist does.

@@ -379,7 +379,8 @@ fn is_trusted(uid: u32) -> bool {
 /// Whether this release gives a pin that name.
 fn is_ours(name: &str) -> bool {
     let map = name.strip_prefix(STAGED_PREFIX).unwrap_or(name);
-    let is_map = TABLES.contains(&map) || maps::ALL.contains(&map);
+    // Tables are staged by another thread, at any time.
+    let is_map = TABLES.contains(&name) || maps::ALL.contains(&map);
     is_map || maps::PROGRAMS.contains(&name) || LinkPin::parse(name).is_some()
 }
 

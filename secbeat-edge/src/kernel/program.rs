@@ -26,7 +26,7 @@ use tracing::debug;
 use super::{
     BanMaps,
     clock::JiffyClock,
-    migrate::Migration,
+    migrate::{BAN_MAPS, Migration},
     object::{Object, ObjectSource},
     pins::Pins,
     record::Record,
@@ -117,7 +117,7 @@ impl Program {
         pins.prepare()?;
         let lock = Arc::new(pins.lock()?);
         let slots = Slots::at_start(&pins, setup.ban_slots);
-        Self::load_with(object, setup, slots, lock)
+        Self::load_with(object, setup, slots, Record::read(&setup.record()), lock)
     }
 
     /// Loads the same program once more, with larger maps that are staged beside those of this one.
@@ -126,18 +126,22 @@ impl Program {
     ///
     /// As [`load`](Self::load).
     pub fn load_larger(&self, object: &Object, setup: &XdpSetup, slots: Slots) -> anyhow::Result<Self> {
-        Self::load_with(object, setup, slots, self.lock.clone())
+        let mut record = Record::read(&setup.record());
+        // The file may be gone.
+        record.note(BAN_MAPS.iter().filter_map(|name| self.pins.map_id(name)));
+        Self::load_with(object, setup, slots, record, self.lock.clone())
     }
 
     fn load_with(
         object: &Object,
         setup: &XdpSetup,
         slots: Slots,
+        record: Record,
         lock: Arc<Flock<File>>,
     ) -> anyhow::Result<Self> {
         let pins = Pins::at(&setup.pin_dir);
         pins.remove_staged()?;
-        let migration = Migration::plan(&pins, slots, Record::read(&setup.record()))?;
+        let migration = Migration::plan(&pins, slots, record)?;
         let pins = pins.staging(migration.names());
         let mut loader = EbpfLoader::new();
         for name in maps::ALL {

@@ -37,11 +37,14 @@ pub struct Row {
     pub bytes: u64,
     pub rules: BTreeMap<String, RuleRow>,
     /// Bans of rules by the edge that reported what led to them.
+    #[serde(rename = "edges_top", alias = "edges")]
     pub edges: Top,
     /// Bans by repeat offence, by target.
     pub offenders: Top,
     /// Requests that led to bans of rules, by path and by user agent, as far as the evidence has them.
+    #[serde(rename = "paths_top", alias = "paths")]
     pub paths: Top,
+    #[serde(rename = "agents_top", alias = "agents")]
     pub agents: Top,
     /// Bans of rules by the hour of the day, UTC.
     pub hours: [u64; 24],

@@ -138,7 +138,17 @@ impl Site {
     /// only where there may be no other.
     pub(super) fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let find = |wanted: &str| pairs(headers).find_map(|(name, value)| (name == wanted).then_some(value));
-        find(SECURE_COOKIE_NAME).or_else(|| find(COOKIE_NAME).filter(|_| !self.is_tls))
+        find(SECURE_COOKIE_NAME).or_else(|| find(COOKIE_NAME).filter(|_| !self.has_tls(headers)))
+    }
+
+    /// Whether the browser came by TLS, as far as can be told: it names the site that a request is from to those alone that it trusts,
+    /// which are those with TLS and this host (Fetch Metadata Request Headers, section 2).
+    fn has_tls(&self, headers: &HeaderMap) -> bool {
+        let is_here = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
+            .is_some_and(|host| is_this_host(host.host()));
+        self.is_tls || (headers.contains_key(FETCH_SITE) && !is_here)
     }
 
     /// `Set-Cookie` that gives the session's secret to the browser that sends these headers, for so many seconds.
@@ -149,6 +159,15 @@ impl Site {
         };
         format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
     }
+}
+
+/// Whether a browser takes `host` for its own host, with or without TLS.
+fn is_this_host(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = address
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_loopback());
+    is_loopback || host == "localhost" || host.ends_with(".localhost")
 }
 
 fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
@@ -289,6 +308,16 @@ mod tests {
             Some("planted"),
             "there may be no TLS"
         );
+        headers.insert(FETCH_SITE, "same-origin".parse().unwrap());
+        for (host, expected) in [
+            ("secbeat.example", None),
+            ("localhost:3030", Some("planted")),
+            ("127.0.0.1:3030", Some("planted")),
+            ("[::1]:3030", Some("planted")),
+        ] {
+            headers.insert(HOST, host.parse().unwrap());
+            assert_eq!(behind_proxy.cookie(&headers), expected, "{host}");
+        }
         headers.append(COOKIE, "__Host-secbeat_session=ours".parse().unwrap());
         for site in [&tls, &behind_proxy] {
             assert_eq!(site.cookie(&headers), Some("ours"));

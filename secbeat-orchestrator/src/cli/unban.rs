@@ -160,10 +160,18 @@ impl Unban {
         outcome: &mut Outcome,
     ) -> anyhow::Result<()> {
         if targets.len() < 2 {
-            return outcome.lift(targets, |target| self.lift(api, target, None));
+            return outcome.lift(targets, |target| Ok(self.lift(api, target, None)?.is_some()));
         }
         let mut list = Origin::of_targets(targets.iter()).begin(ListUse::Unban);
-        let lifted = outcome.lift(targets, |target| self.lift(api, target, Some(list.id)));
+        let mut unrecorded = 0;
+        let lifted = outcome.lift(targets, |target| {
+            let lifted = self.lift(api, target, Some(list.id))?;
+            unrecorded += usize::from(lifted.as_ref().is_some_and(|lifted| lifted.unrecorded));
+            Ok(lifted.is_some())
+        });
+        if unrecorded > 0 {
+            complain!("{unrecorded} of {} targets{}", targets.len(), record(true));
+        }
         list.new = outcome.unbanned.len() as u64;
         list.unchanged = outcome.not_banned.len() as u64;
         list.complete = lifted.is_ok();
@@ -173,16 +181,11 @@ impl Unban {
         lifted
     }
 
-    /// Whether there was a ban of `target`, which there is no more.
-    fn lift(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<bool> {
-        match api.delete::<Unbanned>(&self.path(target, list)) {
-            Ok(lifted) => {
-                if lifted.unrecorded {
-                    complain!("unbanned {target}{}", record(true));
-                }
-                Ok(true)
-            }
-            Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(false),
+    /// Lifts the ban of `target`, if there is one.
+    fn lift(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<Option<Unbanned>> {
+        match api.delete(&self.path(target, list)) {
+            Ok(lifted) => Ok(Some(lifted)),
+            Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -12,10 +12,13 @@ use std::{
 use secbeat_edge::unit_user::UnitUser;
 use secbeat_logs::{Caution, Detection, Formats, LogError, LogLine};
 
-use super::servers;
+use super::{
+    alike::{Alike, of_server, rotated},
+    servers,
+};
 
 /// As much of a log's end is looked at.
-const LOOKED_AT: u64 = 256 * 1024;
+pub(super) const LOOKED_AT: u64 = 256 * 1024;
 /// From so many requests on, clients say something about what stands in front.
 const ENOUGH: u64 = 200;
 /// One client that has so many of a hundred requests is a proxy, or the only visitor.
@@ -34,7 +37,10 @@ pub(crate) struct FoundLog {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// There is no line yet.
-    Empty,
+    Empty {
+        /// Which other log says what will be in it.
+        alike: Option<Alike>,
+    },
     Understood {
         format: String,
         /// Of the lines that were looked at.
@@ -60,11 +66,13 @@ pub(crate) struct Crowd {
 }
 
 impl FoundLog {
-    /// What the lines are read as; of a log without any, what its server writes by default. `None` if it is left out.
+    /// What the lines are read as; of a log without any, what others of its server have, or what that writes by default. `None` if it is
+    /// left out.
     pub(super) fn format(&self) -> Option<&str> {
         match &self.state {
             State::Understood { format, .. } => Some(format),
-            State::Empty => servers::default_format(self.server, &self.path),
+            State::Empty { alike: Some(alike) } => Some(&alike.format),
+            State::Empty { alike: None } => servers::default_format(self.server, &self.path),
             State::NotUnderstood(_) | State::Unreadable(_) => None,
         }
     }
@@ -73,7 +81,7 @@ impl FoundLog {
 /// Finds the logs below `root`, and looks at their ends with the rights of `reader`, if that is another one.
 pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec<FoundLog>> {
     let places = servers::places(root, is_understood);
-    let look_at = || places.into_iter().map(found).collect();
+    let look_at = || all(places);
     let Some(user) = reader else {
         return Ok(look_at());
     };
@@ -91,13 +99,31 @@ pub(super) fn find(root: &Path, reader: Option<&UnitUser>) -> anyhow::Result<Vec
     Ok(found)
 }
 
+/// Looks at the ends of logs, with the rights of this process.
+pub(super) fn all(places: impl IntoIterator<Item = servers::Place>) -> Vec<FoundLog> {
+    let mut logs: Vec<_> = places.into_iter().map(found).collect();
+    let others: Vec<_> = logs.iter().map(|log| of_server(&logs, log)).collect();
+    for (log, other) in logs.iter_mut().zip(others) {
+        if let State::Empty { alike } = &mut log.state {
+            *alike = alike.take().or(other);
+        }
+    }
+    logs
+}
+
 /// Looks at the end of a log, with the rights of this process.
 pub(super) fn found(servers::Place { server, path, why }: servers::Place) -> FoundLog {
+    let state = match look(&path) {
+        State::Empty { .. } => State::Empty {
+            alike: rotated(&path),
+        },
+        state => state,
+    };
     FoundLog {
         server,
-        state: look(&path),
         path,
         why,
+        state,
     }
 }
 
@@ -108,7 +134,7 @@ pub(super) fn is_understood(path: &Path) -> bool {
 
 fn look(path: &Path) -> State {
     match end_of(path) {
-        Ok(end) if end.is_empty() => State::Empty,
+        Ok(end) if end.is_empty() => State::Empty { alike: None },
         Ok(end) => read(&end),
         Err(error) => State::Unreadable(error.to_string()),
     }
@@ -130,12 +156,20 @@ fn end_of(path: &Path) -> io::Result<Vec<u8>> {
             .map_or(end.len(), |at| at + 1);
         end.drain(..cut);
     }
-    let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    end.truncate(whole);
+    cut_half_a_line(&mut end);
     Ok(end)
 }
 
-fn read(end: &[u8]) -> State {
+pub(super) fn cut_half_a_line(text: &mut Vec<u8>) {
+    let whole = text
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    text.truncate(whole);
+}
+
+/// What lines say.
+pub(super) fn read(end: &[u8]) -> State {
     let detection = match Detection::of(end) {
         Ok((detection, _)) => detection,
         Err(error) => return State::Unreadable(error.to_string()),
@@ -243,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_log_without_lines_is_no_problem_and_nonsense_is_one() {
-        assert_eq!(state(""), State::Empty);
+        assert_eq!(state(""), State::Empty { alike: None });
         assert!(matches!(state("one\ntwo\n"), State::NotUnderstood(_)));
         assert!(matches!(look(Path::new("/nowhere")), State::Unreadable(_)));
     }
@@ -262,8 +296,13 @@ mod tests {
                 "{few}"
             );
         }
-        // Neither other programs' lines nor what comes over a Unix socket says so.
-        for others in ["a notice\n".to_owned(), line("unix:", 1)] {
+        // Neither other programs' lines, nor what comes over a Unix socket, nor clients without a header or with a name say so.
+        for others in [
+            "a notice\n".to_owned(),
+            line("unix:", 1),
+            line("-", 1),
+            line("ip6-localhost", 1),
+        ] {
             let log = usual.repeat(60) + &others.repeat(300);
             assert!(
                 matches!(state(&log), State::Understood { understood: 60, .. }),

@@ -2,6 +2,7 @@
 
 mod add;
 mod admins;
+mod alike;
 mod logs;
 mod past;
 mod propose;

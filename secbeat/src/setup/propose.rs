@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Found,
     admins::Admins,
+    alike::Alike,
     logs::{FoundLog, State},
 };
 
@@ -63,13 +64,7 @@ fn interfaces(names: &[String]) -> String {
 fn log(log: &FoundLog) -> String {
     let path = log.path.display();
     let state = match &log.state {
-        State::Empty => match log.format() {
-            Some(format) => format!(
-                "no line yet; {format} is assumed, which {} writes by default",
-                log.server
-            ),
-            None => "no line yet".to_owned(),
-        },
+        State::Empty { alike } => no_line(log, alike.as_ref()),
         State::Understood {
             format,
             understood,
@@ -86,6 +81,21 @@ fn log(log: &FoundLog) -> String {
         State::Unreadable(why) => format!("LEFT OUT, it cannot be read: {why}"),
     };
     entry(log.server, &format!("{path}: {state} ({})", log.why))
+}
+
+/// What is assumed of a log without lines.
+fn no_line(log: &FoundLog, alike: Option<&Alike>) -> String {
+    let format = log.format().unwrap_or_default();
+    match alike {
+        Some(Alike { path, .. }) => {
+            let path = path.to_string_lossy();
+            format!("no line yet; {format} is assumed, as in {}", path.escape_debug())
+        }
+        None => format!(
+            "no line yet; {format} is assumed, which {} writes by default",
+            log.server
+        ),
+    }
 }
 
 fn never_banned(found: &Found) -> String {
@@ -167,15 +177,23 @@ fn config(found: &Found, why_observe: Option<&str>) -> String {
 /// The entry of a log; as a comment if it cannot be read or is not understood.
 pub(super) fn access_log(log: &FoundLog) -> String {
     let comment = match log.state {
-        State::Empty | State::Understood { .. } => "",
+        State::Empty { .. } | State::Understood { .. } => "",
         State::NotUnderstood(_) | State::Unreadable(_) => "# ",
     };
+    let mut text = format!("\n# {}: {}.\n", log.server, log.why);
+    let mut format = log.format();
+    if let State::Empty { alike } = &log.state {
+        let _ = writeln!(
+            text,
+            "# There is {}. Once there is one, `secbeat explain FILE` shows whether that is so.",
+            no_line(log, alike.as_ref())
+        );
+        // The default of the daemon need not be stated where nothing else speaks for it.
+        format = format.filter(|format| alike.is_some() || *format != "combined");
+    }
     let path = toml::Value::from(log.path.to_string_lossy().into_owned());
-    let mut text = format!(
-        "\n# {}: {}.\n{comment}[[access_log]]\n{comment}path = {path}\n",
-        log.server, log.why
-    );
-    if let Some(format) = log.format() {
+    let _ = writeln!(text, "{comment}[[access_log]]\n{comment}path = {path}");
+    if let Some(format) = format {
         let _ = writeln!(text, "format = {}", toml::Value::from(format));
     }
     text
@@ -348,7 +366,14 @@ mod tests {
             std::fs::write(&path, "").unwrap();
             let (entry, config) = entry_of(server, path);
             assert_eq!(config.edge.access_log[0].format.to_string(), format, "{server}");
-            assert!(log(&entry).contains(&format!("no line yet; {format} is assumed")));
+            let assumed = format!("no line yet; {format} is assumed, which {server} writes");
+            assert!(log(&entry).contains(&assumed));
+            let text = access_log(&entry);
+            assert!(
+                text.contains(&assumed) && text.contains("secbeat explain"),
+                "{text}"
+            );
+            assert_eq!(text.contains("\nformat = "), format != "combined", "{text}");
         }
     }
 
@@ -365,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_path_is_written_as_toml_has_it() {
-        let mut odd = found(SSH, State::Empty);
+        let mut odd = found(SSH, State::Empty { alike: None });
         odd.logs[0].path = "/var/log/nginx/a\"b access.log".into();
         let config: toml::Table = Proposal::of(&odd, false).config.parse().unwrap();
         let path = config["access_log"][0]["path"].as_str().unwrap();

@@ -22,7 +22,7 @@ impl fmt::Display for Service {
             Self::Web(log) => {
                 write!(f, "{}: {}", log.server, log.path.display())?;
                 match &log.state {
-                    State::Empty | State::Understood { .. } => write!(f, " ({})", log.why),
+                    State::Empty { .. } | State::Understood { .. } => write!(f, " ({})", log.why),
                     State::NotUnderstood(why) => write!(f, ", whose lines are not understood: {why}"),
                     State::Unreadable(why) => write!(f, ", which cannot be read: {why}"),
                 }
@@ -52,7 +52,7 @@ pub(crate) fn unwatched(root: &Path, text: &str, config: &Config) -> Vec<Service
     let is_proxy = config.edge.proxy().is_some();
     let places = servers::places(root, logs::is_understood).into_iter();
     let new = places.filter(|place| !is_proxy && !is_known(&place.path));
-    let mut services: Vec<_> = new.map(|place| Service::Web(logs::found(place))).collect();
+    let mut services: Vec<_> = logs::all(new).into_iter().map(Service::Web).collect();
     let has_sshd = root.join(SSHD.trim_start_matches('/')).exists();
     if has_sshd && !config.edge.follows_service("sshd") && !text.contains("\"sshd\"") {
         services.push(Service::Ssh);

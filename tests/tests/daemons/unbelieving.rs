@@ -419,7 +419,7 @@ fn the_ban_maps_grow_with_the_rights_of_the_unit() {
     host.reconfigure("4096", "8");
     let mut edge = host.start_edge_as_unit();
     edge.wait_for_log("running", START);
-    host.reconfigure("ban_slots = 8", "ban_slots = 4096");
+    host.reconfigure("4096", "1024");
     edge.signal(libc::SIGHUP);
     edge.wait_for_log("the config is reloaded", START);
     for number in 1..=6 {

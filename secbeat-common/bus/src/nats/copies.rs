@@ -39,8 +39,9 @@ impl Copies {
     }
 }
 
-/// Nothing while there is no leader: then nobody knows.
+/// Nothing while there is no leader: then nobody knows. Nothing of a single server, which leads everything and says no cluster's name.
 fn kept(stream: &str, cluster: &stream::ClusterInfo) -> Option<Kept> {
+    cluster.name.as_ref().filter(|name| !name.is_empty())?;
     let followers = cluster.replicas.iter().map(|peer| Following {
         server: peer.name.clone(),
         silent: peer.active,
@@ -62,6 +63,7 @@ mod tests {
     #[test]
     fn a_leader_says_who_follows_and_without_one_nobody_knows() {
         let mut cluster = stream::ClusterInfo {
+            name: Some("fleet".to_owned()),
             leader: Some("nats-1".to_owned()),
             replicas: vec![stream::PeerInfo {
                 name: "nats-3".to_owned(),
@@ -88,5 +90,10 @@ mod tests {
         );
         cluster.leader = Some(String::new());
         assert_eq!(kept("SECBEAT_AUDIT", &cluster), None);
+        cluster = stream::ClusterInfo {
+            leader: Some("NDMGP7B5".to_owned()),
+            ..stream::ClusterInfo::default()
+        };
+        assert_eq!(kept("SECBEAT_AUDIT", &cluster), None, "a single server");
     }
 }

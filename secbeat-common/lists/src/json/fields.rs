@@ -6,10 +6,11 @@ use super::Reader;
 use crate::{
     columns::Column,
     draft::Draft,
-    keys::plain,
-    list::{End, Purpose},
-    values::{Fields, object, scalar, scalars},
+    keys::{Sense, plain},
+    list::{End, Out, Purpose},
+    values::{Fields, array, object, scalar, scalars},
     verdict::{Verdict, truth},
+    when,
 };
 
 impl<'a> Reader<'a, '_> {
@@ -18,7 +19,12 @@ impl<'a> Reader<'a, '_> {
         let line = self.line_of(value);
         let said = scalars(value);
         for text in &said {
-            let verdict = Verdict::of_word(text, self.source.purpose);
+            let verdict = match Verdict::of_word(text, self.source.purpose) {
+                Verdict::Unknown if Sense::of_list(text).misfit(self.source.purpose).is_some() => {
+                    Verdict::Other
+                }
+                verdict => verdict,
+            };
             if matches!(verdict, Verdict::Other | Verdict::Over) {
                 self.found.pass_over(format!("addresses with `{text}`"));
                 if verdict == Verdict::Other && self.source.purpose == Purpose::Bans {
@@ -26,6 +32,17 @@ impl<'a> Reader<'a, '_> {
                 }
                 return;
             }
+        }
+        // A count, or a time: of a ban, of a visit, or of something else.
+        let is_unclear =
+            |text: &&String| text.parse::<f64>().is_ok() || when::end(text, self.source.zone).is_ok();
+        if let Some(text) = said.iter().find(is_unclear) {
+            let word = match self.source.purpose {
+                Purpose::Bans => "ban",
+                Purpose::Allowlist => "allow",
+            };
+            let why = format!("`{text}` does not say whether {address} is to be listed: write `{word}`");
+            return self.found.bad(line, why);
         }
         let remarks: Vec<_> = said.into_iter().filter(|text| truth(text).is_none()).collect();
         let mut draft = Draft::default();
@@ -73,19 +90,43 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    /// Why the arrays in an object are for something else than is read, if its other fields say so, and whether they let clients in.
-    pub(super) fn misfit_beside(&self, fields: &Fields<'a>) -> Option<(String, bool)> {
+    /// Notes the addresses in what names clients that may come in, that are listed no longer, or that an entry excepts.
+    pub(super) fn leave_out(&mut self, value: &'a RawValue, how: Out, nested: usize) {
+        let is_in_order = how == Out::UntilHere;
+        if nested == 0 || (self.source.purpose == Purpose::Allowlist && !is_in_order) {
+            return;
+        }
+        let line = self.line_of(value);
+        if let Some(text) = scalar(value) {
+            self.found.leave_out(how, line, &text);
+        }
+        for element in array(value).unwrap_or_default() {
+            self.leave_out(element, how, nested - 1);
+        }
+        for (key, value) in object(value).unwrap_or_default() {
+            self.found.leave_out(how, line, &key);
+            if Column::of(&key).is_some_and(Column::is_target) || scalar(value).is_none() {
+                self.leave_out(value, how, nested - 1);
+            }
+        }
+    }
+
+    /// Why the arrays in an object are for something else than is read, if its other fields say so, and how that leaves out what
+    /// they name.
+    pub(super) fn misfit_beside(&self, fields: &Fields<'a>) -> Option<(String, Option<Out>)> {
         let said = fields.iter().filter_map(|(key, value)| {
             let (column, text) = (Column::of(key)?, scalar(value)?);
             let verdict = column.judge_beside(&text, self.source.purpose);
             let what = || format!("arrays beside {}", column.told(&text));
             match verdict {
-                Verdict::Other => Some((what(), true)),
-                Verdict::Over => Some((what(), false)),
+                Verdict::Other if column == Column::List => Some((what(), Some(Out::by(&text)))),
+                Verdict::Other => Some((what(), Some(Out::Always))),
+                Verdict::Over if column == Column::Operation => Some((what(), Some(Out::UntilHere))),
+                Verdict::Over => Some((what(), None)),
                 Verdict::Listed | Verdict::Unknown => None,
             }
         });
-        said.max_by_key(|(_, lets_in)| *lets_in)
+        said.max_by_key(|(_, how)| how.is_some())
     }
 
     /// The time at which what is in the arrays of an object ends, if its other fields say so.

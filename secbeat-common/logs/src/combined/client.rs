@@ -38,12 +38,15 @@ pub(super) fn find_client(before: &[u8], doubt: Doubt) -> Result<Client<'_>, Log
     let Some(address) = address::parse_with_port(first).filter(|_| !second.ends_with(b",")) else {
         return find_client_of_list(before).map_err(|error| match error {
             LogError::OtherLayout(_) if first == UNIX => LogError::Client,
+            // A header that the client did not send, or a name that the server looked up. Where a host stands first, the client is
+            // second.
+            LogError::OtherLayout(_) if second == b"-" => LogError::NoAddress,
             error => error,
         });
     };
     // nginx, and Apache without identd, write `-`. Anything else may be a field of another layout.
     if doubt == Doubt::Yes || !matches!(second, b"-" | b"") {
-        if second.starts_with(UNIX) || !matches!(second, b"-" | b"") && names_user_again(user) {
+        if second.starts_with(UNIX) || is_name(second) && names_user_again(user) {
             return Err(LogError::TwoReadings(1, 2));
         }
         if address::parse_with_port(second).is_some() {
@@ -54,6 +57,11 @@ pub(super) fn find_client(before: &[u8], doubt: Doubt) -> Result<Client<'_>, Log
         }
     }
     Ok(Client::single(address))
+}
+
+/// Whether a field may be a client's name that its server looked up, and no number or word of another kind.
+fn is_name(field: &[u8]) -> bool {
+    field.contains(&b'.') && field.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Whether what should be a user name begins with another ident: the field before it is the client of a layout in which a host

@@ -138,6 +138,9 @@ fn the_client_stands_first() {
         "203.0.113.7 - 198.51.100.66",
         "203.0.113.7 - 198.51.100.66 - -",
         "203.0.113.7 - x, 198.51.100.66 - -",
+        "203.0.113.7 443 - -",
+        "203.0.113.7 0.003 - -",
+        "203.0.113.7 HIT - bob",
     ] {
         assert_eq!(client("combined", begin), "203.0.113.7", "{begin}");
         assert_eq!(client("common", begin), "203.0.113.7", "{begin}");
@@ -146,9 +149,14 @@ fn the_client_stands_first() {
         "203.0.113.7 198.51.100.66 -",
         "203.0.113.7 198.51.100.66 - -",
         "198.51.100.66:443 203.0.113.7:42918 - -",
+        "198.51.100.66 some.name - -",
+        "198.51.100.66 unix: - -",
+        "203.0.113.7 www.example.org - bob",
     ] {
         assert_eq!(client("combined", begin), TWO_FIRST, "{begin}");
     }
+    let stated = r#"$remote_addr $host - $remote_user [$time_local] "$request" $status $rest"#;
+    assert_eq!(client(stated, "203.0.113.7 www.example.org - bob"), "203.0.113.7");
     for begin in ["www.example.org - -", "- - -", "x 203.0.113.9 192.0.2.12 - -"] {
         assert_eq!(
             client("combined", begin),

@@ -135,6 +135,12 @@ fn two_addresses_are_a_conflict_unless_other_lines_say_which_is_the_client() {
         ),
         (&["198.51.100.66:443 203.0.113.7:42918 - -"], "vhost-combined"),
         (&["203.0.113.7 - -", "6.6.6.6, 203.0.113.7 - -"], "combined"),
+        // Clients that sent no `X-Forwarded-For`, and clients whose names were looked up.
+        (&["- - -", "- - -", "203.0.113.7 - -"], "combined"),
+        (
+            &["ip6-localhost - -", "some.name - -", "203.0.113.7 - -"],
+            "combined",
+        ),
         // A host that is an address, in a log whose clients have none.
         (&["www.example.org unix: - -", "198.51.100.66 unix: - -"], "None"),
         (&["198.51.100.66 unix: -", "198.51.100.66 unix: - bob"], "None"),

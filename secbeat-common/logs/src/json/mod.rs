@@ -5,6 +5,7 @@
 pub(crate) mod key_map;
 pub(crate) mod keys;
 mod order;
+mod peer;
 mod scan;
 pub(crate) mod tables;
 #[cfg(test)]

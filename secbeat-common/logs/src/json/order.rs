@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 
-use super::keys::{Place, TreeId};
+use super::{
+    keys::{Place, TreeId},
+    peer::Of,
+};
 
 /// Keys that are remembered.
 const MAX_KEYS: usize = 64;
@@ -38,6 +41,8 @@ struct Known {
     /// As it is written, with the quote that closes it and a colon.
     text: Vec<u8>,
     place: Option<Place>,
+    /// By its name.
+    of: Of,
 }
 
 impl Order {
@@ -57,23 +62,30 @@ impl Order {
     }
 
     /// Whether `text`, which follows the quote that opens a key of `node`, begins with the key that was in place `nth` before. If
-    /// so, the key's place in the tree, if it is asked for, and the length of its name with the closing quote and the colon.
+    /// so, the key's place in the tree, if it is asked for, whose address it may be, and the length of its name with the closing quote
+    /// and the colon.
     #[inline]
-    pub(super) fn recognize(&self, nth: usize, node: u16, text: &[u8]) -> Option<(Option<Place>, usize)> {
+    pub(super) fn recognize(&self, nth: usize, node: u16, text: &[u8]) -> Option<(Option<Place>, Of, usize)> {
         let known = self.keys.get(nth)?;
-        (known.node == node && begins_with(text, &known.text)).then_some((known.place, known.text.len()))
+        let is_same = known.node == node && begins_with(text, &known.text);
+        is_same.then_some((known.place, known.of, known.text.len()))
     }
 
     /// Remembers the key in place `nth`, which stands there as `name` and without escapes.
     #[cold]
-    pub(super) fn note(&mut self, nth: usize, node: u16, name: &[u8], place: Option<Place>) {
+    pub(super) fn note(&mut self, nth: usize, node: u16, name: &[u8], place: Option<Place>, of: Of) {
         if name.len() > MAX_NAME || nth > self.keys.len() || nth >= MAX_KEYS {
             return;
         }
         let mut text = Vec::with_capacity(name.len() + 2);
         text.extend_from_slice(name);
         text.extend_from_slice(b"\":");
-        let known = Known { node, text, place };
+        let known = Known {
+            node,
+            text,
+            place,
+            of,
+        };
         match self.keys.get_mut(nth) {
             Some(before) => *before = known,
             None => self.keys.push(known),

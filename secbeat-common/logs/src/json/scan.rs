@@ -8,8 +8,9 @@ use std::{borrow::Cow, mem};
 use super::{
     keys::{Place, Role, Tree},
     order::Order,
+    peer::{Of, Passed},
     text::{End, find_end, unescape},
-    values::{MAX_ADDRESS, Values},
+    values::{MAX_ADDRESS, Values, is_address},
 };
 use crate::time::Zone;
 
@@ -65,8 +66,11 @@ pub(super) struct Scan<'a> {
     depth: usize,
     /// The key of the value that is being read, if it is asked for.
     key: Option<Place>,
+    /// Whose address that value may be, by the key's name.
+    of: Of,
     /// Open brackets of what is passed over.
     skipped: u32,
+    passed: Passed,
     /// What came before of a key, string or number that lies in several pieces.
     carried: Vec<u8>,
     /// The last byte was a backslash that escapes the next one.
@@ -85,6 +89,16 @@ pub(super) struct Asked<'t> {
     pub(super) zone: &'t Zone,
 }
 
+impl Asked<'_> {
+    /// Whose address the value of a key may be, where that counts.
+    fn of(&self, name: &[u8]) -> Of {
+        match self.keys.has_forwarded {
+            true => Of::name(name),
+            false => Of::Unknown,
+        }
+    }
+}
+
 impl<'a> Scan<'a> {
     /// As it is, without what was borrowed of the pieces.
     pub(super) fn into_owned(self) -> Scan<'static> {
@@ -93,7 +107,9 @@ impl<'a> Scan<'a> {
             objects: self.objects,
             depth: self.depth,
             key: self.key,
+            of: self.of,
             skipped: self.skipped,
+            passed: self.passed,
             carried: self.carried,
             after_backslash: self.after_backslash,
             nth: self.nth,
@@ -189,12 +205,19 @@ impl<'a> Scan<'a> {
                 }
                 (State::Value, b'[') => {
                     // Of a list of texts the first one counts.
-                    let is_asked = |key| !asked.keys.entry(key).roles.is_empty();
-                    if self.key.is_some_and(is_asked) {
-                        self.skipped = 1;
+                    let key = self.key;
+                    let roles = match key {
+                        Some(key) => asked.keys.entry(key).roles.as_slice(),
+                        None => &[],
+                    };
+                    self.skip();
+                    if !roles.is_empty() {
+                        self.key = key;
                         self.state = State::First;
-                    } else {
-                        self.skip();
+                    }
+                    if roles.iter().any(|(role, _)| *role == Role::Forwarded) {
+                        // A second address counts against the first.
+                        self.passed = Passed::begin(Of::Peer);
                     }
                     at + 1
                 }
@@ -229,8 +252,8 @@ impl<'a> Scan<'a> {
     fn members(&mut self, piece: &'a [u8], mut at: usize, asked: Asked<'_>, order: &mut Order) -> usize {
         loop {
             let node = self.objects[self.depth];
-            let (key, value) = match order.recognize(self.nth, node, &piece[at + 1..]) {
-                Some((key, read)) => (key, at + 1 + read),
+            let (key, of, value) = match order.recognize(self.nth, node, &piece[at + 1..]) {
+                Some((key, of, read)) => (key, of, at + 1 + read),
                 None => {
                     let (end, escaped) = match find_end(piece, at + 1) {
                         End::At(end, escaped) => (end, escaped),
@@ -239,18 +262,18 @@ impl<'a> Scan<'a> {
                         }
                     };
                     let name = &piece[at + 1..end];
-                    let key = find_key(asked, node, name, escaped);
+                    let (key, of) = (find_key(asked, node, name, escaped), asked.of(name));
                     if !escaped {
-                        order.note(self.nth, node, name, key);
+                        order.note(self.nth, node, name, key, of);
                     }
                     if piece.get(end + 1) != Some(&b':') {
-                        self.named(key);
+                        self.named(key, of);
                         return end + 1;
                     }
-                    (key, end + 2)
+                    (key, of, end + 2)
                 }
             };
-            self.named(key);
+            self.named(key, of);
             if piece.get(value) != Some(&b'"') {
                 self.state = State::Value;
                 return value;
@@ -262,7 +285,7 @@ impl<'a> Scan<'a> {
             let text = &piece[value + 1..end];
             match key {
                 Some(key) => self.string(key, text, escaped, asked),
-                None => self.unread(text, asked),
+                None => self.unread(text),
             }
             at = end + 1;
             if piece.get(at..at + 2) != Some(b",\"") {
@@ -282,7 +305,7 @@ impl<'a> Scan<'a> {
                 let text = &piece[at + 1..end];
                 match key {
                     Some(key) => self.string(key, text, escaped, asked),
-                    None => self.unread(text, asked),
+                    None => self.unread(text),
                 }
                 self.after_value();
                 end + 1
@@ -312,7 +335,7 @@ impl<'a> Scan<'a> {
         match (state, self.key) {
             (State::InKey, _) => {
                 let node = self.objects[self.depth];
-                self.named(find_key(asked, node, &text, true));
+                self.named(find_key(asked, node, &text, true), asked.of(&text));
             }
             (State::InString, Some(key)) => {
                 let text: Cow<'a, [u8]> = Cow::Owned(unescape(&text).into_owned());
@@ -325,8 +348,12 @@ impl<'a> Scan<'a> {
                 }
                 self.after_value();
             }
+            _ if self.skipped > 0 => {
+                self.pass_string(&text, asked);
+                self.after_value();
+            }
             _ => {
-                self.unread(&text, asked);
+                self.unread(&text);
                 self.after_value();
             }
         }
@@ -371,9 +398,9 @@ impl<'a> Scan<'a> {
 
     /// The name of a key has ended, and this is the key if it is asked for.
     #[inline]
-    fn named(&mut self, key: Option<Place>) {
+    fn named(&mut self, key: Option<Place>, of: Of) {
         self.nth += 1;
-        self.key = key;
+        (self.key, self.of) = (key, of);
         self.state = State::Colon;
     }
 
@@ -393,9 +420,23 @@ impl<'a> Scan<'a> {
 
     /// A string that is not asked for has ended.
     #[inline]
-    fn unread(&mut self, text: &[u8], asked: Asked<'_>) {
+    fn unread(&mut self, text: &[u8]) {
+        if self.of == Of::Peer && is_address(text) {
+            self.values.see_other_address();
+        }
+    }
+
+    /// A string of what is passed over has ended.
+    fn pass_string(&mut self, text: &[u8], asked: Asked<'_>) {
         if asked.keys.has_forwarded {
-            self.values.see_unread(text);
+            self.passed.string(text);
+        }
+    }
+
+    /// The last string of what is passed over was a value, if there was one.
+    fn passed_value(&mut self) {
+        if self.passed.was_address() {
+            self.values.see_other_address();
         }
     }
 
@@ -424,6 +465,7 @@ impl<'a> Scan<'a> {
     fn skip(&mut self) {
         self.key = None;
         self.skipped = 1;
+        self.passed = Passed::begin(self.of);
         self.state = State::InSkipped;
     }
 
@@ -432,9 +474,10 @@ impl<'a> Scan<'a> {
         for (at, byte) in piece.iter().enumerate().skip(from) {
             match byte {
                 b'"' => {
+                    self.passed_value();
                     return match find_end(piece, at + 1) {
                         End::At(end, _) => {
-                            self.unread(&piece[at + 1..end], asked);
+                            self.pass_string(&piece[at + 1..end], asked);
                             end + 1
                         }
                         beyond @ End::Beyond { .. } => {
@@ -442,8 +485,11 @@ impl<'a> Scan<'a> {
                         }
                     };
                 }
+                b':' => self.passed.colon(),
+                b',' => self.passed_value(),
                 b'[' | b'{' => self.skipped += 1,
                 b']' | b'}' => {
+                    self.passed_value();
                     self.skipped -= 1;
                     if self.skipped == 0 {
                         self.after_value();

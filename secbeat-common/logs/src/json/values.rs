@@ -38,7 +38,7 @@ pub(super) struct Values<'a> {
     /// A key of the client, the time or the status is there twice, with two values: a client wrote one of them, into a text
     /// that its server does not escape.
     two_values: bool,
-    /// A value that nobody asks for is an address.
+    /// A value that nobody asks for is the address of a client, by the name of its key.
     other_address: bool,
     /// There is a key of the request, whatever its value.
     has_request: bool,
@@ -60,13 +60,9 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Sees a string that nobody asks for: it may be the client's address, by a name that is not known.
-    #[inline]
-    pub(super) fn see_unread(&mut self, text: &[u8]) {
-        let begins = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':');
-        if !self.other_address && text.len() <= MAX_ADDRESS && text.first().is_some_and(begins) {
-            self.other_address = address::parse_last(text).is_some();
-        }
+    /// Sees the address of a client, by a name that is not known.
+    pub(super) const fn see_other_address(&mut self) {
+        self.other_address = true;
     }
 
     /// Whether a value of that role and rank would count.
@@ -283,6 +279,13 @@ impl<'a> Values<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a text is an address, or a list that ends with one.
+#[inline]
+pub(super) fn is_address(text: &[u8]) -> bool {
+    let begins = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':');
+    text.len() <= MAX_ADDRESS && text.first().is_some_and(begins) && address::parse_last(text).is_some()
 }
 
 #[inline]

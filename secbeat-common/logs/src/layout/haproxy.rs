@@ -166,7 +166,9 @@ fn field(name: &str, is_expression: bool) -> Field {
         "ST" | "status" => (Role::Status, Kind::Status, 0),
         "r" => (Role::Request, Kind::Free, 0),
         "HM" | "method" => (Role::Method, Kind::ClientToken, 0),
-        "HU" | "HP" | "HPO" | "path" | "pathq" | "url" => (Role::Path, Kind::Free, 0),
+        // A whole URL for HTTP/2 and 3.
+        "HU" | "url" => (Role::Url, Kind::Free, 0),
+        "HP" | "HPO" | "path" | "pathq" => (Role::Path, Kind::Free, 0),
         "HV" => (Role::Nothing, Kind::ClientToken, 0),
         "hr" | "hs" | "hrl" | "hsl" | "HQ" | "CC" | "CS" => (Role::Nothing, Kind::Free, 0),
         name if !is_expression || is_own(name) => (Role::Nothing, Kind::Token, 0),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{
     super::{
         LogError, LogLine, address,
-        quoted::{NOT_LOGGED, parse_status, some_text, split_request},
+        quoted::{NOT_LOGGED, parse_status, some_text, split_request, split_request_of_haproxy},
         time::{self, Zone},
     },
     field::Role,
@@ -74,7 +74,11 @@ impl<'a, 'z> Values<'a, 'z> {
                 self.has_date = value.contains(&b':');
             }
             Role::Status => self.status = Some(parse_status(value).ok_or(LogError::BadStatus)?),
-            Role::Request => (self.method, self.path) = split_request(value),
+            Role::Request => {
+                let (method, host, path) = split_request_of_haproxy(value);
+                (self.method, self.path) = (method, path);
+                self.host = self.host.or(host);
+            }
             Role::RequestUrl => {
                 let (method, url) = split_request(value);
                 self.method = method;

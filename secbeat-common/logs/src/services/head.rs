@@ -48,7 +48,7 @@ pub(super) struct Headed<'a> {
     pub(super) pid: Option<Cow<'a, str>>,
     /// How often syslog says that the message came.
     pub(super) times: u32,
-    /// Syslog or the journal names the program, so the message came by syslog, which may have cut it.
+    /// Syslog names the program, in a file, so the message came by syslog, which may have cut it. The journal cuts none.
     pub(super) is_by_syslog: bool,
     when: When<'a>,
 }
@@ -109,7 +109,7 @@ impl Heads {
             return None;
         }
         let is_named = program.is_some() && self.programs.is_some();
-        headed.is_by_syslog = is_named;
+        headed.is_by_syslog = is_named && matches!(input, Input::Line(_));
         for own in &self.own {
             let Some(captures) = own.captures(headed.message) else {
                 continue;

@@ -11,9 +11,10 @@ use super::{
     pattern::{Client, Found, Pattern},
 };
 
-/// Bytes of a message that syslog has at any rate: receivers take 480 with the head (RFC 5424, section 6.1), the C library musl sends 1024,
-/// and rsyslog keeps 8 KiB. Of a longer one the end may be missing, where the service wrote the client's address.
-pub(super) const UNCUT: usize = 400;
+/// Bytes of a message that syslog has at any rate: the C library musl sends 1024 with the head, OpenWrt's logd and the syslogd of old
+/// keep as many, and rsyslog 8 KiB. Of a longer one the end may be missing, where the service wrote the client's address. The longest
+/// line of sshd has 100 bytes of a name, 4 for each. BusyBox keeps less, 256 (docs/services.md).
+pub(super) const UNCUT: usize = 800;
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]

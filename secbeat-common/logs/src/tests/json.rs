@@ -336,7 +336,10 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
         r#""source_ip":"[2001:db8::7]:4711""#,
         r#""remote_addr":{"ip":"203.0.113.7"}"#,
         r#""peers":[1,"203.0.113.7"]"#,
-        r#""cf":"203.0.113.7, 10.0.0.5""#,
+        r#""peer":"203.0.113.7, 10.0.0.5""#,
+        r#""conn":{"id":7,"client":{"address" : "203.0.113.7"}}"#,
+        r#""conn":{"ips":["203.0.113.7"]}"#,
+        r#""x_forwarded_for":["6.6.6.6","203.0.113.7"]"#,
     ] {
         let line = line(other);
         assert_eq!(
@@ -346,13 +349,24 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
         );
         json::check(line.as_bytes());
     }
-    for other in [r#""referrer":"beef""#, r#""bytes":"1.5""#, r#""x":"::""#] {
-        let understood = understood(&named("nginx-json"), line(other).as_bytes());
-        assert_eq!(
-            understood.starts_with("6.6.6.6 "),
-            other != r#""x":"::""#,
-            "{other}: {understood}"
-        );
+    // What a client writes, or is a server's, says nothing.
+    for other in [
+        r#""referrer":"beef""#,
+        r#""bytes":"1.5""#,
+        r#""args":"::1""#,
+        r#""remote_user":"::1""#,
+        r#""http_cookie":"::1""#,
+        r#""request_id":"::1""#,
+        r#""http_x_real_ip":"::1""#,
+        r#""server_addr":"10.0.0.1","upstream_addr":"10.0.0.3:80""#,
+        r#""headers":{"X-Real-Ip":["::1"],"client":"::1"}"#,
+        r#""upstream":{"addr":"10.0.0.3:80"}"#,
+        r#""query":["client","::1"],"tags":["client","::1"]"#,
+    ] {
+        let line = line(other);
+        let understood = understood(&named("nginx-json"), line.as_bytes());
+        assert!(understood.starts_with("6.6.6.6 "), "{other}: {understood}");
+        json::check(line.as_bytes());
     }
     // Who names the key of the list means it.
     let keys = JsonKeys {

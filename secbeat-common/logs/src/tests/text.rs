@@ -38,6 +38,57 @@ fn haproxys_local_time_is_of_the_zone_given() {
     );
 }
 
+/// Whose browsers send host and path apart.
+#[test]
+fn haproxys_urls_of_http_2_and_3_are_a_host_and_a_path() {
+    for (request, method, path, host) in [
+        (
+            "GET https://www.example.org/admin?x HTTP/2.0",
+            "GET",
+            "/admin?x",
+            "www.example.org",
+        ),
+        (
+            "GET https://www.example.org:8443/a HTTP/3.0",
+            "GET",
+            "/a",
+            "www.example.org:8443",
+        ),
+        (
+            "GET https://www.example.org HTTP/2.0",
+            "GET",
+            "/",
+            "www.example.org",
+        ),
+        ("GET /a HTTP/2.0", "GET", "/a", "–"),
+        // A client of HTTP/1.1 wrote that itself.
+        (
+            "GET http://a.example/b HTTP/1.1",
+            "GET",
+            "http://a.example/b",
+            "a.example",
+        ),
+    ] {
+        let line = HAPROXY.replace("GET /a HTTP/1.1", request);
+        let shown = SHOWN
+            .replace("GET /a", &format!("{method} {path}"))
+            .replace("host=–", &format!("host={host}"));
+        assert_eq!(understood(&named("haproxy"), line.as_bytes()), shown, "{request}");
+        let pattern = format!("203.0.113.7:1 [14/Jan/2026:12:48:57.127] 200 \"{request}\"");
+        let pattern_shown = understood(&named("%ci:%cp [%tr] %ST %{+Q}r"), pattern.as_bytes());
+        assert_eq!(pattern_shown, shown, "{request}");
+    }
+    let line =
+        "203.0.113.7:1 [14/Jan/2026:12:48:57.127] 200 \"GET\" \"https://www.example.org/a\" \"HTTP/2.0\"";
+    assert_eq!(
+        understood(
+            &named("%ci:%cp [%tr] %ST %{+Q}HM %{+Q}HU %{+Q}HV"),
+            line.as_bytes()
+        ),
+        SHOWN.replace("host=–", "host=www.example.org")
+    );
+}
+
 #[test]
 fn haproxys_odd_requests() {
     let haproxy = named("haproxy");

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    ffi::CStr,
     io,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -40,6 +41,9 @@ const SEARCH: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 /// Lines that were divided and have not ended, at most; more forget the oldest.
 const MAX_DIVIDED: usize = 64;
+/// How long after a part that ends with a NUL what follows it may come, in microseconds. journald reads both at once; a line that ends
+/// with a NUL has no rest.
+const AFTER_NUL_US: i64 = 1_000_000;
 
 /// Follows units, or what goes by some names.
 pub(super) struct Journal {
@@ -198,7 +202,7 @@ impl Journal {
             true => Arrival::Old,
             false => Arrival::At(at_us / 1000),
         };
-        let mut text = |name| -> io::Result<String> {
+        let mut text = |name: &'static CStr| -> io::Result<String> {
             let bytes = journal.field(name)?.unwrap_or_default();
             Ok(String::from_utf8_lossy(bytes).into_owned())
         };
@@ -207,12 +211,14 @@ impl Journal {
             pid: &text(c"_PID")?,
             at_ms: at_us / 1000,
         });
-        let part = self.divided.part_of(journal)?;
+        let part = self.divided.part_of(at_us, text)?;
         let cursor = journal.cursor()?;
         let message = journal.field(c"MESSAGE")?.unwrap_or_default();
         // What is longer may be cut.
         if part == Part::Rest {
-            debug!(log = self.name, "skipped the rest of a line that was divided");
+            self.reporter.health().too_long.fetch_add(1, Relaxed);
+            let reason = "an entry of the journal is the rest of a line that was divided".to_owned();
+            self.reporter.health().add_reason(reason);
         } else if message.len() < MAX_MESSAGE {
             self.report_lines(message, part == Part::Begin, arrival)?;
         } else {
@@ -251,8 +257,17 @@ impl Journal {
 /// Lines that were divided into several entries, and have not ended. A client can make a line so long, and so choose how a part begins.
 #[derive(Debug, Default)]
 struct Divided {
-    /// What the parts of each have in common, the oldest first.
-    open: VecDeque<String>,
+    /// The oldest first.
+    open: VecDeque<Open>,
+}
+
+/// A line that was divided.
+#[derive(Debug)]
+struct Open {
+    /// What its parts have in common.
+    stream: String,
+    /// Until then what comes is its rest, microseconds since the Unix epoch.
+    until_us: i64,
 }
 
 /// What an entry has of a line.
@@ -264,21 +279,47 @@ enum Part {
     Rest,
 }
 
+/// What ends an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Line,
+    /// Its line goes on.
+    Length,
+    /// Its line goes on, unless this was all of it.
+    Nul,
+}
+
 impl Divided {
-    /// What the entry on which `journal` stands is. journald says of a stream's line why it ended without a line feed (`_LINE_BREAK`,
-    /// systemd.journal-fields(7)); Docker names each divided line and marks all of its parts but the last.
-    fn part_of(&mut self, journal: &mut SdJournal) -> io::Result<Part> {
-        let mut text = |name| -> io::Result<String> {
-            let bytes = journal.field(name)?.unwrap_or_default();
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        };
+    /// What the entry of `at_us` is, whose fields are `text`. journald says of a stream's line why it ended without a line feed
+    /// (`_LINE_BREAK`, systemd.journal-fields(7)); Docker names each divided line and marks all of its parts but the last; Podman only marks
+    /// these.
+    fn part_of(
+        &mut self,
+        at_us: i64,
+        mut text: impl FnMut(&'static CStr) -> io::Result<String>,
+    ) -> io::Result<Part> {
         let line = text(c"CONTAINER_PARTIAL_ID")?;
+        let end = match text(c"CONTAINER_PARTIAL_MESSAGE")?.as_str() {
+            "true" => End::Length,
+            _ => End::Line,
+        };
         if !line.is_empty() {
-            let goes_on = text(c"CONTAINER_PARTIAL_MESSAGE")? == "true";
-            return Ok(self.take(&line, goes_on));
+            return Ok(self.take(&line, end, at_us));
         }
-        let goes_on = matches!(text(c"_LINE_BREAK")?.as_str(), "line-max" | "nul" | "pid-change");
-        if !goes_on && self.open.is_empty() {
+        if end == End::Length || !self.open.is_empty() {
+            let container = text(c"CONTAINER_ID_FULL")?;
+            if !container.is_empty() {
+                // Standard output and standard error.
+                let stream = format!("{container} {}", text(c"PRIORITY")?);
+                return Ok(self.take(&stream, end, at_us));
+            }
+        }
+        let end = match text(c"_LINE_BREAK")?.as_str() {
+            "line-max" | "pid-change" => End::Length,
+            "nul" => End::Nul,
+            _ => end,
+        };
+        if end == End::Line && self.open.is_empty() {
             return Ok(Part::Whole);
         }
         // Several processes may write to one stream, and journald ends the line of one before that of another.
@@ -286,28 +327,29 @@ impl Divided {
             stream if stream.is_empty() => stream,
             stream => format!("{stream} {}", text(c"_PID")?),
         };
-        Ok(self.take(&stream, goes_on))
+        Ok(self.take(&stream, end, at_us))
     }
 
-    /// What the next entry of `stream` is, whose line ends with it unless it `goes_on`. An entry without a stream is never a rest.
-    fn take(&mut self, stream: &str, goes_on: bool) -> Part {
-        let known = self.open.iter().position(|open| open == stream);
-        match known {
-            Some(_) if goes_on => Part::Rest,
-            Some(at) => {
-                self.open.remove(at);
-                Part::Rest
+    /// What the next entry of `stream` is, which ends so. An entry without a stream is never a rest.
+    fn take(&mut self, stream: &str, end: End, at_us: i64) -> Part {
+        let known = self.open.iter().position(|open| open.stream == stream);
+        let open = known.and_then(|at| self.open.remove(at));
+        if end != End::Line && !stream.is_empty() {
+            self.open.push_back(Open {
+                stream: stream.to_owned(),
+                until_us: match end {
+                    End::Nul => at_us.saturating_add(AFTER_NUL_US),
+                    End::Line | End::Length => i64::MAX,
+                },
+            });
+            if self.open.len() > MAX_DIVIDED {
+                self.open.pop_front();
             }
-            None if goes_on => {
-                if !stream.is_empty() {
-                    self.open.push_back(stream.to_owned());
-                }
-                if self.open.len() > MAX_DIVIDED {
-                    self.open.pop_front();
-                }
-                Part::Begin
-            }
-            None => Part::Whole,
+        }
+        match open {
+            Some(open) if at_us <= open.until_us => Part::Rest,
+            _ if end == End::Line => Part::Whole,
+            _ => Part::Begin,
         }
     }
 }
@@ -319,24 +361,74 @@ mod tests {
     #[test]
     fn the_rest_of_a_divided_line_is_told_from_lines() {
         let mut divided = Divided::default();
-        for (stream, goes_on, part) in [
-            ("a", false, Part::Whole),
-            ("a", true, Part::Begin),
-            ("b", false, Part::Whole),
-            ("", false, Part::Whole),
-            ("a", true, Part::Rest),
-            ("b", true, Part::Begin),
-            ("a", false, Part::Rest),
-            ("a", false, Part::Whole),
-            ("b", false, Part::Rest),
-            ("", true, Part::Begin),
-            ("", false, Part::Whole),
+        for (stream, end, at_us, part) in [
+            ("a", End::Line, 0, Part::Whole),
+            ("a", End::Length, 0, Part::Begin),
+            ("b", End::Line, 0, Part::Whole),
+            ("", End::Line, 0, Part::Whole),
+            ("a", End::Length, 0, Part::Rest),
+            ("b", End::Length, 0, Part::Begin),
+            ("a", End::Line, 9 * AFTER_NUL_US, Part::Rest),
+            ("a", End::Line, 0, Part::Whole),
+            ("b", End::Line, 0, Part::Rest),
+            ("", End::Length, 0, Part::Begin),
+            ("", End::Line, 0, Part::Whole),
+            ("a", End::Nul, 0, Part::Begin),
+            ("a", End::Nul, 9, Part::Rest),
+            ("a", End::Line, 9, Part::Rest),
+            // What ends with a NUL has no rest, and a later line is one.
+            ("a", End::Nul, 0, Part::Begin),
+            ("a", End::Line, 2 * AFTER_NUL_US, Part::Whole),
+            ("a", End::Nul, 2 * AFTER_NUL_US, Part::Begin),
+            ("a", End::Nul, 4 * AFTER_NUL_US, Part::Begin),
+            ("a", End::Line, 6 * AFTER_NUL_US, Part::Whole),
         ] {
-            assert_eq!(divided.take(stream, goes_on), part, "{stream}, {goes_on}");
+            assert_eq!(
+                divided.take(stream, end, at_us),
+                part,
+                "{stream}, {end:?}, {at_us}"
+            );
         }
         for stream in 0..2 * MAX_DIVIDED {
-            assert_eq!(divided.take(&stream.to_string(), true), Part::Begin);
+            let stream = stream.to_string();
+            assert_eq!(divided.take(&stream, End::Length, 0), Part::Begin);
         }
         assert_eq!(divided.open.len(), MAX_DIVIDED);
+    }
+
+    #[test]
+    fn each_runtime_says_in_its_own_way_that_a_line_goes_on() {
+        let podman = "CONTAINER_ID_FULL=aa PRIORITY=6";
+        let mut divided = Divided::default();
+        for (fields, part) in [
+            (format!("{podman} CONTAINER_PARTIAL_MESSAGE=true"), Part::Begin),
+            ("CONTAINER_ID_FULL=aa PRIORITY=3".to_owned(), Part::Whole),
+            ("CONTAINER_ID_FULL=bb PRIORITY=6".to_owned(), Part::Whole),
+            ("_STREAM_ID=s _PID=1".to_owned(), Part::Whole),
+            (format!("{podman} CONTAINER_PARTIAL_MESSAGE=true"), Part::Rest),
+            (podman.to_owned(), Part::Rest),
+            (podman.to_owned(), Part::Whole),
+            (
+                format!("{podman} CONTAINER_PARTIAL_ID=7 CONTAINER_PARTIAL_MESSAGE=true"),
+                Part::Begin,
+            ),
+            (podman.to_owned(), Part::Whole),
+            (format!("{podman} CONTAINER_PARTIAL_ID=7"), Part::Rest),
+            ("_STREAM_ID=s _PID=1 _LINE_BREAK=line-max".to_owned(), Part::Begin),
+            ("_STREAM_ID=s _PID=2".to_owned(), Part::Whole),
+            ("_STREAM_ID=s _PID=1 _LINE_BREAK=nul".to_owned(), Part::Rest),
+            ("_STREAM_ID=s _PID=1".to_owned(), Part::Rest),
+            ("_STREAM_ID=s _PID=1 _LINE_BREAK=eof".to_owned(), Part::Whole),
+        ] {
+            let text = |name: &'static CStr| {
+                let known = fields.split(' ').filter_map(|field| field.split_once('='));
+                let mut values = known.filter(|(known, _)| known.as_bytes() == name.to_bytes());
+                Ok(values
+                    .next()
+                    .map_or_else(String::new, |(_, value)| value.to_owned()))
+            };
+            assert_eq!(divided.part_of(0, text).unwrap(), part, "{fields}");
+        }
+        assert!(divided.open.is_empty());
     }
 }

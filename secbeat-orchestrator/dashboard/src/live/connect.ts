@@ -12,7 +12,13 @@ export function listen(tell: (told: Told) => void): () => void {
   if (typeof SharedWorker === 'undefined') {
     return alone(tell);
   }
-  const worker = new SharedWorker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'secbeat-stream' });
+  let worker: SharedWorker;
+  try {
+    worker = new SharedWorker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'secbeat-stream' });
+  } catch {
+    // A browser that stores nothing for this site has no workers of it either.
+    return alone(tell);
+  }
   let stop = () => {};
   const say = (said: Said) => worker.port.postMessage(said);
   const here = () => say('here');

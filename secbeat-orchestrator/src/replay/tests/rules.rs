@@ -194,6 +194,23 @@ fn who_signs_in_is_not_taken_for_one_who_guesses() {
     );
 }
 
+/// HAProxy logs whole URLs for HTTP/2 and 3, of which no client said so.
+#[test]
+fn browsers_behind_haproxy_do_not_look_for_an_open_proxy() {
+    let of = |request: &str, status: u16| {
+        let line = format!(
+            "192.0.2.12:4711 [27/Nov/2026:10:00:00.000] www~ app/web1 0/0/1/2/3 {status} 12 - - ---- 1/1/0/0/0 0/0 \"{request}\"\n"
+        );
+        banned("[[rule]]\nname = \"open-proxy\"", &line.repeat(3))
+    };
+    for (url, status) in [("/admin", 403), ("/", 421), ("/a", 400)] {
+        let request = format!("GET https://www.example.org{url} HTTP/2.0");
+        assert_eq!(of(&request, status), Vec::<String>::new(), "{request} {status}");
+    }
+    let searches = of("GET http://www.sbjudge4.example:80/ip4.php HTTP/1.1", 400);
+    assert_eq!(searches[..1], ["192.0.2.12/32 open-proxy"]);
+}
+
 #[test]
 fn an_outage_bans_no_visitor() {
     let site = |answer: fn(usize) -> (String, u16)| {

@@ -133,6 +133,30 @@ fn a_line_that_syslog_cut_blames_nobody_else() {
     assert!(tried > 500, "{tried}");
 }
 
+/// Of which sshd takes 100 bytes, and writes four for each. The journal cuts nothing.
+#[test]
+fn a_long_name_hides_nobody_where_nothing_was_cut() {
+    let filter = filter("sshd");
+    let message = |name: &str| format!("Failed password for invalid user {name} from {REAL} port 40022 ssh2");
+    let (name, longer) = ("\\377".repeat(100), "x".repeat(3000));
+    let line = |name: &str| format!("Nov 28 09:00:01 host sshd[1]: {}", message(name));
+    assert_eq!(blamed(&filter, &line(&name)), REAL);
+    assert_eq!(blamed(&filter, &line(&longer)), "ambiguous");
+    for name in [name, longer] {
+        let message = message(&name);
+        let entry = Input::Entry {
+            identifier: "sshd",
+            pid: "1",
+            at_ms: 5,
+            message: message.as_bytes(),
+        };
+        let Verdict::Blames(blame) = filter.judge(&entry, &clock()).verdict else {
+            panic!("{message}");
+        };
+        assert_eq!(blame.client.to_string(), REAL);
+    }
+}
+
 fn check(filter: &Filter, line: &str, chosen: &str, is_closed: bool) {
     let line = line.replace("«»", chosen);
     let found = blamed(filter, &line);

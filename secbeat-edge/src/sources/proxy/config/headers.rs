@@ -19,9 +19,12 @@ pub struct HeaderRules {
 }
 
 impl HeaderRules {
-    /// Whether they set or remove this field.
+    /// Whether they set or remove this field, with `_` or with `-`: some servers take one for the other.
     pub fn names(&self, field: &str) -> bool {
-        self.set.iter().any(|(name, _)| name == field) || self.remove.iter().any(|name| name == field)
+        let spelled = |name: &str| name.replace('_', "-");
+        let field = spelled(field);
+        let mut names = self.set.iter().map(|(name, _)| name).chain(&self.remove);
+        names.any(|name| spelled(name.as_str()) == field)
     }
 }
 

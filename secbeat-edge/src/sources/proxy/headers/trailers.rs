@@ -24,7 +24,8 @@ pub(in crate::sources::proxy) fn clean_trailers(trailers: &mut HeaderMap, rules:
 
 /// Whether a field says how a message is framed or read, whom it is for, or who sends it.
 fn is_of_head(name: &str) -> bool {
-    name.starts_with("content-")
+    // RFC 9530, section 2: a digest may follow what it is of.
+    (name.starts_with("content-") && name != "content-digest")
         || name.starts_with("if-")
         || matches!(
             name,
