@@ -9,7 +9,6 @@ mod kernel_side;
 mod listed;
 mod modes;
 mod report;
-mod room;
 mod switch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

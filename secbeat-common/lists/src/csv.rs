@@ -1,10 +1,11 @@
 //! Values between separators, with a header in any spelling or without one, and tables with borders.
 
+mod csf;
+
 use std::fmt::Write as _;
 
 use super::{
     columns::Column,
-    csf,
     draft::Draft,
     keys::{self, Sense},
     list::{About, Found, Purpose, Source},

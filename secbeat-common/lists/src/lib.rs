@@ -2,7 +2,6 @@
 
 mod chain;
 mod columns;
-mod csf;
 mod csv;
 mod decode;
 mod documents;

@@ -12,7 +12,7 @@ use secbeat_daemon::{
 };
 use secbeat_edge_core::{Allowlist, KernelBan, SAME_END, cover};
 
-use super::{Places, status::is_late};
+use super::Places;
 use crate::{
     kernel::{self, BanMaps, Floods, boot_now, moment_now},
     protection::Protection,
@@ -98,6 +98,15 @@ impl List {
             };
         }
         self.records.show(&BANS, bans, &empty)
+    }
+}
+
+/// Whether a daemon did not answer in time, so that what was asked for may be done later.
+pub(super) fn is_late(error: &CallError) -> bool {
+    match error {
+        CallError::Late(_) => true,
+        CallError::Refused(problem) => problem.code == "timed_out",
+        CallError::Unreachable(_) | CallError::Other(_) => false,
     }
 }
 

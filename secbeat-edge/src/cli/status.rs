@@ -66,7 +66,7 @@ impl Status {
         let (daemon, hangs): (Option<StatsView>, _) = match api.get("/api/v1/stats") {
             Ok(stats) => (Some(stats), false),
             Err(CallError::Unreachable(_)) => (None, false),
-            Err(error) if is_late(&error) => (None, true),
+            Err(error) if bans::is_late(&error) => (None, true),
             Err(error) => return Err(error.into()),
         };
         let attached: Vec<AttachmentView> = match &daemon {
@@ -165,15 +165,6 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// What a daemon does that does not answer.
 pub(super) const HANGS: &str =
     "HANGS: it runs and does not answer; bans that are in the kernel stay in force, and no others come";
-
-/// Whether a daemon did not answer in time, so that what was asked for may be done later.
-pub(super) fn is_late(error: &CallError) -> bool {
-    match error {
-        CallError::Late(_) => true,
-        CallError::Refused(problem) => problem.code == "timed_out",
-        CallError::Unreachable(_) | CallError::Other(_) => false,
-    }
-}
 
 /// That the kernel refused so many bans.
 pub(super) fn refused(unwritten: usize) -> String {

@@ -10,7 +10,7 @@ use secbeat_common::{
 use secbeat_edge_core::{Allowlist, FilterMode, LocalAllowlist};
 use tracing::warn;
 
-use super::{KernelSide, modes::Modes, room::Room};
+use super::{KernelSide, kernel_side::Room, modes::Modes};
 use crate::{
     kernel::{
         self, AllowedNets, BanMaps, DropEvents, Floods, InterfaceModes, ListTables, Object, ObjectSource,

@@ -1,5 +1,7 @@
 //! The kernel's side of the enforcer: the program and its maps, in the core's terms.
 
+mod room;
+
 use std::collections::HashMap;
 
 use anyhow::Context as _;
@@ -7,7 +9,8 @@ use secbeat_common::prefix::Prefix;
 use secbeat_edge_core::{Entry, Event, FilterMode, KernelBan, ObservedBan, Stamp, WriteOutcome};
 use tracing::warn;
 
-use super::{modes::Modes, room::Room};
+pub(super) use self::room::Room;
+use super::modes::Modes;
 use crate::kernel::{
     AllowedNets, Allowing, Attachment, BanMaps, DropEvents, Floods, HeldBack, InterfaceModes, JiffyClock,
     ListTables, ObjectSource, Program, SettingsMap, Staged, Walk, XdpSetup, observed,

@@ -185,7 +185,7 @@ pub struct Refused {
     pub index: usize,
     pub target: String,
     pub why: String,
-    /// The same for programs, as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is no ban at all.
+    /// The same for programs, as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is not a ban at all.
     #[serde(default)]
     pub code: String,
 }

@@ -1,5 +1,7 @@
 //! Whether the logs that were found can be read, and who is in them.
 
+mod alike;
+
 use std::{
     collections::HashMap,
     fmt::Write as _,
@@ -12,10 +14,9 @@ use std::{
 use secbeat_edge::unit_user::UnitUser;
 use secbeat_logs::{Caution, Detection, Formats, LogError, LogLine};
 
-use super::{
-    alike::{Alike, of_server, rotated},
-    servers,
-};
+pub(crate) use self::alike::Alike;
+use self::alike::{of_server, rotated};
+use super::servers;
 
 /// As much of a log's end is looked at.
 pub(super) const LOOKED_AT: u64 = 256 * 1024;

@@ -2,7 +2,6 @@
 
 mod add;
 mod admins;
-mod alike;
 mod logs;
 mod past;
 mod propose;

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Found,
     admins::Admins,
-    alike::Alike,
-    logs::{FoundLog, State},
+    logs::{Alike, FoundLog, State},
 };
 
 /// A config, and what is said about it.

@@ -16,9 +16,11 @@ use secbeat_daemon::{
     config::NatsUrl,
     credentials::Membership,
 };
-use serde::Serialize;
 
-use super::proxy;
+use super::{
+    finding::{Finding, State},
+    proxy,
+};
 use crate::{
     config::{Config, PROGRAM},
     kernel::{self, Pins, Place, XdpSetup},
@@ -30,54 +32,12 @@ use crate::{
 /// How long a server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    pub what: String,
-    pub state: State,
-    /// What is the matter, or what was found.
-    pub detail: String,
-}
-
 /// How the daemon is installed.
 #[derive(Clone, Copy, Debug)]
 pub struct Installed {
     pub program: &'static str,
     /// Of systemd.
     pub unit: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Ok,
-    /// It works, or will by itself.
-    Note,
-    /// It keeps the edge from starting, or from protecting.
-    Problem,
-}
-
-impl State {
-    /// In front of a finding, for people.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Problem => "PROBLEM",
-        }
-    }
-}
-
-impl Finding {
-    #[must_use]
-    pub fn new(what: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            state,
-            detail: detail.into(),
-        }
-    }
 }
 
 /// Looks at all of it, and changes nothing.

@@ -1,5 +1,6 @@
 //! `check`: whether the config can be used, what it means, and whether this host has what it needs.
 
+mod finding;
 mod host;
 mod proxy;
 
@@ -10,7 +11,10 @@ use secbeat_daemon::cli::{Output, print_json};
 use secbeat_logs::Caution;
 use serde::Serialize;
 
-pub use self::host::{Finding, Installed, State, look_at_host};
+pub use self::{
+    finding::{Finding, State},
+    host::{Installed, look_at_host},
+};
 use crate::{
     config::{Config, PROGRAM},
     sources::{access_log::ClientColumn, service_log},

@@ -10,7 +10,7 @@ use std::{
 
 use secbeat_daemon::tls::ServerTls;
 
-use super::{Finding, State};
+use super::finding::{Finding, State};
 use crate::{
     config::Config,
     sources::proxy::{Place, check_page},

@@ -9,16 +9,14 @@ use std::{
 use glob::{Pattern, glob};
 use secbeat_daemon::compressed::decompressed;
 
-use super::{
-    logs::{FoundLog, LOOKED_AT, State, cut_half_a_line, read},
-    servers,
-};
+use super::{FoundLog, LOOKED_AT, State, cut_half_a_line, read};
+use crate::setup::servers;
 
 /// The one that a log was before it was rotated, or another of its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alike {
-    pub(super) format: String,
-    pub(super) path: PathBuf,
+    pub(in crate::setup) format: String,
+    pub(in crate::setup) path: PathBuf,
 }
 
 /// A log of the same server, if all of these that have lines have one format, and would have the one of `log` by default.

@@ -13,7 +13,7 @@ use crate::{
 
 /// How many bans the two maps of sources hold at most: those of the latest walk, and all that were added since.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(in crate::enforcer) struct Room {
     held: [u64; 2],
     /// How many were added since the walk began that is under way, which may not meet them.
     added: [u64; 2],
@@ -23,7 +23,7 @@ pub(super) struct Room {
 
 impl Room {
     /// After a walk that found the maps so full.
-    pub(super) fn of(fill: &[Fill; BAN_MAPS.len()]) -> Self {
+    pub(in crate::enforcer) fn of(fill: &[Fill; BAN_MAPS.len()]) -> Self {
         let mut room = Self {
             held: [0; 2],
             added: [0; 2],
@@ -79,7 +79,7 @@ impl KernelSide {
     }
 
     /// Takes another limit from the config. Maps that are larger stay so until the next start.
-    pub(super) fn allow_slots(&mut self, most: u32) {
+    pub(in crate::enforcer) fn allow_slots(&mut self, most: u32) {
         self.setup.ban_slots = most;
         self.room.is_refused = false;
     }

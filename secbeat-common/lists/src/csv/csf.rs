@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{
-    csv::Record,
+use super::Record;
+use crate::{
     list::{About, End, Found},
     target,
 };
