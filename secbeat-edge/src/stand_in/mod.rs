@@ -155,7 +155,10 @@ impl Tap {
     pub(crate) fn hear(&self, fact: &Fact) {
         match fact {
             Fact::Lifted(target) | Fact::LiftedHere(target) => self.see(|| Seen::Lifted(*target)),
-            Fact::TakenOver(target) => self.handle(Event::TakenOver(*target)),
+            // The fleet may have banned it by itself before this process knew its own ban again.
+            Fact::TakenOver(target) | Fact::Banned { target, .. } => {
+                self.handle(Event::TakenOver(*target));
+            }
             _ => {}
         }
     }

@@ -47,8 +47,9 @@ impl StandIn {
     pub(super) fn hand_over(&mut self, target: &Prefix) {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.ban.target != *target);
-        self.taken_over += (before - self.waiting.len()) as u64;
-        self.changes.waiting += 1;
+        let taken_over = (before - self.waiting.len()) as u64;
+        self.taken_over += taken_over;
+        self.changes.waiting += taken_over;
     }
 
     /// Tells the fleet of bans that it has not taken over. One that is over is told once: its strike would count twice.
