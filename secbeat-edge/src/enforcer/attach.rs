@@ -30,7 +30,8 @@ pub(crate) struct KernelConfig {
     pub object: ObjectSource,
 }
 
-/// Loads the program, fills the allowlist, and only then attaches; gives up the capabilities that this took.
+/// Loads the program, fills the allowlist, and only then attaches; gives up all capabilities but those that it takes to do
+/// so again.
 ///
 /// Beside the kernel's side it returns the allowlist: `host`, what the kernel still held of the fleet's, which stays until that is
 /// read, and `local`, that of the host's operators.
