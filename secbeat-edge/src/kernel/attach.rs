@@ -17,7 +17,6 @@ use super::{
     interface::{Interface, from_below},
     migrate::BAN_MAPS,
     pins::{self, LinkPin, Pins},
-    program::{tc, xdp},
     raw::link_facts,
     record::Record,
 };
@@ -108,7 +107,6 @@ impl Program {
     }
 
     fn keep_links(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
-        let ours: Vec<u32> = self.program_ids.iter().map(|(_, id)| *id).collect();
         let interfaces = match setup.interfaces.now_with(self.held()) {
             Ok(interfaces) => interfaces,
             Err(error) => {
@@ -122,7 +120,7 @@ impl Program {
             let why = setup.interfaces.emptiness().to_owned();
             return vec![Attachment::unknown(&setup.interfaces, why)];
         }
-        let before = examine(&interfaces, &ours);
+        let before = examine(&interfaces, &self.own_numbers());
         if setup.is_detached() {
             // A repair was on its way when the switch was thrown.
             if before.iter().any(|attachment| attachment.mode.is_ok())
@@ -176,7 +174,15 @@ impl Program {
                 Err(error) => drop(refusals.insert(interface, format!("{error:#}"))),
             }
         }
-        let mut after = examine(&interfaces, &ours);
+        // An interface may have needed one that no other had.
+        let programs = self.numbered();
+        if programs != self.program_ids {
+            self.program_ids = programs;
+            if let Err(error) = self.repin_programs() {
+                warn!("{error:#}");
+            }
+        }
+        let mut after = examine(&interfaces, &self.own_numbers());
         for attachment in after.iter_mut().filter(|attachment| attachment.mode.is_err()) {
             if let Some(why) = refusals.remove(&attachment.interface) {
                 attachment.mode = Err(why);
@@ -193,21 +199,15 @@ impl Program {
         links.chain(filters.into_iter().map(|(name, _)| name)).collect()
     }
 
-    /// The numbers of the programs that this one may attach.
-    fn numbered(&mut self) -> Vec<(&'static str, u32)> {
-        let (loaded, ebpf) = (self.xdp.clone(), &mut self.ebpf);
-        let mut ids = Vec::new();
-        ids.extend(
-            loaded
-                .into_iter()
-                .filter_map(|name| Some((name, xdp(ebpf, name).ok()?.info().ok()?.id()))),
-        );
-        ids.extend(
-            maps::TC_PROGRAMS
-                .into_iter()
-                .filter_map(|name| Some((name, tc(ebpf, name).ok()?.info().ok()?.id()))),
-        );
-        ids
+    /// The numbers of the programs that were loaded when it was last looked.
+    fn own_numbers(&self) -> Vec<u32> {
+        self.program_ids.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// The programs that are loaded and may be attached, with their numbers.
+    fn numbered(&self) -> Vec<(&'static str, u32)> {
+        let number = |name| Some((name, self.ebpf.program(name)?.info().ok()?.id()));
+        maps::PROGRAMS.into_iter().filter_map(number).collect()
     }
 
     /// Notes how the maps are laid out that are pinned now, for a start that may not ask the kernel.
@@ -346,16 +346,18 @@ impl Program {
         Ok(())
     }
 
-    /// Points the programs' pins at the programs that are attached now.
+    /// Points the programs' pins at the programs that are loaded now.
     fn repin_programs(&mut self) -> anyhow::Result<()> {
-        for name in self.xdp.iter().copied().chain(maps::TC_PROGRAMS) {
+        for name in maps::PROGRAMS {
             let path = self.pins.program(name);
             pins::remove(&path)?;
             let program = self.ebpf.program_mut(name);
-            program
-                .with_context(|| format!("the object has no program `{name}`"))?
-                .pin(&path)
-                .with_context(|| format!("pinning {}", path.display()))?;
+            let program = program.with_context(|| format!("the object has no program `{name}`"))?;
+            if program.fd().is_ok() {
+                program
+                    .pin(&path)
+                    .with_context(|| format!("pinning {}", path.display()))?;
+            }
         }
         Ok(())
     }

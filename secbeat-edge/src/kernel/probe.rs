@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
-use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
+use aya::{TestRun as _, TestRunOptions, programs::Xdp};
+use aya_obj::programs::XdpAttachType;
 use secbeat_common::maps;
 
 use super::Pins;
@@ -23,20 +24,22 @@ pub enum Carries {
 ///
 /// When no program is pinned, or the kernel does not run it.
 pub fn is_dropped(pins: &Pins, source: IpAddr, carries: Carries) -> anyhow::Result<bool> {
-    /// `TC_ACT_SHOT` of `linux/pkt_cls.h`.
-    const DROP: u32 = 2;
-    let path = pins.program(maps::PROGRAM_TC);
-    let program = SchedClassifier::from_pin(&path)
-        .with_context(|| format!("opening the pinned program {}", path.display()))?;
+    /// Of `linux/bpf.h`.
+    const XDP_DROP: u32 = 1;
     let packet = packet(source, carries);
     let options = TestRunOptions {
         data_in: Some(&packet),
         ..TestRunOptions::new()
     };
+    // One of them is loaded always, whatever hooks are used, and all judge alike.
+    let paths = maps::XDP_PROGRAMS.map(|name| pins.program(name));
+    let path = paths.iter().find(|path| path.exists()).unwrap_or(&paths[0]);
+    let program = Xdp::from_pin(path, XdpAttachType::Interface)
+        .with_context(|| format!("opening the pinned program {}", path.display()))?;
     let ran = program
         .test_run(options)
         .context("running the program on a packet")?;
-    Ok(ran.return_value == DROP)
+    Ok(ran.return_value == XDP_DROP)
 }
 
 /// An Ethernet frame as far as the program reads it: checksums are not.

@@ -72,7 +72,7 @@ pub struct Program {
     pub(super) pins: Pins,
     migration: Migration,
     slots: Slots,
-    /// Those of [`maps::XDP_PROGRAMS`] that this kernel took.
+    /// Those of [`maps::XDP_PROGRAMS`] that may be attached, the preferred one first.
     pub(super) xdp: Vec<&'static str>,
     /// The numbers of its maps, by name.
     pub(super) map_ids: Vec<(&'static str, u32)>,
@@ -129,7 +129,12 @@ impl Program {
         let mut record = Record::read(&setup.record());
         // The file may be gone.
         record.note(BAN_MAPS.iter().filter_map(|name| self.pins.map_id(name)));
-        Self::load_with(object, setup, slots, record, self.lock.clone())
+        let mut larger = Self::load_with(object, setup, slots, record, self.lock.clone())?;
+        // Now, and not between two interfaces.
+        for (name, _) in &self.program_ids {
+            loaded(&mut larger.ebpf, name)?;
+        }
+        Ok(larger)
     }
 
     fn load_with(
@@ -228,14 +233,24 @@ impl Program {
     }
 }
 
-/// Loads every program of the object that this kernel can run; which of [`maps::XDP_PROGRAMS`] did it take?
+/// Loads the probes and the first of [`maps::XDP_PROGRAMS`] that this kernel takes; which of them may be attached? The others are
+/// loaded [when they are needed](loaded).
 ///
 /// The kernel verifies one program on one processor, for a good part of a second; so they are loaded at the same time.
 fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
+    let now = [
+        maps::PROGRAM_FRAGS,
+        maps::CLOCK_PROBE,
+        maps::TABLE_PROBE,
+        maps::LIST_PROBE,
+    ];
     let mut outcomes: HashMap<_, _> = thread::scope(|scope| {
         let loading: Vec<_> = ebpf
             .programs_mut()
-            .map(|(name, program)| (name.to_owned(), scope.spawn(|| load(program))))
+            .filter_map(|(name, program)| {
+                let name = now.into_iter().find(|now| *now == name)?;
+                Some((name, scope.spawn(|| load(program))))
+            })
             .collect();
         let outcome = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -243,26 +258,31 @@ fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
         let ended = loading.into_iter();
         ended.map(|(name, thread)| (name, outcome(thread))).collect()
     });
-    let mut outcome = |name| {
+    let mut candidates = maps::XDP_PROGRAMS.to_vec();
+    for name in now {
         let outcome = outcomes.remove(name);
-        outcome.with_context(|| format!("the object has no program `{name}`"))
-    };
-    let refused = |name| format!("the kernel refused program `{name}`");
-    let mut loaded = Vec::new();
-    for name in maps::XDP_PROGRAMS {
-        match outcome(name)? {
-            Ok(()) => loaded.push(name),
+        match outcome.with_context(|| format!("the object has no program `{name}`"))? {
+            Ok(()) => {}
             Err(error) if name == maps::PROGRAM_FRAGS => {
                 debug!(%error, "no program for packets in several buffers (needs Linux 5.18)");
+                candidates.retain(|candidate| *candidate != name);
+                loaded(ebpf, maps::PROGRAM)?;
             }
             Err(error) => return Err(error).with_context(|| refused(name)),
         }
     }
-    let probes = [maps::CLOCK_PROBE, maps::TABLE_PROBE, maps::LIST_PROBE];
-    for name in maps::TC_PROGRAMS.into_iter().chain(probes) {
-        outcome(name)?.with_context(|| refused(name))?;
+    Ok(candidates)
+}
+
+/// A program of the object, loaded now if it is not yet.
+fn loaded<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut aya::programs::Program> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program `{name}`"))?;
+    if program.fd().is_err() {
+        load(program).with_context(|| refused(name))?;
     }
-    Ok(loaded)
+    Ok(program)
 }
 
 fn load(program: &mut aya::programs::Program) -> Result<(), ProgramError> {
@@ -272,6 +292,10 @@ fn load(program: &mut aya::programs::Program) -> Result<(), ProgramError> {
         Program::SchedClassifier(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
+}
+
+fn refused(name: &str) -> String {
+    format!("the kernel refused program `{name}`")
 }
 
 /// Reads the kernel's clocks without the daemon, with the clock probe of the embedded object.
@@ -284,25 +308,17 @@ pub fn jiffy_clock() -> anyhow::Result<JiffyClock> {
     let mut ebpf = EbpfLoader::new()
         .load(object.bytes())
         .context("loading the XDP object")?;
-    let probe = xdp(&mut ebpf, maps::CLOCK_PROBE)?;
-    probe.load().context("the kernel refused the clock probe")?;
-    JiffyClock::calibrate(probe)
+    JiffyClock::calibrate(xdp(&mut ebpf, maps::CLOCK_PROBE)?)
 }
 
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut Xdp> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the object has no program `{name}`"))?;
-    program
+    loaded(ebpf, name)?
         .try_into()
         .with_context(|| format!("`{name}` is not an XDP program"))
 }
 
 pub(super) fn tc<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut SchedClassifier> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the object has no program `{name}`"))?;
-    program
+    loaded(ebpf, name)?
         .try_into()
         .with_context(|| format!("`{name}` is not a program for the stack's hook"))
 }

@@ -212,9 +212,10 @@ fn programs_whose_pins_are_taken_away_or_that_are_replaced_on_a_link_come_back()
     await_protected(&host, "eth-a", "the start");
     let pinned = host.pinned();
     let unpin = || {
-        for name in [maps::PROGRAM, maps::PROGRAM_FRAGS] {
-            fs::remove_file(host.pin_folder().join(name)).unwrap();
-        }
+        let pins = maps::XDP_PROGRAMS.map(|name| host.pin_folder().join(name));
+        let there_are: Vec<_> = pins.into_iter().filter(|pin| pin.exists()).collect();
+        assert!(!there_are.is_empty());
+        there_are.iter().for_each(|pin| fs::remove_file(pin).unwrap());
     };
     unpin();
     wait_until("the programs are pinned again", SOON, || host.pinned() == pinned);
