@@ -1,5 +1,22 @@
 /** Numbers, times and durations as people read them. Pure: the time of now and the zone come in as arguments. */
 
+const NUMBERS = new Intl.NumberFormat('en');
+const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit' } as const;
+/** To make one takes longer than to use it a hundred times. */
+const FORMATS = new Map<string, Intl.DateTimeFormat>();
+
+/** How times are said with `options`, in `zone` (the reader's by default). */
+function dates(options: Intl.DateTimeFormatOptions, zone?: string): Intl.DateTimeFormat {
+  const all = { ...options, ...(zone === undefined ? {} : { timeZone: zone }) };
+  const key = JSON.stringify(all);
+  let format = FORMATS.get(key);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-GB', all);
+    FORMATS.set(key, format);
+  }
+  return format;
+}
+
 /** `n` with separators, or with a unit from ten thousand on: 9,999, 12.3k, 4.5M. */
 export function count(n: number): string {
   if (!Number.isFinite(n)) {
@@ -11,12 +28,12 @@ export function count(n: number): string {
       return `${trimmed(n / unit)}${sign}`;
     }
   }
-  return Number.isInteger(n) ? n.toLocaleString('en') : trimmed(n);
+  return Number.isInteger(n) ? NUMBERS.format(n) : trimmed(n);
 }
 
 /** `n` with all digits and separators. */
 export function exact(n: number): string {
-  return n.toLocaleString('en');
+  return NUMBERS.format(n);
 }
 
 function trimmed(n: number): string {
@@ -81,16 +98,8 @@ export function time(iso: string | number, fine = false, zone?: string): string 
   if (Number.isNaN(date.getTime())) {
     return String(iso);
   }
-  return new Intl.DateTimeFormat('en-GB', {
-    year: 'numeric',
-    month: 'short',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    ...(fine ? { fractionalSecondDigits: 3 as const } : {}),
-    ...(zone === undefined ? {} : { timeZone: zone }),
-  }).format(date);
+  const fraction = fine ? { fractionalSecondDigits: 3 as const } : {};
+  return dates({ year: 'numeric', month: 'short', day: '2-digit', ...CLOCK, ...fraction }, zone).format(date);
 }
 
 /** The clock's time alone, in `zone` (the reader's by default): "14:05:09". */
@@ -99,12 +108,7 @@ export function clock(iso: string | number, zone?: string): string {
   if (Number.isNaN(date.getTime())) {
     return String(iso);
   }
-  return new Intl.DateTimeFormat('en-GB', {
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    ...(zone === undefined ? {} : { timeZone: zone }),
-  }).format(date);
+  return dates(CLOCK, zone).format(date);
 }
 
 /** The hour alone, or the day where it begins: "14:00", "29 Nov". */
@@ -115,12 +119,12 @@ export function hour(ms: number, zone?: string): string {
 
 /** The day alone: "29 Nov". */
 export function day(ms: number, zone?: string): string {
-  return new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', ...(zone === undefined ? {} : { timeZone: zone }) }).format(ms);
+  return dates({ day: 'numeric', month: 'short' }, zone).format(ms);
 }
 
 /** A day of UTC with its year: "29 Nov 2026". */
 export function date(ms: number): string {
-  return new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(ms);
+  return dates({ day: 'numeric', month: 'short', year: 'numeric' }, 'UTC').format(ms);
 }
 
 /** The time in UTC, as a hint: "2026-11-29 14:05:09.123 UTC". */

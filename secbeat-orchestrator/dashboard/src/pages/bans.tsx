@@ -1,5 +1,5 @@
 /** All bans: pages, order and filters are the server's. */
-import { useRef, useState } from 'react';
+import { useMemo, useRef, useState, type Dispatch, type SetStateAction } from 'react';
 import { call } from '../api/client';
 import type { Ban } from '../api/types';
 import { exact, plural, visible, whereOf } from '../lib/format';
@@ -20,11 +20,14 @@ import { LiftManyDialog } from './bans-lift';
 
 const PAGE = 100;
 
+type Chosen = ReadonlySet<string>;
+type Open = 'ban' | 'import' | 'lift' | { lift: string } | undefined;
+
 export function Bans() {
   const [filters, change] = useFilters(NO_BAN_FILTERS);
   const { version } = useLive();
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const [open, setOpen] = useState<'ban' | 'import' | 'lift' | { lift: string }>();
+  const [selected, setSelected] = useState<Chosen>(new Set());
+  const [open, setOpen] = useState<Open>();
   // Of the narrowing that it is about: only a first page has it.
   const known = useRef<{ of: string; total: number }>(undefined);
   const mayChange = useMay('operate');
@@ -49,13 +52,7 @@ export function Bans() {
     setSelected(new Set());
     change({ after: '', ...some });
   };
-  const toggle = (target: string) => {
-    const next = new Set(selected);
-    if (!next.delete(target)) {
-      next.add(target);
-    }
-    setSelected(next);
-  };
+  const shownColumns = useMemo(() => columns(mayChange, selected, setSelected, setOpen), [mayChange, selected]);
   const close = () => setOpen(undefined);
   const done = () => {
     setSelected(new Set());
@@ -94,9 +91,9 @@ export function Bans() {
             <>
               <Table
                 caption="Bans in force"
-                columns={columns(mayChange, selected, toggle, (target) => setOpen({ lift: target }))}
+                columns={shownColumns}
                 rows={bans.bans}
-                rowKey={(ban) => ban.target}
+                rowKey={targetOf}
                 order={{ by: filters.sort, set: (sort) => filter({ sort }) }}
                 empty={isFiltered(filters) ? 'No ban matches these filters. Remove one of them.' : 'Nobody is banned.'}
               />
@@ -177,11 +174,22 @@ function ofAge(age: string): Partial<BanFilters> {
   return { newer_than: '', older_than: '', ...(name === '' ? {} : { [name]: value }) };
 }
 
+const targetOf = (ban: Ban) => ban.target;
+
+/** `chosen` with `target`, or without it if it was there. */
+function toggled(chosen: Chosen, target: string): Chosen {
+  const next = new Set(chosen);
+  if (!next.delete(target)) {
+    next.add(target);
+  }
+  return next;
+}
+
 function columns(
   mayChange: boolean,
-  selected: ReadonlySet<string>,
-  toggle: (target: string) => void,
-  lift: (target: string) => void,
+  selected: Chosen,
+  choose: Dispatch<SetStateAction<Chosen>>,
+  open: Dispatch<SetStateAction<Open>>,
 ): Column<Ban>[] {
   const all: Column<Ban>[] = [
     { name: 'Client', cell: (ban) => <Target target={ban.target} />, sort: 'target' },
@@ -210,7 +218,7 @@ function columns(
       name: 'Choose',
       unseen: true,
       cell: (ban) => (
-        <input type="checkbox" aria-label={`Choose ${shown(ban.target)}`} checked={selected.has(ban.target)} onChange={() => toggle(ban.target)} />
+        <input type="checkbox" aria-label={`Choose ${shown(ban.target)}`} checked={selected.has(ban.target)} onChange={() => choose((chosen) => toggled(chosen, ban.target))} />
       ),
     },
     ...all,
@@ -219,7 +227,7 @@ function columns(
       unseen: true,
       right: true,
       cell: (ban) => (
-        <button type="button" className="quiet" onClick={() => lift(ban.target)}>
+        <button type="button" className="quiet" onClick={() => open({ lift: ban.target })}>
           Lift<span className="unseen"> the ban of {shown(ban.target)}</span>
         </button>
       ),

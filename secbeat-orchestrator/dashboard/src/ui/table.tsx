@@ -1,5 +1,5 @@
 /** Tables. */
-import type { ReactNode } from 'react';
+import { useMemo, type ReactNode } from 'react';
 
 export interface Column<R> {
   /** Its heading. */
@@ -27,6 +27,20 @@ interface Props<R> {
 
 /** A table; it scrolls by itself where it does not fit, also by keyboard. */
 export function Table<R>({ caption, columns, rows, rowKey, order, empty }: Props<R>) {
+  // A page is told again that it loads, and that it has: only new rows cost something.
+  const body = useMemo(
+    () =>
+      rows.map((row, index) => (
+        <tr key={rowKey(row, index)}>
+          {columns.map((column) => (
+            <td key={column.name} className={classes(column)}>
+              {column.cell(row)}
+            </td>
+          ))}
+        </tr>
+      )),
+    [rows, columns, rowKey],
+  );
   if (rows.length === 0 && empty !== undefined) {
     return <p className="empty">{empty}</p>;
   }
@@ -41,17 +55,7 @@ export function Table<R>({ caption, columns, rows, rowKey, order, empty }: Props
             ))}
           </tr>
         </thead>
-        <tbody>
-          {rows.map((row, index) => (
-            <tr key={rowKey(row, index)}>
-              {columns.map((column) => (
-                <td key={column.name} className={classes(column)}>
-                  {column.cell(row)}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
+        <tbody>{body}</tbody>
       </table>
     </div>
   );
