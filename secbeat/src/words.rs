@@ -14,22 +14,8 @@ const FAIL2BAN: &str = "fail2ban-client";
 
 /// The first one that fits holds.
 pub const WORDS: &[Word] = &[
-    word("", "bans list …", Runs("bans …")),
     word("", "ban list …", Runs("bans …")),
-    word("", "banned …", Runs("bans …")),
-    word("", "block …", Runs("ban …")),
-    word("", "unblock …", Runs("unban …")),
-    word("", "blocklist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "blocklist", Runs("bans")),
-    word("", "blacklist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "blacklist", Runs("bans")),
-    word("", "denylist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "denylist", Runs("bans")),
-    word("", "banip ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "unbanip ADDRESS …", Runs("unban ADDRESS …")),
     word("", "get ADDRESS …", Runs("why ADDRESS …")),
-    word("", "deny …", Runs("ban …")),
-    word("", "drop …", Runs("ban …")),
     word("", "delete …", Runs("unban …")),
     word("", "remove …", Runs("unban …")),
     word("", "flush", Runs("unban --all")),

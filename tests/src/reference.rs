@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use secbeat_daemon::{
-    cli::words::{FIREWALL, rows},
+    cli::words::{EVERYWHERE, FIREWALL, rows},
     config::schema::schema_of,
 };
 use serde_json::Value;
@@ -51,7 +51,7 @@ pub const MIGRATING: &str = "migrating.md";
 pub fn with_words(page: &str) -> String {
     let of_program = |program, words| {
         let after = format!("after `{program}`, or instead of it");
-        (after, rows(program, words))
+        (after, rows(program, EVERYWHERE) + &rows(program, words))
     };
     let tables = [
         of_program("secbeat-orchestrator", secbeat_orchestrator::cli::WORDS),
@@ -230,8 +230,13 @@ impl Reference {
                 Some(default) => format!("`{default}`"),
                 None => String::new(),
             };
+            let said = cell(value);
+            let (default, said) = match default.is_empty() {
+                true => with_default(&said),
+                false => (default, said),
+            };
             let name = shown.join(".");
-            let row = format!("| `{name}` | {} | {default} | {} |\n", kind(value), cell(value));
+            let row = format!("| `{name}` | {} | {default} | {said} |\n", kind(value));
             rows.push((self.shipped.key_at(section, &inline), row));
             if let ([(table, is_array)], false) = (&below[..], has_section) {
                 let inner = if *is_array {
@@ -246,9 +251,8 @@ impl Reference {
 
     /// As the types have it, or as shipped: those files are tested to change nothing.
     fn default_of(&self, section: &Section<'_>, path: &[&str], schema: &Value) -> Option<Value> {
-        // What stands in arrays is an example, as are the interfaces.
-        let is_example = section.is_array || path == ["kernel", "interfaces"];
-        let shipped = if is_example {
+        // What stands in arrays is an example.
+        let shipped = if section.is_array {
             None
         } else {
             self.shipped.value(path)
@@ -417,6 +421,20 @@ fn words(schema: &Value) -> Option<Vec<(String, String)>> {
         None => words(one).unwrap_or_default(),
     });
     Some(each.collect())
+}
+
+/// The default that a description says in a sentence of its own (`Default: one for each core.`), and the description without it.
+fn with_default(said: &str) -> (String, String) {
+    let Some((before, rest)) = said.split_once("Default: ") else {
+        return (String::new(), said.to_owned());
+    };
+    let (default, after) = rest
+        .split_once(". ")
+        .unwrap_or((rest.strip_suffix('.').unwrap_or(rest), ""));
+    (
+        default.to_owned(),
+        format!("{before}{after}").trim_end().to_owned(),
+    )
 }
 
 /// The last column.

@@ -248,6 +248,12 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
         return;
     }
     let has = |known: &str| first.iter().any(|name| keys::plain(name) == known);
+    if has("decisions") && has("value") {
+        let why = "it is a list of CrowdSec's alerts, which does not say whose ban is still in force: \
+                   `cscli decisions list -o json` does";
+        found.refused = Some(why.to_owned());
+        return;
+    }
     let is_ours = has("target") && has("strikes");
     let other = match source.purpose {
         Purpose::Bans if has("network") && has("addedby") => {

@@ -115,6 +115,20 @@ impl fmt::Display for BadLine {
     }
 }
 
+/// `why` without the middle of what it quotes, if that is long.
+fn shortened(why: String) -> String {
+    const HEAD: usize = 100;
+    const TAIL: usize = 100;
+    if why.len() <= HEAD + TAIL {
+        return why;
+    }
+    let (head, tail) = (
+        why.floor_char_boundary(HEAD),
+        why.ceil_char_boundary(why.len() - TAIL),
+    );
+    format!("{} … {}", &why[..head], &why[tail..])
+}
+
 /// A list to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
@@ -220,7 +234,7 @@ impl Found {
 
     pub(super) fn bad(&mut self, line: u64, why: impl fmt::Display) {
         if !self.is_full() {
-            let why = why.to_string();
+            let why = shortened(why.to_string());
             self.bad.push(BadLine { line, why });
         }
     }

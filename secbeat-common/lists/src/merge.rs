@@ -10,7 +10,7 @@ use super::list::{About, Listed};
 /// Most bytes of the note of networks that were merged.
 const MAX_JOINED: usize = 200;
 
-/// One entry for each network and layer, the one that lasts longest. Returns how many others there were.
+/// One entry for each network and layer, the one that lasts longest, with the most strikes of any. Returns how many others there were.
 pub fn distinct(entries: &mut Vec<Listed>, now_ms: i64) -> usize {
     let before = entries.len();
     let end = |entry: &Listed| entry.about.end.map_or(i64::MAX, |end| end.ms(now_ms));
@@ -20,10 +20,12 @@ pub fn distinct(entries: &mut Vec<Listed>, now_ms: i64) -> usize {
         let layer = entry.about.layer.map(|layer| layer.name());
         match first.entry((entry.network, layer)) {
             hash_map::Entry::Occupied(known) => {
-                if let Some(known) = kept.get_mut(*known.get())
-                    && end(&entry) > end(known)
-                {
-                    known.about = entry.about;
+                if let Some(known) = kept.get_mut(*known.get()) {
+                    let strikes = known.about.strikes.max(entry.about.strikes);
+                    if end(&entry) > end(known) {
+                        known.about = entry.about;
+                    }
+                    known.about.strikes = strikes;
                 }
             }
             hash_map::Entry::Vacant(vacant) => {

@@ -38,7 +38,39 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
                 .any(|kind| word.starts_with(kind))
         })
     };
-    let is_neighbour = |line: &str| line.contains(" dev ") && line.contains(" lladdr ");
+    let is_hardware = |word: &str| {
+        let pairs = word.split(':');
+        word.len() == 17
+            && pairs.clone().count() == 6
+            && pairs.into_iter().all(|pair| u8::from_str_radix(pair, 16).is_ok())
+    };
+    // Of `ip neigh` and `arp`.
+    let is_neighbour = |line: &str| {
+        line.split_whitespace().skip(1).any(is_hardware)
+            && [" lladdr ", " ether ", "[ether]", " 0x1 "]
+                .iter()
+                .any(|word| line.contains(word))
+    };
+    let is_route = |line: &str| {
+        line.contains(" dev ")
+            && [" via ", " scope ", " proto "]
+                .iter()
+                .any(|word| line.contains(word))
+    };
+    // What only hosts files have: names of IPv6's groups, of this host and of domains. They have no networks.
+    let is_own = |line: &str| {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        first == "127.0.1.1" || words.any(|name| name.starts_with("ip6-") || name.contains(".localdomain"))
+    };
+    let is_loopback = |line: &&str| line.starts_with("127.0.0.1") || line.starts_with("::1");
+    let is_network = |line: &str| {
+        line.split_whitespace()
+            .next()
+            .is_some_and(|word| word.contains('/'))
+    };
+    let is_hosts =
+        || lines().any(is_own) && lines().filter(is_loopback).count() > 0 && !lines().any(is_network);
     let is_delegated = |line: &str| {
         let mut fields = line.split('|');
         let registries = ["ripencc", "apnic", "arin", "lacnic", "afrinic", "iana"];
@@ -56,12 +88,14 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
     if most(&is_key) {
         Some("it is a file of known hosts of SSH: it names servers, and no clients")
     } else if most(&is_neighbour) {
-        Some("it is a table of neighbours (`ip neigh`): they are hosts of your networks")
+        Some("it is a table of neighbours (`ip neigh`, `arp`): they are hosts of your networks")
+    } else if most(&is_route) {
+        Some("it is a table of routes (`ip route`): they are your networks and gateways")
     } else if most(&is_delegated) {
         Some(
             "it is a registry's file of delegations, in which a count stands behind each address; `geo networks` lists those of a country",
         )
-    } else if most(&is_host) {
+    } else if most(&is_host) || is_hosts() {
         Some("it is a hosts file: it names servers, and no clients")
     } else if begins("<!doctype html") || begins("<html") {
         Some("it is a page of HTML, and no list; its server may have refused to send one")

@@ -7,7 +7,7 @@ use super::{
     list::{About, Found, Out, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::{Verdict, is_other_action, neither, truth},
+    verdict::{Verdict, is_other_action, label_sense, neither, truth},
 };
 
 /// Lines that are looked at for requests.
@@ -72,6 +72,9 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
             }
         };
         if text.is_empty() {
+            if let Some(sense) = commented(comment) {
+                heading = Some((comment.to_owned(), sense));
+            }
             continue;
         }
         let text = unquoted(item(&text));
@@ -102,6 +105,12 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                     targets
                         .iter()
                         .for_each(|target| found.leave_out(how, line, target));
+                    continue;
+                }
+                if source.purpose == Purpose::Bans && is_excused(comment) {
+                    targets.iter().for_each(|target| found.except(line, target));
+                    let why = "says that it is not to be banned: remove the line, or the comment";
+                    found.bad(line, format!("its comment, `{comment}`, {why}"));
                     continue;
                 }
                 if is_other_action(label) {
@@ -154,11 +163,61 @@ fn are_truths(source: &Source<'_>) -> bool {
     })
 }
 
-/// What a heading such as `allowed:`, `[block]` or `-- whitelist --` says of those below it, if it says something. Without marks, it
+/// What a comment says of the entries below it, if it is a verdict alone: `whitelist`, `=== ALLOWED HOSTS ===`. Comments are names of
+/// companies and towns, too, so only whole words count.
+fn commented(comment: &str) -> Option<Sense> {
+    const FILL: [&str; 9] = [
+        "",
+        "list",
+        "ip",
+        "ips",
+        "hosts",
+        "addresses",
+        "networks",
+        "clients",
+        "countries",
+    ];
+    let name = comment.trim_matches(|c: char| c.is_whitespace() || "[]{:=-*".contains(c));
+    let name = name.to_ascii_lowercase();
+    let (first, rest) = name.split_once(' ').unwrap_or((&name, ""));
+    let sense = plain_sense(first);
+    (FILL.contains(&rest.trim()) && sense != Sense::Neither).then_some(sense)
+}
+
+/// As [`label_sense`], without words that comments have for something else.
+fn plain_sense(word: &str) -> Sense {
+    match word {
+        "ok" | "relay" | "pass" | "dunno" | "permit" => Sense::Neither,
+        word => label_sense(word),
+    }
+}
+
+/// Whether the comment behind an entry says that it is not to be banned.
+fn is_excused(comment: &str) -> bool {
+    const WORDS: [&str; 2] = ["unblocked", "delisted"];
+    const PHRASES: [&str; 7] = [
+        "do not ban",
+        "do not block",
+        "don't ban",
+        "don't block",
+        "never ban",
+        "never block",
+        "false positive",
+    ];
+    let comment = comment.to_ascii_lowercase();
+    let first = comment.split_whitespace().next().unwrap_or_default();
+    let first = first.trim_end_matches(|c: char| c.is_ascii_punctuation());
+    plain_sense(first) == Sense::LetsIn
+        || WORDS.contains(&first)
+        || PHRASES.iter().any(|phrase| comment.starts_with(phrase))
+}
+
+/// What a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it says something. Without marks, it
 /// may be the name of a host.
 fn heading_of(text: &str) -> Option<Sense> {
-    let is_marked = text.ends_with([':', ']']) || text.starts_with("--") || text.starts_with("==");
-    let name = text.trim_matches(|c: char| c.is_whitespace() || "[]:=-*".contains(c));
+    let text = &text.replace('"', "");
+    let is_marked = text.ends_with([':', ']', '{']) || text.starts_with("--") || text.starts_with("==");
+    let name = text.trim_matches(|c: char| c.is_whitespace() || "[]{:=-*".contains(c));
     let are_words = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
@@ -264,18 +323,21 @@ pub(super) fn read_p2p(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-/// The label and the range of `label:a-b`; labels have colons, and so do IPv6 addresses.
+/// The label and the range of `label:a-b`; labels have colons and dashes, and IPv6 addresses have colons.
 fn labelled(text: &str) -> Option<(&str, &str)> {
-    if target::is_network(text) {
+    /// Of the longest address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`, with a blank on either side.
+    const LONGEST: usize = 47;
+    let (before, last) = text.rsplit_once('-')?;
+    target::address(last)?;
+    // A range of IPv6 without a label.
+    if target::address(before).is_some() {
         return None;
     }
-    let colons = text.match_indices(':').map(|(at, _)| at);
-    let divided = colons.map(|at| (text[..at].trim(), text[at + 1..].trim()));
-    let (label, range) = divided.into_iter().find(|(_, range)| {
-        let ends = range.split_once('-');
-        ends.is_some_and(|(first, last)| target::address(first).is_some() && target::address(last).is_some())
-    })?;
-    Some((label, range))
+    let colons = before.rmatch_indices(':').map(|(at, _)| at);
+    let near = colons.take_while(|at| before.len() - at <= LONGEST);
+    let begins = near.filter(|at| target::address(&before[at + 1..]).is_some());
+    let at = begins.last()?;
+    Some((text[..at].trim(), text[at + 1..].trim()))
 }
 
 /// An address without the zeros with which eMule fills its numbers up to three digits.

@@ -352,10 +352,10 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
     Err(
         match nearest.and_then(|(shape, found)| Some((shape, found.bad.first()?))) {
             Some((shape, bad)) => format!(
-                "no format fits it; as {}, line {} is wrong: {}",
+                "unknown format: read as {}, line {} is invalid: {}",
                 shape.what, bad.line, bad.why
             ),
-            None => "no format fits it".to_owned(),
+            None => "unknown format".to_owned(),
         },
     )
 }

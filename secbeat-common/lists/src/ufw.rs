@@ -1,7 +1,7 @@
-//! Rules of ufw: what `ufw status` and `ufw show added` print, and commands of scripts.
+//! Rules of ufw: what `ufw status` and `ufw show added` print, and commands of scripts; and temporary rules of csf, which look like them.
 
 use super::{
-    list::{About, Found, Purpose, Source},
+    list::{About, End, Found, Purpose, Source},
     target,
     words::after,
 };
@@ -19,6 +19,17 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
             ["Status:", "active" | "inactive"] | ["To", "Action", "From"] => found.is_certain = true,
             ["ufw", ref rest @ ..] | ["sudo", "ufw", ref rest @ ..] => {
                 command(line, rest, text, source.purpose, found);
+            }
+            ["A/D", "IP", ..] => found.is_certain = true,
+            [
+                action @ ("DENY" | "ALLOW"),
+                address,
+                port,
+                direction @ ("in" | "out" | "inout"),
+                ref rest @ ..,
+            ] => {
+                let is_meant = is_meant(action, source.purpose);
+                temporary(line, (address, port, direction), rest, is_meant, found);
             }
             [first, ..] if HEADS.contains(&first) => {}
             _ => row(line, &words, note, source.purpose, found),
@@ -66,6 +77,43 @@ fn row(line: u64, words: &[&str], note: &str, purpose: Purpose, found: &mut Foun
         ["Anywhere", ..] => found.pass_over("rules for everybody"),
         [network, ..] => found.take(line, network, About::noting(note.trim())),
         [] => found.bad(line, "the rule does not say from where"),
+    }
+}
+
+/// A row of `csf -t`: `DENY 198.51.100.7 * inout 59m 40s lfd - (sshd) …`, with what is left of its time.
+fn temporary(
+    line: u64,
+    (address, port, direction): (&str, &str, &str),
+    rest: &[&str],
+    is_meant: bool,
+    found: &mut Found,
+) {
+    (found.is_certain, found.what) = (true, Some("temporary rules of csf".to_owned()));
+    let is_time = |word: &&&str| {
+        let digits = word.trim_end_matches(['d', 'h', 'm', 's']);
+        digits.len() + 1 == word.len() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let times = rest.iter().take_while(is_time).count();
+    let (time, note) = (rest[..times].join(" "), rest[times..].join(" "));
+    if direction == "out" {
+        found.pass_over("rules about packets that go out");
+    } else if port != "*" {
+        found.pass_over("rules about single ports");
+    } else if !is_meant {
+        found.except(line, address);
+        found.pass_over("rules for the other purpose");
+    } else {
+        match time.parse() {
+            Ok(term) => {
+                let end = Some(End::For(term));
+                let about = About {
+                    end,
+                    ..About::noting(note)
+                };
+                found.take(line, address, about);
+            }
+            Err(why) => found.bad(line, format!("invalid time `{time}`: {why}")),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use secbeat_daemon::cli::{
     help_of_all,
-    words::{FIREWALL, untrue},
+    words::{EVERYWHERE, FIREWALL, untrue},
 };
 
 use super::*;
@@ -16,4 +16,5 @@ fn the_help_reads_as_it_did() {
 fn words_of_other_programs_are_what_they_are_said_to_be() {
     assert_eq!(untrue::<Cli>(WORDS), [""; 0]);
     assert_eq!(untrue::<Cli>(FIREWALL), [""; 0]);
+    assert_eq!(untrue::<Cli>(EVERYWHERE), [""; 0]);
 }

@@ -15,18 +15,6 @@ const FAIL2BAN: &str = "fail2ban-client";
 /// The first one that fits holds.
 pub const WORDS: &[Word] = &[
     word("", "list …", Runs("bans …")),
-    word("", "bans list …", Runs("bans …")),
-    word("", "banned …", Runs("bans …")),
-    word("", "block …", Runs("ban …")),
-    word("", "unblock …", Runs("unban …")),
-    word("", "blocklist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "blocklist", Runs("bans")),
-    word("", "blacklist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "blacklist", Runs("bans")),
-    word("", "denylist ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "denylist", Runs("bans")),
-    word("", "banip ADDRESS …", Runs("ban ADDRESS …")),
-    word("", "unbanip ADDRESS …", Runs("unban ADDRESS …")),
     word("", "status ADDRESS …", Runs("test ADDRESS …")),
     word(
         "",

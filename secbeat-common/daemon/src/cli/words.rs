@@ -1,5 +1,6 @@
 //! Words that people know from other programs, and what they are here.
 
+mod everywhere;
 mod firewall;
 
 use std::{ffi::OsString, fmt::Write as _, net::IpAddr};
@@ -7,7 +8,7 @@ use std::{ffi::OsString, fmt::Write as _, net::IpAddr};
 use clap::Command;
 use secbeat_common::prefix::Prefix;
 
-pub use self::firewall::FIREWALL;
+pub use self::{everywhere::EVERYWHERE, firewall::FIREWALL};
 
 /// What people type who come from another program.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +79,8 @@ fn fits(part: &str, given: &str) -> bool {
     }
 }
 
-/// `arguments`, the program's name first, with the words of other programs, which are `words` and [`FIREWALL`], as `command` has them.
+/// `arguments`, the program's name first, with the words of other programs, which are [`FIREWALL`], `words` and [`EVERYWHERE`], as
+/// `command` has them. Behind the name of another program, commands of `command` are its own.
 ///
 /// # Errors
 ///
@@ -93,15 +95,28 @@ pub fn translated(
         return Ok(arguments);
     };
     // Also with the other program's name, as `secbeat cscli decisions list`.
-    let all = || FIREWALL.iter().chain(words);
+    let all = || FIREWALL.iter().chain(words).chain(EVERYWHERE);
     let is_name = |first: &OsString| all().any(|word| !word.of.is_empty() && *first == *word.of);
-    let given = match given.split_first() {
-        Some((first, behind)) if !behind.is_empty() && is_name(first) => behind,
-        _ => given,
+    let (name, given) = match given.split_first() {
+        Some((first, behind)) if is_name(first) => (Some(first), behind),
+        _ => (None, given),
     };
-    let found = all().find_map(|word| Some((word.here, word.meant(given)?)));
+    let mut meant = all().filter(|word| name.is_none_or(|name| word.of.is_empty() || *name == *word.of));
+    let found = meant.find_map(|word| Some((word.here, word.meant(given)?)));
     let Some((here, meant)) = found else {
-        return Ok(arguments);
+        let is_own = given.first().and_then(|first| first.to_str());
+        return match name {
+            Some(name) if given.is_empty() => {
+                let (name, own) = (name.display(), command.get_name());
+                Err(format!(
+                    "`{name}` is another program; `{own} help` lists what there is here"
+                ))
+            }
+            Some(_) if is_own.is_some_and(|first| command.find_subcommand(first).is_some()) => {
+                Ok(arguments[..at].iter().chain(given).cloned().collect())
+            }
+            _ => Ok(arguments),
+        };
     };
     match here {
         Here::Hint(text) => {
@@ -326,6 +341,13 @@ mod tests {
             (
                 "x --_insecure del blocked 2001:db8::/48",
                 Err("`x unban 2001:db8::/48` lifts its ban"),
+            ),
+            ("x csf -dr 192.0.2.7", Err("`x unban 192.0.2.7` lifts its ban")),
+            ("x other bans", Ok("x bans")),
+            ("x other sing", Ok("x other sing")),
+            (
+                "x --config f other",
+                Err("`other` is another program; `x help` lists what there is here"),
             ),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);

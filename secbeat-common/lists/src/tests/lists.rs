@@ -158,7 +158,7 @@ fn what_is_no_list_is_refused_in_words() {
         (b"\xff\xfe1", "it starts as UTF-16, but is not"),
         (
             b"one\ntwo\n",
-            "no format fits it; as plain list, line 1 is wrong: `one` is neither an IP address nor a CIDR prefix",
+            "unknown format: read as plain list, line 1 is invalid: `one` is neither an IP address nor a CIDR prefix",
         ),
     ] {
         assert_eq!(read(bytes, &request(None)).unwrap_err(), said);

@@ -47,8 +47,11 @@ fn what_ends_at_another_time_is_not_merged() {
 #[test]
 fn of_equal_networks_the_one_that_lasts_longest_stays() {
     let mut entries = listed("ip,duration,note\n192.0.2.7,1h,a\n192.0.2.7,2h,b\n192.0.2.7/32,1h,c\n");
+    (entries[0].about.strikes, entries[1].about.strikes) = (Some(3), Some(1));
     assert_eq!(distinct(&mut entries, NOW), 2);
-    assert_eq!((entries.len(), entries[0].about.note.as_str()), (1, "b"));
+    let about = &entries[0].about;
+    assert_eq!((entries.len(), about.note.as_str()), (1, "b"));
+    assert_eq!(about.strikes, Some(3));
 }
 
 fn prefixes() -> impl Strategy<Value = Vec<(u32, u8)>> {

@@ -226,7 +226,7 @@ fn bad_lines_are_named_with_what_is_wrong() {
     assert_eq!(said.len(), 2);
     let refused = read(b"[1,\n2", &request(None)).unwrap_err();
     assert!(
-        refused.starts_with("no format fits it; as JSON, line 2 is wrong: no JSON: EOF"),
+        refused.starts_with("unknown format: read as JSON, line 2 is invalid: no JSON: EOF"),
         "{refused}"
     );
 }

@@ -1,0 +1,28 @@
+//! What people type anywhere.
+
+use super::{
+    Here::{self, Runs},
+    Word,
+};
+
+const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
+    Word { of, typed, here }
+}
+
+/// The same in every program.
+pub const EVERYWHERE: &[Word] = &[
+    word("", "bans list …", Runs("bans …")),
+    word("", "banned …", Runs("bans …")),
+    word("", "block …", Runs("ban …")),
+    word("", "unblock …", Runs("unban …")),
+    word("", "blocklist ADDRESS …", Runs("ban ADDRESS …")),
+    word("", "blocklist", Runs("bans")),
+    word("", "blacklist ADDRESS …", Runs("ban ADDRESS …")),
+    word("", "blacklist", Runs("bans")),
+    word("", "denylist ADDRESS …", Runs("ban ADDRESS …")),
+    word("", "denylist", Runs("bans")),
+    word("", "banip ADDRESS …", Runs("ban ADDRESS …")),
+    word("", "unbanip ADDRESS …", Runs("unban ADDRESS …")),
+    word("", "deny …", Runs("ban …")),
+    word("", "drop …", Runs("ban …")),
+];
