@@ -24,6 +24,12 @@ const MAX_EXPRESSION: usize = 64 * 1024;
 /// An expression is compared with so many bytes before and after the literal that calls for it.
 pub(crate) const WINDOW: usize = 128;
 
+/// Ends of the names of scripts.
+const SCRIPTS: [&[u8]; 12] = [
+    b".php", b".php3", b".php4", b".php5", b".php7", b".phtml", b".cgi", b".pl", b".asp", b".aspx", b".ashx",
+    b".cfm",
+];
+
 /// One value, or a list of them.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
@@ -261,25 +267,63 @@ impl Check {
 /// Where between `from` and `to` a name ends that more follows: a script's before what servers hand it as path info (RFC 3875, section
 /// 4.1.5), or any before a slash at the end.
 fn end_of_name(text: &[u8], from: usize, to: usize) -> Option<usize> {
-    const SCRIPTS: [&[u8]; 12] = [
-        b".php", b".php3", b".php4", b".php5", b".php7", b".phtml", b".cgi", b".pl", b".asp", b".aspx",
-        b".ashx", b".cfm",
-    ];
     let range = text.get(from..to.min(text.len()))?;
     let mut slashes = memchr::memchr_iter(b'/', range).map(|place| from + place);
-    let is_end = |slash: &usize| {
-        slash + 1 == text.len() || SCRIPTS.iter().any(|script| text[..*slash].ends_with(script))
-    };
+    let is_end = |slash: &usize| slash + 1 == text.len() || ends_with_any(&text[..*slash], &SCRIPTS);
     slashes.find(is_end)
 }
 
+/// What a path leads to: without the path info of its first script, which runs whatever that is. Scripts that lead to pages of their
+/// own by it keep it.
+pub(crate) fn without_path_info(path: &[u8]) -> &[u8] {
+    /// Names of front controllers, and of programs that show code.
+    const LEADING: [&[u8]; 10] = [
+        b"/index.php",
+        b"/remote.php",
+        b"/public.php",
+        b"/ocs/v1.php",
+        b"/ocs/v2.php",
+        b"/gitweb.cgi",
+        b"/cgit.cgi",
+        b"/viewvc.cgi",
+        b"/hgweb.cgi",
+        b"/trac.cgi",
+    ];
+    // Domains of Poland are folders as well.
+    let is_domain = |name: &[u8]| {
+        name.ends_with(b".pl")
+            && !name.ends_with(b"/index.pl")
+            && memchr::memmem::find(name, b"/cgi-bin/").is_none()
+    };
+    let mut names = memchr::memchr_iter(b'/', path).map(|slash| &path[..slash]);
+    let is_script =
+        |name: &&[u8]| ends_with_any(name, &SCRIPTS) && !ends_with_any(name, &LEADING) && !is_domain(name);
+    names.find(is_script).unwrap_or(path)
+}
+
+fn ends_with_any(text: &[u8], ends: &[&[u8]]) -> bool {
+    ends.iter().any(|end| text.ends_with(end))
+}
+
 impl Condition {
-    /// Whether it is the same as another one; of expressions that is not known.
+    /// The part of it that is about such fields.
+    pub(crate) fn part(&self, is_of: fn(Field) -> bool) -> Option<Self> {
+        let fields = self.fields.iter().copied();
+        let fields: Vec<_> = fields.filter(|field| is_of(*field)).collect();
+        (!fields.is_empty()).then(|| Self {
+            fields,
+            values: self.values.clone(),
+        })
+    }
+
+    /// Whether it is the same as another one. Expressions are if they are of the same place in a file.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Value, &Value)| {
             one.literals == other.literals
-                && std::mem::discriminant(&one.check) == std::mem::discriminant(&other.check)
-                && !matches!(one.check, Check::Expression(_))
+                && match (&one.check, &other.check) {
+                    (Check::Expression(one), Check::Expression(other)) => Arc::ptr_eq(one, other),
+                    (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+                }
         };
         self.fields == other.fields
             && self.values.len() == other.values.len()

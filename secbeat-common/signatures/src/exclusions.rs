@@ -3,7 +3,7 @@
 use strum::EnumCount as _;
 
 use crate::{
-    condition::Condition,
+    condition::{Condition, without_path_info},
     forms::Forms,
     index::{Index, Literals},
     request::Request,
@@ -77,18 +77,28 @@ impl Exclusions {
         self.fields.iter().flatten().map(Index::memory).sum()
     }
 
-    /// Whether an exclusion holds of the form of one of its fields that is resolved furthest.
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether an exclusion holds of the form of one of its fields that is resolved furthest. It is looked into once in a request.
     pub(crate) fn hold(&self, exclusion: u32, request: &Request<'_>, scratch: &mut Scratch) -> bool {
+        if let Some(holds) = scratch.excludes(exclusion) {
+            return holds;
+        }
         let Some(Exclusion { condition, number }) = self.all.get(exclusion as usize) else {
             return false;
         };
-        condition.fields.iter().any(|field| match number {
+        let holds = condition.fields.iter().any(|field| match number {
             Some(number) => {
                 self.search(*field, request, scratch);
                 scratch.holds(*number)
             }
             None => with_last(*field, request, scratch, |form, _| condition.is_in(form)).unwrap_or(false),
-        })
+        });
+        scratch.keep(exclusion, holds);
+        holds
     }
 
     /// Looks for all exclusions of a field, once in a request.
@@ -103,7 +113,7 @@ impl Exclusions {
     }
 }
 
-/// Calls `with` with the form of a field that is resolved furthest, if the request has the field.
+/// Calls `with` with the form of a field that is resolved furthest, if the request has the field; of a path with what it leads to.
 fn with_last<T>(
     field: Field,
     request: &Request<'_>,
@@ -128,7 +138,39 @@ fn with_last<T>(
     if forms.last().is_none() {
         forms.fill(field, text);
     }
-    let done = forms.last().map(|form| with(form, scratch));
+    let done = forms.last().map(|form| match field {
+        Field::Path => with(without_path_info(form), scratch),
+        _ => with(form, scratch),
+    });
     scratch.forms[field as usize] = forms;
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use regex_automata::meta::Regex;
+
+    use super::Builder;
+    use crate::{
+        condition::{Check, Condition, Value},
+        signature::Field,
+    };
+
+    #[test]
+    fn an_expression_that_signatures_of_a_file_share_is_one_exclusion() {
+        let regex = |text| Arc::new(Regex::new(text).unwrap());
+        let condition = |regex: &Arc<Regex>| Condition {
+            fields: vec![Field::Query],
+            values: vec![Value {
+                literals: Vec::new(),
+                check: Check::Expression(Arc::clone(regex)),
+            }],
+        };
+        let (one, other) = (regex("^a"), regex("^a"));
+        let mut builder = Builder::default();
+        let numbers = [&one, &one, &other, &one].map(|regex| builder.add(condition(regex), 0));
+        assert_eq!(numbers, [(0, false), (0, false), (1, false), (0, false)]);
+    }
 }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod armed;
 mod blocks;
 mod condition;
 mod exclusions;

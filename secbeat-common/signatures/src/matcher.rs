@@ -9,6 +9,7 @@ use std::{
 use strum::EnumCount as _;
 
 use crate::{
+    armed::{Armed, Excluded, Numbers},
     condition::Condition,
     exclusions::{self, Exclusions},
     file::{Parsed, SignatureFile},
@@ -42,17 +43,6 @@ pub struct Matcher {
     exclusions: Exclusions,
     /// The signature [`CUT`], unless it is disabled.
     cut: Option<u32>,
-}
-
-/// What must be true for a signature to match. Conditions are numbers.
-#[derive(Debug)]
-struct Armed {
-    methods: Vec<String>,
-    statuses: Vec<(u16, u16)>,
-    all: Vec<u32>,
-    any: Vec<u32>,
-    /// Numbers of exclusions.
-    none: Vec<u32>,
 }
 
 impl Matcher {
@@ -95,17 +85,20 @@ impl Matcher {
         parsed.sort_by_key(|parsed| Reverse(parsed.signature.severity));
         let mut literals: [Literals; Field::COUNT] = Default::default();
         let mut owners = Vec::new();
-        let mut add = |signature: usize, added: Vec<Condition>| -> Vec<u32> {
-            let numbered = added.into_iter().map(|condition| {
-                let number = owners.len() as u32;
-                owners.push(signature as u32);
-                for field in &condition.fields {
-                    let literals = &mut literals[*field as usize];
-                    let values = condition.values.iter();
-                    values.for_each(|value| literals.add(value, number, signature as u32));
-                }
-                number
-            });
+        let mut number = |signature: u32, condition: Condition| {
+            let number = owners.len() as u32;
+            owners.push(signature);
+            for field in &condition.fields {
+                let literals = &mut literals[*field as usize];
+                let values = condition.values.iter();
+                values.for_each(|value| literals.add(value, number, signature));
+            }
+            number
+        };
+        let mut add = |signature: usize, added: &[Condition]| -> Vec<Numbers> {
+            let numbered = added
+                .iter()
+                .map(|condition| Numbers::of(condition, |part| number(signature as u32, part)));
             numbered.collect()
         };
         let (mut signatures, mut armed, mut none) = (Vec::new(), Vec::new(), Vec::new());
@@ -113,8 +106,8 @@ impl Matcher {
             armed.push(Armed {
                 methods: parsed.methods,
                 statuses: parsed.statuses,
-                all: add(index, parsed.all),
-                any: add(index, parsed.any),
+                all: add(index, &parsed.all),
+                any: add(index, &parsed.any),
                 none: Vec::new(),
             });
             none.push(parsed.none);
@@ -123,9 +116,11 @@ impl Matcher {
         let mut exclusions = exclusions::Builder::default();
         for (armed, none) in armed.iter_mut().zip(none) {
             for condition in none {
-                let (exclusion, is_new) = exclusions.add(condition, owners.len() as u32);
-                armed.none.push(exclusion);
-                owners.extend(is_new.then_some(u32::MAX));
+                armed.none.push(Numbers::of(&condition, |part| {
+                    let (exclusion, is_new) = exclusions.add(part, owners.len() as u32);
+                    owners.extend(is_new.then_some(u32::MAX));
+                    exclusion
+                }));
             }
         }
         let fields = literals.map(Index::of);
@@ -165,7 +160,12 @@ impl Matcher {
     /// The signatures that `request` matches.
     #[must_use]
     pub fn find(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
-        scratch.begin(self.number, self.owners.len(), self.signatures.len());
+        scratch.begin(
+            self.number,
+            self.owners.len(),
+            self.signatures.len(),
+            self.exclusions.len(),
+        );
         let (path, query) = request.path_and_query();
         self.search_agent(request.user_agent, scratch);
         self.search(Field::Path, path, scratch);
@@ -295,12 +295,24 @@ impl Matcher {
                 .iter()
                 .any(|method| method.as_bytes() == request.method))
             && (armed.statuses.is_empty() || armed.statuses.iter().any(in_range))
-            && armed.all.iter().all(|condition| scratch.holds(*condition))
-            && (armed.any.is_empty() || armed.any.iter().any(|condition| scratch.holds(*condition)))
-            && !armed
-                .none
-                .iter()
-                .any(|exclusion| self.exclusions.hold(*exclusion, request, scratch))
+            && armed.hold(Excluded::default(), scratch)
+            && !self.is_excluded(armed, request, scratch)
+    }
+
+    /// Whether a signature's exclusions leave nothing of what was found: see [`Excluded::leaves`].
+    fn is_excluded(&self, armed: &Armed, request: &Request<'_>, scratch: &mut Scratch) -> bool {
+        let mut holds = |part: fn(&Numbers) -> Option<u32>| {
+            let mut numbers = armed.none.iter().filter_map(part);
+            numbers.any(|exclusion| self.exclusions.hold(exclusion, request, scratch))
+        };
+        if holds(|numbers| numbers.rest) {
+            return true;
+        }
+        let excluded = Excluded {
+            path: holds(|numbers| numbers.path),
+            query: holds(|numbers| numbers.query),
+        };
+        (excluded.path || excluded.query) && !armed.hold(excluded, scratch)
     }
 
     /// What is wrong with the samples of signatures: one that must match and does not, or the other way round.

@@ -5,7 +5,11 @@ use std::sync::OnceLock;
 use memchr::memmem;
 
 use crate::{
-    Field, MAX_HITS, Matcher, Request, Scratch, Signature, condition::Condition, file::Parsed, forms::Forms,
+    Field, MAX_HITS, Matcher, Request, Scratch, Signature,
+    armed::Excluded,
+    condition::{Condition, without_path_info},
+    file::Parsed,
+    forms::Forms,
     shipped,
 };
 
@@ -105,23 +109,37 @@ impl Fields {
         let is_status = |(from, to): &(u16, u16)| (*from..=*to).contains(&request.status);
         (parsed.methods.is_empty() || parsed.methods.iter().any(is_method))
             && (parsed.statuses.is_empty() || parsed.statuses.iter().any(is_status))
-            && parsed.all.iter().all(|condition| self.hold(condition))
-            && (parsed.any.is_empty() || parsed.any.iter().any(|condition| self.hold(condition)))
-            && !parsed.none.iter().any(|condition| self.exclude(condition))
+            && self.hold_all(parsed, Excluded::default())
+            && !self.are_excluded(parsed)
     }
 
-    /// The forms of the fields that `condition` is about.
-    fn of_condition(&self, condition: &Condition) -> impl Iterator<Item = &Forms> {
-        let fields = self
-            .0
-            .iter()
-            .filter(|(field, _)| condition.fields.contains(field));
-        fields.map(|(_, forms)| forms)
+    /// Whether what `parsed` looks for is there, by what is left.
+    fn hold_all(&self, parsed: &Parsed, excluded: Excluded) -> bool {
+        let mut conditions = parsed.all.iter().chain(&parsed.any);
+        let has_query = conditions.any(|condition| condition.fields.contains(&Field::Query));
+        let holds = |condition: &Condition| self.hold(condition, excluded, has_query);
+        parsed.all.iter().all(holds) && (parsed.any.is_empty() || parsed.any.iter().any(holds))
+    }
+
+    fn are_excluded(&self, parsed: &Parsed) -> bool {
+        let by = |is_of: fn(Field) -> bool| {
+            let mut none = parsed.none.iter();
+            none.any(|condition| self.exclude(condition, is_of))
+        };
+        let excluded = Excluded {
+            path: by(|field| field == Field::Path),
+            query: by(|field| field == Field::Query),
+        };
+        by(|field| !matches!(field, Field::Path | Field::Query)) || !self.hold_all(parsed, excluded)
     }
 
     /// Whether a form has a literal of a value at a place where its check holds.
-    fn hold(&self, condition: &Condition) -> bool {
-        let mut forms = self.of_condition(condition).flat_map(Forms::iter);
+    fn hold(&self, condition: &Condition, excluded: Excluded, has_query: bool) -> bool {
+        let fields = self
+            .0
+            .iter()
+            .filter(|(field, _)| condition.fields.contains(field) && excluded.leaves(*field, has_query));
+        let mut forms = fields.flat_map(|(_, forms)| forms.iter());
         forms.any(|form| {
             condition.values.iter().any(|value| {
                 value.literals.iter().any(|literal| {
@@ -132,9 +150,16 @@ impl Fields {
         })
     }
 
-    fn exclude(&self, condition: &Condition) -> bool {
-        let mut last = self.of_condition(condition).filter_map(Forms::last);
-        last.any(|form| condition.is_in(form))
+    /// Whether one of such fields has a value, in the form that is resolved furthest.
+    fn exclude(&self, condition: &Condition, is_of: fn(Field) -> bool) -> bool {
+        self.0.iter().any(|(field, forms)| {
+            let counts = condition.fields.contains(field) && is_of(*field);
+            let last = forms.last().filter(|_| counts);
+            last.is_some_and(|form| match field {
+                Field::Path => condition.is_in(without_path_info(form)),
+                _ => condition.is_in(form),
+            })
+        })
     }
 }
 

@@ -96,7 +96,8 @@ impl Sample {
     /// The request of a line such as `GET /.env HTTP/1.1`; without a method, the target alone.
     #[must_use]
     pub fn of_line(line: &str) -> Self {
-        let is_method = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        let is_of_method = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-');
+        let is_method = |text: &str| !text.is_empty() && text.bytes().all(is_of_method);
         let (method, target) = match line.split_once(' ') {
             Some((method, target)) if is_method(method) => (method, target),
             _ => ("", line),

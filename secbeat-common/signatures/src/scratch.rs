@@ -28,6 +28,8 @@ pub struct Scratch {
     holds: Vec<u32>,
     /// By signature: the last request of which one of its conditions held.
     touched_at: Vec<u32>,
+    /// By exclusion: the last request in which it was looked into, and whether it held.
+    excluded: Vec<(u32, bool)>,
     /// By field: the last request in which exclusions were looked for.
     looked_at: [u32; Field::COUNT],
     /// The signatures of which a condition holds.
@@ -54,8 +56,8 @@ impl Scratch {
         Self::default()
     }
 
-    /// Begins with a request for the matcher with this number, which has so many conditions and signatures.
-    pub(crate) fn begin(&mut self, matcher: u64, conditions: usize, signatures: usize) {
+    /// Begins with a request for the matcher with this number, which has so many conditions, signatures and exclusions.
+    pub(crate) fn begin(&mut self, matcher: u64, conditions: usize, signatures: usize, exclusions: usize) {
         if self.matcher != matcher || self.stamp == u32::MAX {
             self.matcher = matcher;
             self.stamp = 0;
@@ -63,6 +65,8 @@ impl Scratch {
             self.holds.resize(conditions, 0);
             self.touched_at.clear();
             self.touched_at.resize(signatures, 0);
+            self.excluded.clear();
+            self.excluded.resize(exclusions, (0, false));
             self.looked_at = [0; Field::COUNT];
             self.agents.clear();
             self.referers.clear();
@@ -82,6 +86,19 @@ impl Scratch {
     /// Whether exclusions of a field have not been looked for in this request. They have been from now on.
     pub(crate) fn is_first_look(&mut self, field: Field) -> bool {
         std::mem::replace(&mut self.looked_at[field as usize], self.stamp) != self.stamp
+    }
+
+    /// Whether an exclusion holds of this request, if it was looked into.
+    pub(crate) fn excludes(&self, exclusion: u32) -> Option<bool> {
+        let (at, holds) = *self.excluded.get(exclusion as usize)?;
+        (at == self.stamp).then_some(holds)
+    }
+
+    /// Keeps whether an exclusion holds of this request.
+    pub(crate) fn keep(&mut self, exclusion: u32, holds: bool) {
+        if let Some(known) = self.excluded.get_mut(exclusion as usize) {
+            *known = (self.stamp, holds);
+        }
     }
 
     /// `condition` of `signature` holds.

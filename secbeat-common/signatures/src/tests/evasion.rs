@@ -1,9 +1,11 @@
 //! Requests that mean the same to a server match the same signatures, however they are written.
 
+use std::collections::{BTreeSet, HashSet};
+
 use proptest::prelude::*;
 
-use super::matcher;
-use crate::{Hits, MAX_HITS, Matcher, Request, Scratch, Signature};
+use super::{matcher, shipped_files};
+use crate::{Field, Hits, MAX_HITS, Matcher, Request, Scratch, Signature, condition::Check};
 
 fn found(matcher: &Matcher, request: &Request<'_>) -> Vec<String> {
     ids(matcher, &matcher.find(request, &mut Scratch::new()))
@@ -148,23 +150,123 @@ fn who_pads_a_request_hides_nothing() {
 
 #[test]
 fn what_is_excluded_excludes_only_where_the_path_leads() {
+    const PHPUNIT: &str = "/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php";
     let matcher = matcher();
-    for (target, expected) in [
-        ("/o/r/src/branch/main/.env", false),
-        ("/o/r/src/branch/main/../../../../../.env", true),
-        ("/o/r/src/branch/main/..%2f..%2f..%2f..%2f..%2f.env", true),
-        ("/.env%00/src/branch/", true),
+    for (target, id, expected) in [
+        ("/o/r/src/branch/main/.env".to_owned(), "env-file", false),
+        (
+            "/o/r/src/branch/main/../../../../../.env".to_owned(),
+            "env-file",
+            true,
+        ),
+        (
+            "/o/r/src/branch/main/..%2f..%2f..%2f..%2f..%2f.env".to_owned(),
+            "env-file",
+            true,
+        ),
+        ("/.env%00/src/branch/".to_owned(), "env-file", true),
+        (format!("/o/r/blob/main{PHPUNIT}"), "phpunit-eval", false),
+        // Servers run a script whatever stands behind it, unless that is how it names what it shows.
+        (format!("{PHPUNIT}/svn/x"), "phpunit-eval", true),
+        (format!("{PHPUNIT}%2fblob%2fmain/"), "phpunit-eval", true),
+        // Scripts of Perl as well, but no folders with the name of a domain.
+        ("/cgi-bin/a.pl/src/branch/main/.env".to_owned(), "env-file", true),
+        ("/otrs/index.pl/src/branch/main/.env".to_owned(), "env-file", true),
+        (
+            "/shop.example.pl/src/branch/main/.env".to_owned(),
+            "env-file",
+            false,
+        ),
+        (
+            format!("/index.php/shop/blob/main{PHPUNIT}"),
+            "phpunit-eval",
+            false,
+        ),
     ] {
         let request = Request {
             target: target.as_bytes(),
             ..Request::default()
         };
         assert_eq!(
-            found(matcher, &request).contains(&"env-file".to_owned()),
+            found(matcher, &request).contains(&id.to_owned()),
             expected,
             "{target}"
         );
     }
+}
+
+/// Parts of paths below which shipped signatures of the path match nothing.
+fn excluded_parts() -> Vec<String> {
+    let mut taken = HashSet::new();
+    let parsed = shipped_files()
+        .into_iter()
+        .flat_map(|file| file.parse(&mut taken, &mut Vec::new()));
+    let exclusions = parsed.flat_map(|parsed| parsed.none);
+    let of_path = exclusions.filter(|condition| condition.fields.contains(&Field::Path));
+    let values = of_path.flat_map(|condition| condition.values);
+    let literals = values
+        .filter(|value| matches!(value.check, Check::Contains))
+        .flat_map(|value| value.literals);
+    let parts: BTreeSet<_> = literals
+        .map(|literal| String::from_utf8(literal).unwrap())
+        .collect();
+    parts.into_iter().collect()
+}
+
+#[test]
+fn no_path_hides_what_a_query_has() {
+    let matcher = matcher();
+    let mut scratch = Scratch::new();
+    let parts = excluded_parts();
+    assert!(parts.len() > 40, "{parts:?}");
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (index, signature) in matcher.signatures().iter().enumerate() {
+        let queries = signature
+            .must
+            .iter()
+            .filter_map(|sample| Some((sample, sample.target.strip_prefix("/?")?)));
+        for (sample, query) in queries {
+            // Each part has its turn; front controllers and applications in a folder take them all.
+            let part = &parts[tried % parts.len()];
+            for target in [
+                format!("/index.php{part}x?{query}"),
+                format!("{part}?{query}"),
+                format!("/loki/api/v1/query?{query}"),
+            ] {
+                tried += 1;
+                let mut sample = sample.clone();
+                sample.target = target;
+                let hits = sample.with(|request| matcher.find(request, &mut scratch));
+                if !hits.contains(&(index as u32)) && !hits.is_full() {
+                    wrong.push(format!("{}: {}", signature.id, sample.target));
+                }
+            }
+        }
+    }
+    assert!(tried > 500, "{tried}");
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_query_hides_what_a_path_has() {
+    let matcher = matcher();
+    let mut scratch = Scratch::new();
+    let mut wrong = Vec::new();
+    for (index, signature) in matcher.signatures().iter().enumerate() {
+        let of_path = signature
+            .must
+            .iter()
+            .filter(|sample| !sample.target.contains(['?', '#']));
+        for sample in of_path {
+            let mut sample = sample.clone();
+            sample.target.push_str("?q=a");
+            let hits = sample.with(|request| matcher.find(request, &mut scratch));
+            if !hits.contains(&(index as u32)) && !hits.is_full() {
+                wrong.push(format!("{}: {}", signature.id, sample.target));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -233,3 +233,80 @@ fn all_any_and_none_are_taken_together_with_methods_and_statuses() {
         assert_eq!(found, expected, "{method} {target} {status}");
     }
 }
+
+#[test]
+fn the_signature_that_the_docs_show_is_good() {
+    let page = include_str!("../../../../docs/signatures.md");
+    let example = page.split_once("\n    [[signature]]\n").unwrap().1;
+    let lines = example.lines().map_while(|line| line.strip_prefix("    "));
+    let text = format!("[[signature]]\n{}\n", lines.collect::<Vec<_>>().join("\n"));
+    assert_eq!(built(&text), (vec!["my-export".to_owned()], Vec::new()));
+    let file = SignatureFile {
+        name: "own.toml".to_owned(),
+        text,
+    };
+    let problems = Matcher::build(&[file], &[]).0.verify();
+    assert_eq!(texts(&problems), [""; 0]);
+}
+
+#[test]
+fn an_exclusion_by_the_path_or_the_query_is_for_what_was_found_there() {
+    let exclusions = "none = [{ in = \"path\", starts = \"/docs/\" }, { in = [\"path\", \"query\"], contains = \"ours\" }, \
+                      { in = \"user-agent\", contains = \"our-crawler/\" }]";
+    let file = SignatureFile {
+        name: "own.toml".to_owned(),
+        text: signature(
+            "mine",
+            &format!(
+                "any = [{{ in = [\"path\", \"query\"], contains = \"attack\" }}, {{ in = \"path\", contains = \"/panel\" }}]\n\
+                 {exclusions}"
+            ),
+        ),
+    };
+    let (matcher, problems) = Matcher::build(&[file], &[]);
+    assert_eq!(texts(&problems), Vec::<String>::new());
+    for (target, agent, expected) in [
+        ("/attack", "", true),
+        ("/docs/attack", "", false),
+        ("/docs/?x=attack", "", true),
+        ("/docs/attack?x=attack", "", true),
+        ("/docs/../attack", "", true),
+        ("/ours/attack", "", false),
+        ("/ours/?x=attack", "", true),
+        ("/?x=attack&y=ours", "", false),
+        ("/attack?y=ours", "", true),
+        ("/panel?y=ours", "", true),
+        // Who asks excludes all.
+        ("/?x=attack", "our-crawler/1", false),
+        ("/attack", "our-crawler/1", false),
+    ] {
+        let request = Request {
+            target: target.as_bytes(),
+            user_agent: agent.as_bytes(),
+            ..Request::default()
+        };
+        let found = !matcher.find(&request, &mut Scratch::new()).is_empty();
+        assert_eq!(found, expected, "{target} {agent}");
+    }
+}
+
+#[test]
+fn a_signature_of_the_path_alone_is_excluded_by_the_query() {
+    let file = SignatureFile {
+        name: "own.toml".to_owned(),
+        text: signature(
+            "mine",
+            "any = [{ in = \"path\", contains = \"/panel\" }]\nnone = [{ in = \"query\", equals = \"ours\" }]",
+        ),
+    };
+    let (matcher, problems) = Matcher::build(&[file], &[]);
+    assert_eq!(texts(&problems), Vec::<String>::new());
+    for (target, expected) in [("/panel", true), ("/panel?other", true), ("/panel?ours", false)] {
+        let request = Request {
+            target: target.as_bytes(),
+            ..Request::default()
+        };
+        let found = !matcher.find(&request, &mut Scratch::new()).is_empty();
+        assert_eq!(found, expected, "{target}");
+    }
+}
