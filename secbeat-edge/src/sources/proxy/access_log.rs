@@ -81,12 +81,12 @@ pub(super) struct Details {
     pub(super) served_by: Option<ServedBy>,
 }
 
-/// Who answered.
+/// Who answered, or was the last that did not.
 #[derive(Debug)]
 pub(super) struct ServedBy {
     pub(super) upstream: String,
     pub(super) server: String,
-    /// From the request's head to the answer's.
+    /// From the request's head to the answer's, or to the failure.
     pub(super) took: Duration,
 }
 

@@ -15,6 +15,7 @@ use hyper::{
     http::request::Parts,
     upgrade::OnUpgrade,
 };
+use secbeat_common::prefix::Prefix;
 
 use super::{
     ProxyStats,
@@ -22,14 +23,16 @@ use super::{
     copies::Room,
     download::Download,
     headers::{
-        Refusal, Trailers, ask_for_upgrade, elements, for_http1, for_http2, list, strip_hop_by_hop,
-        to_upstream, wanted_upgrade,
+        Refusal, Trailers, ask_for_upgrade, elements, for_http1, for_http2, list, list_size,
+        strip_hop_by_hop, to_upstream, wanted_upgrade,
     },
     informational::pass_on,
     site::{Destination, Site},
     tunnel::Tunnel,
     upload::{ClientBody, Progress, Trouble, Whole},
-    upstream::{ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, is_refused, wait_late},
+    upstream::{
+        ConnectError, Connection, ConnectionPolicy, Exchanged, Lease, Server, Verdict, verdict, wait_late,
+    },
     visit::Visit,
 };
 
@@ -46,6 +49,8 @@ pub(super) enum Failure {
     GaveUp,
     /// The upstream could not be reached, or broke off before its answer.
     Unreachable(Box<dyn StdError + Send + Sync>),
+    /// The connection to it broke off, which requests of other clients shared: nobody knows which of them was the reason.
+    Shared(Box<dyn StdError + Send + Sync>),
     /// The upstream took too long.
     Late,
     /// The client's body is larger than may be.
@@ -80,14 +85,22 @@ enum Outcome {
     Failed(Failure),
     /// Nothing was answered, and the request is whole.
     Again(Parts, ClientBody, Failure),
-    /// The server has not processed the request, and it is whole.
-    Refused(Parts, ClientBody),
+    /// The server has not processed the request, and it is whole. Whether it may be why the server has ended the connection.
+    Refused(Parts, ClientBody, bool),
 }
+
+/// An attempt without an answer.
+type Failed = (
+    hyper::Error,
+    Option<Box<Request<ClientBody>>>,
+    Option<Parts>,
+    bool,
+);
 
 /// How often a server may refuse one request before that is its answer.
 const REFUSALS: u32 = 8;
 
-/// Passes a request of `client` on, and to another server or connection if the first gives no answer. Returns who has answered, too.
+/// Passes a request of `client` on, and to another server or connection if the first gives no answer. Notes who was `asked` last.
 pub(super) async fn forward(
     site: &Site,
     to: Destination<'_>,
@@ -100,7 +113,8 @@ pub(super) async fn forward(
         mut host,
         room,
     }: Asked,
-) -> Result<(Response<Download>, Arc<Server>), Failure> {
+    asked: &mut Option<Arc<Server>>,
+) -> Result<Response<Download>, Failure> {
     // Over HTTP/2 there is nothing to switch to: the server gets the request as if nobody had asked (RFC 9110 §7.8).
     let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
     let is_http1 = head.version == Version::HTTP_11;
@@ -141,12 +155,19 @@ pub(super) async fn forward(
     let Some(mut server) = upstream.pick(client, None) else {
         return Err(Failure::Unreachable("the upstream has no server".into()));
     };
-    let (mut again, mut refusals) = (false, 0);
+    let (mut again, mut accused, mut refusals) = (false, false, 0);
+    let source = Some(Prefix::single(client));
     loop {
-        let last = again || (policy == ConnectionPolicy::Http1 && !upstream.has_several());
-        let (failure, other) = match server.connection(policy).await {
+        *asked = Some(server.clone());
+        let last = accused || again || (policy == ConnectionPolicy::Http1 && !upstream.has_several());
+        let mut next_policy = ConnectionPolicy::Fresh;
+        let (failure, other) = match server.connection(policy, source).await {
             Ok(connection) => {
                 let used = connection.is_used();
+                if matches!(connection, Connection::Http2(_)) {
+                    // If the request has broken the connection, it breaks no other one that is shared.
+                    next_policy = ConnectionPolicy::Alone;
+                }
                 let may_repeat = !last && (used || upstream.has_several());
                 let may_refuse = refusals < REFUSALS;
                 match way
@@ -159,12 +180,15 @@ pub(super) async fn forward(
                             let close = HeaderValue::from_static("close");
                             response.headers_mut().insert(header::CONNECTION, close);
                         }
-                        return Ok((response, server.clone()));
+                        return Ok(response);
                     }
                     Outcome::Failed(failure) => return Err(failure),
-                    Outcome::Refused(same_head, whole_body) => {
+                    Outcome::Refused(same_head, whole_body, is_accused) => {
                         (head, body) = (same_head, whole_body);
                         refusals += 1;
+                        if is_accused {
+                            (policy, accused, refusals) = (ConnectionPolicy::Alone, true, REFUSALS);
+                        }
                         stats.retries.fetch_add(1, Relaxed);
                         continue;
                     }
@@ -175,7 +199,10 @@ pub(super) async fn forward(
                 }
             }
             Err(error) => {
-                server.pause();
+                // That others were first says nothing of the server.
+                if !matches!(error, ConnectError::Busy) {
+                    server.pause();
+                }
                 (Failure::of_connecting(error), true)
             }
         };
@@ -191,7 +218,7 @@ pub(super) async fn forward(
         server = next;
         again = true;
         if policy == ConnectionPolicy::Any {
-            policy = ConnectionPolicy::Fresh;
+            policy = next_policy;
         }
     }
 }
@@ -236,7 +263,10 @@ impl Way<'_> {
                         error,
                         unsent,
                         is_untouched,
-                    } => (error, unsent, copy.filter(|_| self.repeatable || is_untouched)),
+                    } => {
+                        let copy = copy.filter(|_| self.repeatable || is_untouched);
+                        (error, unsent, copy, false)
+                    }
                     Exchanged::Late => return Outcome::Failed(Failure::Late),
                 }
             }
@@ -244,6 +274,9 @@ impl Way<'_> {
                 let scheme = server.url.scheme();
                 if let Err(refusal) = for_http2(&mut head, &self.host, self.trailers, authority, scheme) {
                     return Outcome::Failed(Failure::Refused(refusal));
+                }
+                if !stream.takes(list_size(&head)) {
+                    return Outcome::Failed(Failure::Refused(Refusal::TooLong));
                 }
                 let may_need_copy = may_refuse || (may_repeat && self.repeatable);
                 let copy = self.copy(may_need_copy, &head, progress.as_deref());
@@ -262,28 +295,47 @@ impl Way<'_> {
                     () = wait_late(progress.as_deref(), timeout) => return Outcome::Failed(Failure::Late),
                 };
                 let unsent = error.take_message();
-                if may_refuse && (unsent.is_some() || is_refused(error.error())) {
+                let said = verdict(error.error());
+                let is_shared = stream.is_shared() && matches!(said, Verdict::Accused | Verdict::Broken);
+                let is_refused = matches!(said, Verdict::Refused | Verdict::Accused);
+                if may_refuse && (unsent.is_some() || is_refused) {
                     stream.retire();
-                    return match (unsent, copy) {
-                        (Some(request), _) => {
-                            let (head, body) = request.into_parts();
-                            Outcome::Refused(head, body)
+                    let is_accused = unsent.is_none() && said == Verdict::Accused;
+                    let whole = match (unsent, copy) {
+                        (Some(request), _) => Some(request.into_parts()),
+                        (None, Some(head)) => {
+                            let body = self.body_again(progress.as_deref()).await;
+                            body.map(|body| (head, body))
                         }
-                        (None, Some(head)) => match self.body_again(progress.as_deref()).await {
-                            Some(body) => Outcome::Refused(head, body),
-                            None => Outcome::Failed(Failure::of(error.into_error(), progress.as_deref())),
-                        },
-                        (None, None) => Outcome::Failed(Failure::of(error.into_error(), progress.as_deref())),
+                        (None, None) => None,
+                    };
+                    return match whole {
+                        Some((head, body)) => Outcome::Refused(head, body, is_accused),
+                        None => {
+                            let failure = Failure::of(error.into_error(), progress.as_deref());
+                            Outcome::Failed(failure.of_all(is_shared))
+                        }
                     };
                 }
                 let copy = copy.filter(|_| may_repeat && self.repeatable);
-                (error.into_error(), unsent.map(Box::new), copy)
+                (error.into_error(), unsent.map(Box::new), copy, is_shared)
             }
         };
-        let (error, unsent, copy) = exchanged;
+        self.again(exchanged, progress.as_deref(), may_repeat).await
+    }
+
+    /// What comes of an attempt that has failed: the error, the request if none of it was sent or else its head, and whether others had a
+    /// part in the connection's end.
+    async fn again(
+        &self,
+        (error, unsent, copy, is_shared): Failed,
+        progress: Option<&Progress>,
+        may_repeat: bool,
+    ) -> Outcome {
         let garbled = error.is_parse();
-        let failure = Failure::of(error, progress.as_deref());
-        if !matches!(failure, Failure::Unreachable(_)) || garbled || !may_repeat {
+        let failure = Failure::of(error, progress).of_all(is_shared);
+        let is_of_upstream = matches!(failure, Failure::Unreachable(_) | Failure::Shared(_));
+        if !is_of_upstream || garbled || !may_repeat {
             return Outcome::Failed(failure);
         }
         if let Some(request) = unsent {
@@ -293,7 +345,7 @@ impl Way<'_> {
         let Some(head) = copy else {
             return Outcome::Failed(failure);
         };
-        match self.body_again(progress.as_deref()).await {
+        match self.body_again(progress).await {
             Some(body) => Outcome::Again(head, body, failure),
             None => Outcome::Failed(failure),
         }
@@ -387,9 +439,17 @@ impl Failure {
         Self::Unreachable(error.into())
     }
 
+    /// The same of a connection's end, where that `is_shared` with requests of other clients.
+    fn of_all(self, is_shared: bool) -> Self {
+        match self {
+            Self::Unreachable(error) if is_shared => Self::Shared(error),
+            other => other,
+        }
+    }
+
     fn of_connecting(error: ConnectError) -> Self {
         match error {
-            ConnectError::Late => Self::Late,
+            ConnectError::Late | ConnectError::Busy => Self::Late,
             error => Self::Unreachable(error.into()),
         }
     }

@@ -48,6 +48,7 @@ use super::{
     phase::Phase,
     speaking,
     stream::{Negotiated, Stream},
+    upload::Whole,
     visit::Visit,
 };
 
@@ -189,7 +190,10 @@ impl Open {
             service_fn(move |request: Request<Incoming>| {
                 let (forwarder, visit) = (forwarder.clone(), visit.clone());
                 visit.hearing.came();
-                async move { Ok::<_, Infallible>(forwarder.answer(&visit, request).await) }
+                // At once, and not when this is polled: hyper may read the body first.
+                let exchange = visit.begin();
+                let request = request.map(|body| Whole::new(body, &visit.hearing));
+                async move { Ok::<_, Infallible>(forwarder.answer(&visit, exchange, request).await) }
             })
         };
         let negotiated = stream.negotiated();
@@ -267,6 +271,8 @@ impl Open {
                 }), if !finishing => for _ in 0..refused {
                     self.forwarder.record_without_request(&visit.connection, &HeaderMap::new(), BAD_REQUEST);
                 },
+                // Then hyper is to read, and learns that there is nothing more to.
+                () = visit.hearing.shut() => {}
                 _ = stopped.as_mut(), if !finishing => {
                     finishing = true;
                     finish(serving.as_mut());

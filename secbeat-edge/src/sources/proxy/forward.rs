@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    body::{Body as _, Incoming},
     ext::ReasonPhrase,
     header::{self, Entry::Vacant, HeaderValue},
     http::uri::{Authority, PathAndQuery},
@@ -34,7 +33,7 @@ use super::{
     attempt::{self, Failure, forward},
     copies::Room,
     download::Download,
-    headers::{Refusal, X_REQUEST_ID, target_host},
+    headers::{Refusal, X_REQUEST_ID, strip_spellings, target_host},
     limits::Sources,
     logged::Logged,
     site::Site,
@@ -84,16 +83,15 @@ struct Asked {
 }
 
 impl Forwarder {
-    /// Answers one request of the connection `visit`. A client that gives up before is reported, too: this future is dropped then.
+    /// Answers one request of the connection `visit`, which has begun as `exchange`. A client that gives up before is reported, too: this
+    /// future is dropped then.
     pub(super) async fn answer(
         &self,
-        visit: &Arc<Visit>,
-        request: Request<Incoming>,
+        visit: &Visit,
+        mut exchange: Exchange,
+        request: Request<Whole>,
     ) -> Response<AnswerBody> {
-        let mut exchange = visit.begin();
         let (mut head, body) = request.into_parts();
-        visit.hearing.set_uploads(!body.is_end_stream());
-        let body = Whole::new(body, visit.hearing.clone());
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
         let asked = Asked {
@@ -128,6 +126,7 @@ impl Forwarder {
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
         let is_over_limit = !self.hold(&mut exchange, client, &site);
         let mut outcome = Outcome::Refused;
+        let mut is_shared = false;
         let mut response = match admission {
             Admission::Served if is_over_limit => {
                 self.stats.over_limit.fetch_add(1, Relaxed);
@@ -158,18 +157,28 @@ impl Forwarder {
                         host,
                         room,
                     };
-                    let (answer, server) =
-                        forward(&site, to, &self.stats, visit, client_address, request).await?;
-                    unanswered.is_served(to.upstream, &server);
-                    Ok(answer.map(Either::Left))
+                    let mut server = None;
+                    let answer = forward(
+                        &site,
+                        to,
+                        &self.stats,
+                        visit,
+                        client_address,
+                        request,
+                        &mut server,
+                    )
+                    .await;
+                    unanswered.was_asked(to.upstream, server.as_deref());
+                    Ok(answer?.map(Either::Left))
                 };
                 match answer.await {
                     Ok(response) => {
                         outcome = Outcome::Answered;
                         response
                     }
-                    Err(failure @ (Failure::Unreachable(_) | Failure::Late)) => {
+                    Err(failure @ (Failure::Unreachable(_) | Failure::Shared(_) | Failure::Late)) => {
                         outcome = Outcome::UpstreamFailed;
+                        is_shared = matches!(failure, Failure::Shared(_));
                         self.explain(&site, version, &failure)
                     }
                     Err(failure @ Failure::GaveUp) => {
@@ -193,7 +202,12 @@ impl Forwarder {
         }
         let status = response.status().as_u16();
         unanswered.outcome = outcome;
-        let end = unanswered.end(status, admission != Admission::Refused);
+        // Another client's request may be why: it counts as a request, and as no error.
+        let reported = match is_shared {
+            true => CLIENT_GAVE_UP,
+            false => status,
+        };
+        let end = unanswered.end(status, (admission != Admission::Refused).then_some(reported));
         if outcome != Outcome::GaveUp {
             exchange.answered();
         }
@@ -223,7 +237,7 @@ impl Forwarder {
             Some(id) if visit.is_trusted() => Some(id.clone()),
             _ => own(),
         };
-        headers.remove("x_request_id");
+        strip_spellings(headers, &X_REQUEST_ID);
         if let Some(id) = &id {
             headers.insert(X_REQUEST_ID, id.clone());
         }
@@ -259,6 +273,10 @@ impl Forwarder {
             Failure::Refused(Refusal::LastHop) => {
                 say(StatusCode::NOT_IMPLEMENTED, "no servers beyond this proxy\n")
             }
+            Failure::Refused(Refusal::TooLong) => say(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "request header fields too large\n",
+            ),
             Failure::Refused(Refusal::Connect) => say(StatusCode::NOT_IMPLEMENTED, "no tunnels here\n"),
             // Few will see it: who has closed its sending side alone.
             Failure::GaveUp => {
@@ -274,7 +292,7 @@ impl Forwarder {
             Failure::TooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
             Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
-            Failure::Unreachable(error) => {
+            Failure::Unreachable(error) | Failure::Shared(error) => {
                 tracing::debug!(%error, "the upstream does not answer");
                 self.stats.upstream_failures.fetch_add(1, Relaxed);
                 say(StatusCode::BAD_GATEWAY, "bad gateway\n")
@@ -398,10 +416,10 @@ struct Unanswered<'a> {
 }
 
 impl Unanswered<'_> {
-    /// A server has answered.
-    fn is_served(&mut self, upstream: &Upstream, server: &Server) {
+    /// A server has answered, or failed to.
+    fn was_asked(&mut self, upstream: &Upstream, server: Option<&Server>) {
         if let Some(asked) = &mut self.asked
-            && let Some(details) = &mut asked.details
+            && let (Some(details), Some(server)) = (&mut asked.details, server)
         {
             details.served_by = Some(ServedBy {
                 upstream: upstream.config.name.clone(),
@@ -411,13 +429,14 @@ impl Unanswered<'_> {
         }
     }
 
-    /// Reports an answer, if it is to be reported. Returns what the access log, if there is one, is to be told at its end.
-    fn end(&mut self, status: u16, is_reported: bool) -> Option<(Arc<AccessLog>, Entry, Instant)> {
+    /// Reports an answer with the status `reported`, if it is to be reported. Returns what the access log, if there is one, is to be
+    /// told at its end.
+    fn end(&mut self, status: u16, reported: Option<u16>) -> Option<(Arc<AccessLog>, Entry, Instant)> {
         let asked = self.asked.take()?;
-        match self.client {
-            Ok(_) if !is_reported => {}
-            Ok(_) => self.forwarder.record(&asked, status, self.upstream),
-            Err(reason) => self.forwarder.clients.count(reason),
+        match (self.client, reported) {
+            (Ok(_), Some(reported)) => self.forwarder.record(&asked, reported, self.upstream),
+            (Ok(_), None) => {}
+            (Err(reason), _) => self.forwarder.clients.count(reason),
         }
         let log = self.site.access_log.clone()?;
         let since = asked.since;
@@ -436,7 +455,7 @@ impl Drop for Unanswered<'_> {
             }
             false => CLIENT_GAVE_UP,
         };
-        if let Some((log, entry, _)) = self.end(status, !is_cut) {
+        if let Some((log, entry, _)) = self.end(status, (!is_cut).then_some(status)) {
             log.write(entry);
         }
     }

@@ -15,8 +15,8 @@ use hyper::{
     },
 };
 
-use self::claims::strip_claims;
-pub(super) use self::trailers::clean_trailers;
+use self::claims::{is_of_trusted, strip_claims};
+pub(super) use self::{claims::strip_spellings, trailers::clean_trailers};
 use super::config::HeaderRules;
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -29,8 +29,14 @@ pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forw
 
 /// Takes out what is meant for this hop alone.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    strip_hop_by_hop_but(headers, |_| false);
+}
+
+/// The same, but for fields that the other end may not declare to be of this hop.
+fn strip_hop_by_hop_but(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !stays(name))
         .collect();
     for name in named {
         headers.remove(name);
@@ -60,6 +66,8 @@ pub(super) enum Refusal {
     Coding,
     /// 501: it is to go no further.
     LastHop,
+    /// 431: the server takes no list of fields that is so long.
+    TooLong,
 }
 
 /// How a message is coded for its transfer (RFC 9112 §7), by its head.
@@ -173,7 +181,7 @@ pub(super) enum Scheme {
 ///
 /// # Errors
 ///
-/// [`Refusal::Malformed`] when the target has no path, [`Refusal::Coding`] and [`Refusal::LastHop`].
+/// [`Refusal::Malformed`] when the target has no path or when there are two lengths, [`Refusal::Coding`] and [`Refusal::LastHop`].
 pub(super) fn to_upstream(
     head: &mut request::Parts,
     host: &HeaderValue,
@@ -201,9 +209,10 @@ pub(super) fn to_upstream(
         true => Trailers::Taken,
         false => Trailers::NotTaken,
     };
-    // Which a client cannot have taken out.
+    one_length(headers)?;
+    // Which a client cannot have taken out, nor what a trusted proxy says of it: some pass on the client's Connection field.
     let id = headers.get(X_REQUEST_ID).cloned();
-    strip_hop_by_hop(headers);
+    strip_hop_by_hop_but(headers, |name| is_of_trusted(name, forwarded.named_in));
     if let Some(id) = id {
         headers.insert(X_REQUEST_ID, id);
     }
@@ -232,7 +241,36 @@ pub(super) fn to_upstream(
     for (name, value) in &rules.set {
         headers.insert(name, value.clone());
     }
+    trim(headers);
     Ok(trailers)
+}
+
+/// Makes one length of several that are the same, as HTTP/2 allows them to come.
+fn one_length(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(first), Some(second)) = (lengths.next(), lengths.next()) else {
+        return Ok(());
+    };
+    if second != first || lengths.any(|other| other != first) {
+        return Err(Refusal::Malformed);
+    }
+    let length = first.clone();
+    headers.insert(header::CONTENT_LENGTH, length);
+    Ok(())
+}
+
+/// Takes blanks off the ends of values. HTTP/1.1 has none there, h2 takes them from HTTP/2 clients, and some servers end the connection
+/// of all clients for them (RFC 9113 §8.2.1).
+fn trim(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let bytes = value.as_bytes();
+        let trimmed = bytes.trim_ascii();
+        if trimmed.len() < bytes.len()
+            && let Ok(trimmed) = HeaderValue::from_bytes(trimmed)
+        {
+            *value = trimmed;
+        }
+    }
 }
 
 /// Counts this hop, if the client counts them (RFC 9110 §7.6.2).
@@ -314,6 +352,27 @@ pub(super) fn for_http2(
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     Ok(())
+}
+
+/// Bytes of the list of fields of a head for a server that speaks HTTP/2, as that counts them (RFC 9113 §6.5.2).
+pub(super) fn list_size(head: &request::Parts) -> usize {
+    /// What each field counts besides its name and its value.
+    const FIELD: usize = 32;
+    /// The four fields of the target, and the length that hyper may add.
+    const OWN: usize = 5 * FIELD + ":method:scheme:authority:pathcontent-length".len() + 20;
+    let uri = &head.uri;
+    let target = [
+        head.method.as_str(),
+        uri.scheme_str().unwrap_or_default(),
+        uri.authority().map_or("", Authority::as_str),
+        uri.path_and_query().map_or("", uri::PathAndQuery::as_str),
+    ];
+    let target: usize = target.iter().map(|part| part.len()).sum();
+    let fields = head.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD)
+        .sum();
+    OWN + target + fields
 }
 
 /// Has the other end switch to this protocol, or ask for it.

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     frames::{Frames, PREFACE},
-    hearing::Hearing,
+    hearing::{Hearing, is_blank},
     stream::Stream,
     target,
 };
@@ -66,8 +66,10 @@ pub(super) struct Heard {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether hyper waits for bytes.
     listens: bool,
-    /// What came when it did not.
+    /// What came when it did not, and what it had no room for.
     ahead: BytesMut,
+    /// Whether hyper has used all that it got, but for empty lines: what comes next begins a head, where one may come.
+    is_used_up: bool,
     /// Whether what it got last ends as a head does: nothing is half there, or empty lines alone.
     is_even: bool,
 }
@@ -82,6 +84,7 @@ impl Heard {
             timer: None,
             listens: false,
             ahead: BytesMut::new(),
+            is_used_up: true,
             is_even: false,
         }
     }
@@ -162,18 +165,23 @@ impl Heard {
             return;
         }
         self.speech.with(bytes);
-        self.is_even = bytes.ends_with(b"\n\r\n");
         if let Speech::Http2(frames) = &mut self.speech {
             let heads = frames.take(bytes);
             return self.hearing.framed(heads, frames.is_amid());
         }
-        if self.hearing.is_between()
-            && let Some(encoded) = target::encoded(bytes)
-            // Otherwise it is refused: hyper leaves some room, but for a head that fills all of it.
-            && encoded.len() <= buffer.capacity() - before
-        {
+        let begins = self.is_used_up && self.hearing.is_between();
+        self.is_used_up &= is_blank(bytes);
+        self.is_even = self.is_used_up || bytes.ends_with(b"\n\r\n");
+        // The length of anything else stays as it is: what follows a body is found by that.
+        if begins && let Some(encoded) = target::encoded(bytes) {
             buffer.set_filled(before);
-            buffer.put_slice(&encoded);
+            let (now, later) = encoded.split_at(encoded.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            if !later.is_empty() {
+                let mut ahead = BytesMut::from(later);
+                ahead.extend_from_slice(&self.ahead);
+                self.ahead = ahead;
+            }
         }
         self.hearing.heard(&buffer.filled()[before..]);
     }
@@ -186,6 +194,15 @@ impl AsyncRead for Heard {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let heard = self.get_mut();
+        if heard.hearing.is_closed() {
+            // An answer under way is to be seen through.
+            return match heard.hearing.is_open() {
+                true => Poll::Pending,
+                false => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            };
+        }
+        // Amid a message hyper reads when it has nothing left, and not to complete the head of the next one.
+        heard.is_used_up |= heard.hearing.is_open();
         let before = buffer.filled().len();
         if heard.ahead.is_empty() {
             match Pin::new(&mut heard.stream).poll_read(cx, buffer) {
@@ -241,5 +258,86 @@ impl AsyncWrite for Heard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const HEAD: &[u8] = b"GET /<a>?\xe9 HTTP/1.1\r\nX: <";
+
+    /// A stream of a connection that `hearing` knows of, and its other end.
+    async fn heard(hearing: &Arc<Hearing>) -> (Heard, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let stream = Stream::Plain(accepted.unwrap().0);
+        let heard = Heard::new(stream, hearing.clone(), Speech::Http1, PATIENCE);
+        (heard, client.unwrap())
+    }
+
+    /// What is read of `bytes`, by `room` at a time.
+    async fn read(heard: &mut Heard, client: &mut TcpStream, bytes: &[u8], room: usize) -> String {
+        client.write_all(bytes).await.unwrap();
+        let (mut all, mut buffer) = (Vec::new(), vec![0; room]);
+        while !all.ends_with(&bytes[bytes.len() - 2..]) {
+            let count = timeout(PATIENCE, heard.read(&mut buffer)).await.unwrap().unwrap();
+            all.extend(&buffer[..count]);
+        }
+        all.escape_ascii().to_string()
+    }
+
+    #[tokio::test]
+    async fn the_begin_of_a_head_is_encoded_and_nothing_else() {
+        let hearing = Arc::new(Hearing::new(false));
+        let (mut heard, mut client) = heard(&hearing).await;
+        let encoded = "GET /%3Ca%3E?%E9 HTTP/1.1\\r\\nX: <";
+        let raw = HEAD.escape_ascii().to_string();
+        assert_eq!(read(&mut heard, &mut client, HEAD, 1024).await, encoded);
+        assert_eq!(
+            read(&mut heard, &mut client, HEAD, 1024).await,
+            raw,
+            "amid a head"
+        );
+        hearing.begin();
+        hearing.upload_began();
+        assert_eq!(
+            read(&mut heard, &mut client, HEAD, 1024).await,
+            raw,
+            "amid a body"
+        );
+        hearing.end();
+        assert_eq!(
+            read(&mut heard, &mut client, HEAD, 1024).await,
+            raw,
+            "its answer is over"
+        );
+        hearing.upload_ended();
+        assert_eq!(
+            read(&mut heard, &mut client, HEAD, 1024).await,
+            raw,
+            "some is left"
+        );
+        hearing.begin();
+        let asked = timeout(Duration::from_millis(10), heard.read_u8()).await;
+        assert!(asked.is_err());
+        hearing.end();
+        assert_eq!(read(&mut heard, &mut client, b"\r\n\n", 1024).await, "\\r\\n\\n");
+        // With less room than it needs.
+        assert_eq!(read(&mut heard, &mut client, HEAD, HEAD.len()).await, encoded);
+        hearing.begin();
+        hearing.upload_began();
+        hearing.upload_dropped();
+        hearing.end();
+        client.write_all(HEAD).await.unwrap();
+        assert!(heard.read_u8().await.is_err(), "nobody takes what is left");
     }
 }

@@ -20,13 +20,15 @@ use super::{MAX_HEAD, interim::Interims};
 
 /// Requests that an HTTP/2 client may have open at a time.
 pub(super) const STREAMS: u32 = 128;
+/// How long the rest of a body is taken that nobody wants: a client that still sends would not find its answer otherwise.
+pub(super) const UNWANTED: Duration = Duration::from_secs(10);
 
 /// What is known of one connection. The stream writes it, and the requests do.
 pub(super) struct Hearing {
     start: Instant,
     /// Requests under way, to the last byte of their answers.
     open: AtomicU32,
-    /// Milliseconds since `start` at which the last request ended; 0 before the first one.
+    /// Milliseconds since `start` at which the last request ended, or the rest of its body came; 0 before the first one.
     ended: AtomicU64,
     /// Milliseconds since `start`, and one more, at which the first byte since the last request came; 0 for none.
     since: AtomicU64,
@@ -34,8 +36,12 @@ pub(super) struct Hearing {
     is_framed: AtomicBool,
     /// In HTTP/2, whole heads of which it shows what became, and requests that were made of heads or are known to have failed.
     heads: (AtomicU32, AtomicU32),
-    /// Whether the body of the request under way still comes, in HTTP/1.
-    uploads: AtomicBool,
+    /// Bodies of requests whose last byte was not read yet, whatever became of their answers. In HTTP/1, no head comes before that.
+    uploads: AtomicU32,
+    /// Whether nothing more is to be read, in HTTP/1: the rest of a body that nobody takes stands before the next head.
+    closed: AtomicBool,
+    /// Told of that, and of the end of a request after it.
+    shut: Notify,
     /// Whether a head has begun behind the request under way, in HTTP/1.
     has_next: AtomicBool,
     /// Whether the client went away before its answer.
@@ -63,7 +69,9 @@ impl Hearing {
             since: AtomicU64::new(0),
             is_framed: AtomicBool::new(false),
             heads: (AtomicU32::new(0), AtomicU32::new(0)),
-            uploads: AtomicBool::new(false),
+            uploads: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+            shut: Notify::new(),
             has_next: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             switched: AtomicBool::new(false),
@@ -123,16 +131,54 @@ impl Hearing {
             self.since.store(self.now() + 1, Relaxed);
         }
         self.open.fetch_sub(1, SeqCst);
+        if self.is_closed() {
+            self.shut.notify_one();
+        }
     }
 
-    /// Whether the body of the request under way still comes.
-    pub(super) fn set_uploads(&self, uploads: bool) {
-        self.uploads.store(uploads, Relaxed);
+    /// A request has a body, of which the end is still to be read.
+    pub(super) fn upload_began(&self) {
+        self.uploads.fetch_add(1, SeqCst);
+    }
+
+    /// The last byte of such a body was read.
+    pub(super) fn upload_ended(&self) {
+        self.uploads.fetch_sub(1, SeqCst);
+    }
+
+    fn is_uploading(&self) -> bool {
+        self.uploads.load(SeqCst) > 0
+    }
+
+    /// Nobody takes the rest of a body: in HTTP/1, nothing that comes is read any more. In HTTP/2 a reset ends the body.
+    pub(super) fn upload_dropped(&self) {
+        match self.is_framed() {
+            true => self.upload_ended(),
+            false => {
+                self.closed.store(true, SeqCst);
+                self.shut.notify_one();
+            }
+        }
+    }
+
+    /// Whether nothing that comes is to be read any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// Completes when nothing is to be read any more, and again when an answer is over then. For one that waits.
+    pub(super) async fn shut(&self) {
+        self.shut.notified().await;
+    }
+
+    /// Whether a request is under way, to the last byte of its answer.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(SeqCst) > 0
     }
 
     /// Whether all of a request is there, and not all of its answer.
     pub(super) fn is_answering(&self) -> bool {
-        self.open.load(SeqCst) > 0 && !self.uploads.load(Relaxed) && !self.switched.load(SeqCst)
+        self.is_open() && !self.is_uploading() && !self.switched.load(SeqCst)
     }
 
     /// A head has begun behind the request under way.
@@ -160,19 +206,31 @@ impl Hearing {
         self.switched.store(true, SeqCst);
     }
 
+    /// Whether what comes is a head, by the framing of messages: an answer may be over long before its request's body.
+    fn may_begin(&self) -> bool {
+        !self.is_open() && !self.is_uploading() && !self.switched.load(SeqCst)
+    }
+
     /// Whether no request is under way, nor the head of one.
     pub(super) fn is_between(&self) -> bool {
-        self.open.load(SeqCst) == 0 && self.since.load(Relaxed) == 0 && !self.switched.load(SeqCst)
+        self.may_begin() && self.since.load(Relaxed) == 0
+    }
+
+    /// Something has come. Amid a body whose answer is over, the time for the next request has not begun.
+    fn moved(&self) {
+        if !self.is_open() && self.is_uploading() {
+            self.ended.store(self.now().max(1), Relaxed);
+        }
     }
 
     /// Bytes have come, in HTTP/1.
     pub(super) fn heard(&self, bytes: &[u8]) {
-        if self.open.load(SeqCst) > 0 || self.switched.load(SeqCst) {
+        self.moved();
+        if !self.may_begin() {
             return;
         }
         if self.since.load(Relaxed) == 0 {
-            // Empty lines before a head are none of it (RFC 9112 §2.2).
-            if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if is_blank(bytes) {
                 return;
             }
             self.since.store(self.now() + 1, Relaxed);
@@ -192,6 +250,7 @@ impl Hearing {
     /// Frames of HTTP/2 have come, and so many whole heads in them. The last one `is_amid` its way.
     pub(super) fn framed(&self, heads: u32, is_amid: bool) {
         self.is_framed.store(true, Relaxed);
+        self.moved();
         match is_amid {
             false => self.since.store(0, Relaxed),
             true if heads > 0 || self.since.load(Relaxed) == 0 => self.since.store(self.now() + 1, Relaxed),
@@ -202,7 +261,7 @@ impl Hearing {
     /// When the head under way began.
     pub(super) fn head_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed).checked_sub(1)?;
-        let is_head = self.is_framed.load(Relaxed) || self.open.load(SeqCst) == 0;
+        let is_head = self.is_framed.load(Relaxed) || self.may_begin();
         is_head.then(|| self.start + Duration::from_millis(since))
     }
 
@@ -231,10 +290,14 @@ impl Hearing {
             // The stream sees to the time of a head.
             let is_busy = self.open.load(SeqCst) > 0 || self.since.load(Relaxed) > 0;
             let now = Instant::now();
+            let kept = match self.is_uploading() {
+                true => between.max(UNWANTED),
+                false => between,
+            };
             let end = match self.ended.load(Relaxed) {
                 _ if is_busy => now + between,
                 0 => self.start + first,
-                ended => self.start + Duration::from_millis(ended) + between,
+                ended => self.start + Duration::from_millis(ended) + kept,
             };
             if end <= now {
                 return;
@@ -252,6 +315,11 @@ impl Hearing {
             None => HeaderMap::new(),
         }
     }
+}
+
+/// Whether these are empty lines, which are none of the head that they stand before (RFC 9112 §2.2).
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 fn fields(head: &[u8]) -> HeaderMap {
@@ -290,7 +358,41 @@ fn is_request_line(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_not_idle_while_the_rest_of_a_body_comes() {
+        const BETWEEN: Duration = Duration::from_secs(5);
+        for is_framed in [false, true] {
+            let hearing = Hearing::new(false);
+            hearing.begin();
+            hearing.upload_began();
+            hearing.end();
+            let mut idle = pin!(hearing.idle(BETWEEN, BETWEEN));
+            for _ in 0..9 {
+                assert!(timeout(UNWANTED * 4 / 5, idle.as_mut()).await.is_err());
+                match is_framed {
+                    true => hearing.framed(0, false),
+                    false => hearing.heard(b"body"),
+                }
+            }
+            hearing.upload_ended();
+            assert!(timeout(BETWEEN / 2, idle.as_mut()).await.is_err());
+            assert!(timeout(BETWEEN, idle).await.is_ok());
+            // One that stalls ends the connection.
+            hearing.upload_began();
+            hearing.framed(0, false);
+            assert!(
+                timeout(UNWANTED * 2, hearing.idle(BETWEEN, BETWEEN))
+                    .await
+                    .is_ok()
+            );
+        }
+    }
 
     #[test]
     fn a_head_names_a_client_only_if_all_read_it_alike() {

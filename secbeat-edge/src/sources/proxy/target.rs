@@ -2,22 +2,24 @@
 //! is to be seen by signatures and in the log; hyper would refuse the request without a word of it.
 
 /// The begin of a head with such bytes of its target percent-encoded; `None` where there are none, as almost always. What comes of
-/// a line in a later packet stays as it is.
+/// a line in a later packet stays as it is. Empty lines may stand before it (RFC 9112 §2.2).
 pub(super) fn encoded(head: &[u8]) -> Option<Vec<u8>> {
-    let line = memchr::memchr(b'\n', head).map_or(head, |end| &head[..end]);
+    let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let end = memchr::memchr(b'\n', &head[start..]).map_or(head.len(), |end| start + end);
+    let line = &head[start..end];
     // Without a branch for each byte.
     if line.iter().fold(0_u8, |odd, byte| odd | odd_bit(*byte)) == 0 {
         return None;
     }
-    let target = memchr::memchr(b' ', line)? + 1;
+    let target = start + memchr::memchr(b' ', line)? + 1;
     let mut encoded = head[..target].to_vec();
-    for byte in &line[target..] {
+    for byte in &head[target..end] {
         match odd_bit(*byte) {
             0 => encoded.push(*byte),
             _ => encoded.extend(escape(*byte)),
         }
     }
-    encoded.extend(&head[line.len()..]);
+    encoded.extend(&head[end..]);
     Some(encoded)
 }
 
@@ -58,6 +60,11 @@ mod tests {
                 Some("GET /caf%E9?{%22a%22} HTTP/1.1\r\n"),
             ),
             (b"GET /half<", Some("GET /half%3C")),
+            (
+                b"\r\n\nGET /a<b HTTP/1.1\r\nX: <\r\n",
+                Some("\r\n\nGET /a%3Cb HTTP/1.1\r\nX: <\r\n"),
+            ),
+            (b"\r\n", None),
             (b"<GET", None),
             (b"<GET /", Some("<GET /")),
             (b"", None),

@@ -13,6 +13,7 @@ mod refused;
 mod reload;
 mod resets;
 mod retry;
+mod smuggling;
 mod streaming;
 mod tls;
 mod upgrade;

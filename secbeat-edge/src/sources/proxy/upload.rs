@@ -29,7 +29,7 @@ use super::{
     config::HeaderRules,
     copies::{BodyCopy, Room},
     headers::clean_trailers,
-    hearing::Hearing,
+    hearing::{Hearing, UNWANTED},
     silence::{BodyError, Silence},
 };
 
@@ -97,22 +97,33 @@ pub(super) struct Whole {
     room: u64,
     /// For its trailers, once it is known where it goes.
     rules: Option<Arc<HeaderRules>>,
-    /// Of the client's connection.
+    /// Of the client's connection, until the body's last byte was read.
     hearing: Option<Arc<Hearing>>,
 }
 
-/// How long the rest of a body is taken that nobody wants, and how many bytes.
-const UNWANTED: (Duration, u64) = (Duration::from_secs(10), 64 * 1024 * 1024);
+/// Bytes that are taken of a body that nobody wants. What is left then, or after [`UNWANTED`], ends the connection.
+const TAKEN: usize = 64 * 1024 * 1024;
 
 impl Whole {
-    /// A body that comes by the connection that `hearing` knows of.
-    pub(super) fn new(body: Incoming, hearing: Arc<Hearing>) -> Self {
+    /// A body that comes by the connection that `hearing` knows of. To be made before anything of it is read.
+    pub(super) fn new(body: Incoming, hearing: &Arc<Hearing>) -> Self {
+        let comes = !body.is_end_stream();
+        if comes {
+            hearing.upload_began();
+        }
         Self {
             ahead: VecDeque::new(),
             body: Some(body),
             room: u64::MAX,
             rules: None,
-            hearing: Some(hearing),
+            hearing: comes.then(|| hearing.clone()),
+        }
+    }
+
+    /// The last byte was read.
+    fn ended(&mut self) {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.upload_ended();
         }
     }
 
@@ -128,28 +139,44 @@ impl Whole {
 
     /// Lets it go at once, as of a client to whom no answer matters.
     pub(super) fn refuse(mut self) {
-        self.body = None;
+        if let Some(hearing) = self.hearing.take() {
+            hearing.upload_dropped();
+        }
     }
 }
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        let body = self.body.take().filter(|body| !body.is_end_stream());
-        let (Some(body), Some(hearing), Ok(runtime)) = (body, self.hearing.take(), Handle::try_current())
-        else {
+        let Some(hearing) = self.hearing.take() else {
             return;
         };
-        // Its bytes are no head.
-        hearing.begin();
-        let (time, bytes) = UNWANTED;
-        let unwanted = async move {
-            let mut body = Limited::new(body, usize::try_from(bytes).unwrap_or(usize::MAX));
-            while let Some(Ok(_)) = body.frame().await {}
+        let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) else {
+            return hearing.upload_dropped();
         };
+        if body.is_end_stream() {
+            return hearing.upload_ended();
+        }
         runtime.spawn(async move {
-            let _ = timeout(time, unwanted).await;
-            hearing.end();
+            let mut body = Limited::new(body, TAKEN);
+            let is_over = timeout(UNWANTED, drained(&mut body)).await;
+            // Before hyper hears that nobody wants it: it would read on.
+            match is_over.unwrap_or(false) {
+                true => hearing.upload_ended(),
+                false => hearing.upload_dropped(),
+            }
+            drop(body);
         });
+    }
+}
+
+/// Takes what is left of a body. Returns whether that came to its end.
+async fn drained(body: &mut Limited<Incoming>) -> bool {
+    loop {
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => return false,
+            None => return true,
+        }
     }
 }
 
@@ -221,9 +248,9 @@ impl Body for ClientBody {
             }
             Poll::Ready(mut frame) => {
                 upload.silence.broken();
-                let ends = frame.is_none() || body.is_end_stream();
-                if let Some(hearing) = hearing.filter(|_| ends) {
-                    hearing.set_uploads(false);
+                let has_trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+                if frame.is_none() || has_trailers || body.is_end_stream() {
+                    upload.rest.ended();
                 }
                 match &mut frame {
                     None => upload.rest.body = None,

@@ -23,8 +23,8 @@ use super::{
     tunnel::Tunnel,
 };
 
-/// Requests that a client may give up on one connection, beside as many as it sees through. HTTP/2 clients that reset
-/// stream after stream cost the upstream a request each (CVE-2023-44487).
+/// Streams that a client may reset on one connection, beyond as many as it completes. Each costs the upstream a request
+/// (CVE-2023-44487).
 const GIVEN_UP: u32 = 200;
 
 /// A connection.
@@ -45,10 +45,10 @@ pub(super) struct Visit {
     is_cut: (AtomicBool, Arc<AtomicBool>),
 }
 
-/// Whose a tunnel is.
+/// The client that an upgraded connection belongs to.
 #[derive(Default)]
 pub(super) struct Claim {
-    /// As far as that is known.
+    /// `None` if it is not known.
     pub(super) client: Option<Client>,
     /// Its place among the client's requests, if those are counted.
     pub(super) _held: Option<Held>,

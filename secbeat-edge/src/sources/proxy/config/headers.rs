@@ -1,6 +1,6 @@
 //! `[proxy.headers]`: what servers are told besides what a client said.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use hyper::header::{self, HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -19,12 +19,21 @@ pub struct HeaderRules {
 }
 
 impl HeaderRules {
-    /// Whether they set or remove this field, with `_` or with `-`: some servers take one for the other.
+    /// Whether they set or remove this field, in any spelling.
     pub fn names(&self, field: &str) -> bool {
-        let spelled = |name: &str| name.replace('_', "-");
-        let field = spelled(field);
+        let field = spelling(field);
         let mut names = self.set.iter().map(|(name, _)| name).chain(&self.remove);
-        names.any(|name| spelled(name.as_str()) == field)
+        names.any(|name| spelling(name.as_str()) == field)
+    }
+}
+
+/// A field's name with `-` for whatever is neither a letter nor a digit. CGI makes `_` of `-` (RFC 3875 §4.1.18), lighttpd of every such
+/// byte, and PHP of dots. Borrowed if it is spelled so already.
+pub(crate) fn spelling(name: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    match name.chars().all(is_plain) {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(name.replace(|letter: char| !is_plain(letter), "-")),
     }
 }
 

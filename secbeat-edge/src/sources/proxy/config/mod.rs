@@ -28,7 +28,7 @@ pub(super) use self::url::Transport;
 pub(crate) use self::{
     acme::{AcmeConfig, Challenge, ExternalAccount},
     file::ProxyFile,
-    headers::HeaderRules,
+    headers::{HeaderRules, spelling},
     url::{Place, ServerUrl},
 };
 

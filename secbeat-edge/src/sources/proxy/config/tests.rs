@@ -252,7 +252,7 @@ fn what_certificates_cannot_be_got_for_is_named_with_the_reason() {
         (
             "accept_terms = true",
             "accept_terms = true\nchallenge = \"dns-01\"",
-            "proxy.acme.challenge: unknown variant `dns-01`",
+            "proxy.acme.challenge: invalid value `dns-01`: expected",
         ),
         (
             "acme = true",
@@ -432,7 +432,7 @@ fn fields_for_servers_are_read_and_those_of_the_proxy_refused() {
             "set = { X-A = \"1\", x-a = \"2\" }",
             "proxy.headers.set: `x-a` stands there twice",
         ),
-        ("add = {}", "unknown field `add`"),
+        ("add = {}", "unknown key `add`"),
     ] {
         refused(&format!("{ONE}{line}\n"), part);
     }

@@ -1,27 +1,39 @@
 //! What only a proxy may say of a client.
 
+use std::borrow::Cow;
+
 use hyper::{HeaderMap, header::HeaderName};
 
-use crate::sources::proxy::config::HeaderRules;
+use crate::sources::proxy::config::{HeaderRules, spelling};
 
 /// Takes out what only a proxy may say: who a client is, and how it came. Of a trusted one stay the field in which it names clients, and
-/// `X-Forwarded-…`: what else there is, it may have passed on as it came. Spellings with `_` go in any case, those of the owner's fields,
+/// `X-Forwarded-…`: what else there is, it may have passed on as it came. Other spellings go in any case, those of the owner's fields,
 /// too: servers may take them for the same (RFC 3875 §4.1.18), and no proxy writes them.
 pub(super) fn strip_claims(headers: &mut HeaderMap, named_in: Option<&HeaderName>, rules: &HeaderRules) {
     let claims: Vec<HeaderName> = headers
         .keys()
-        .filter(|field| {
-            let name = field.as_str();
-            if name.contains('_') {
-                let spelled = name.replace('_', "-");
-                return is_claim(&spelled) || rules.names(&spelled);
-            }
-            is_claim(name)
-                && !named_in.is_some_and(|named_in| named_in == *field || name.starts_with("x-forwarded-"))
+        .filter(|field| match spelling(field.as_str()) {
+            Cow::Owned(spelled) => is_claim(&spelled) || rules.names(&spelled),
+            Cow::Borrowed(name) => rules.names(name) || (is_claim(name) && !is_of_trusted(field, named_in)),
         })
         .cloned()
         .collect();
     for name in claims {
+        headers.remove(name);
+    }
+}
+
+/// Whether a trusted proxy says this of a client, which it names in the field `named_in`; never, where that is `None`.
+pub(super) fn is_of_trusted(field: &HeaderName, named_in: Option<&HeaderName>) -> bool {
+    named_in.is_some_and(|named_in| named_in == field || field.as_str().starts_with("x-forwarded-"))
+}
+
+/// Takes out other spellings of a field.
+pub(in crate::sources::proxy) fn strip_spellings(headers: &mut HeaderMap, of: &HeaderName) {
+    let is_other =
+        |field: &&HeaderName| matches!(spelling(field.as_str()), Cow::Owned(name) if name == of.as_str());
+    let others: Vec<HeaderName> = headers.keys().filter(is_other).cloned().collect();
+    for name in others {
         headers.remove(name);
     }
 }

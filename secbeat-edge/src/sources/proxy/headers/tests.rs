@@ -303,6 +303,10 @@ fn a_client_says_nothing_of_who_it_is_or_how_it_came() {
         ("x_real_ip", "203.0.113.9"),
         ("true_client_ip", "203.0.113.9"),
         ("wl-proxy-client-ip", "203.0.113.9"),
+        ("x~forwarded~for", "203.0.113.9"),
+        ("x.real.ip", "203.0.113.9"),
+        ("cf.connecting-ip", "203.0.113.9"),
+        ("true!client*ip", "203.0.113.9"),
     ];
     let kept = [("user-agent", "curl"), ("x-request_id", "1")];
     let sent = [&forged[..], &kept].concat();
@@ -343,6 +347,74 @@ fn a_server_learns_the_client_whom_a_trusted_proxy_names_and_no_other() {
 }
 
 #[test]
+fn a_connection_field_cannot_take_away_what_a_trusted_proxy_says() {
+    let sent = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "http"),
+        ("x-mine", "1"),
+        ("connection", "x-forwarded-for, X-Forwarded-Proto, x-mine"),
+    ];
+    for (trusted, clients, scheme) in [
+        (true, "203.0.113.9, 198.51.100.7", "http"),
+        (false, "198.51.100.7", "https"),
+    ] {
+        let headers = told(&sent, trusted, &HeaderRules::default());
+        assert_eq!(headers["x-forwarded-for"], clients);
+        assert_eq!(headers["x-forwarded-proto"], scheme);
+        assert!(!headers.contains_key("x-mine"));
+    }
+}
+
+#[test]
+fn a_server_gets_one_length_and_no_blanks_around_values() {
+    let sent = [
+        ("content-length", "0"),
+        ("content-length", "0"),
+        ("x-a", " \tv w\t "),
+        ("x-b", "  "),
+    ];
+    let headers = told(&sent, false, &HeaderRules::default());
+    assert_eq!(
+        headers.get_all("content-length").iter().collect::<Vec<_>>(),
+        ["0"]
+    );
+    assert_eq!(headers["x-a"], "v w");
+    assert_eq!(headers["x-b"], "");
+    let mut head = head("/", &[("content-length", "0"), ("content-length", "1")]);
+    let forwarded = Forwarded {
+        peer: &HeaderValue::from_static("198.51.100.7"),
+        client: None,
+        scheme: Scheme::Http,
+        named_in: None,
+    };
+    let refused = to_upstream(&mut head, &HeaderValue::from_static("a"), &forwarded, &RULES);
+    assert_eq!(refused, Err(Refusal::Malformed));
+    let mut trailers =
+        HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static(" 1 "))]);
+    clean_trailers(&mut trailers, None);
+    assert_eq!(trailers["x-sum"], "1");
+}
+
+#[test]
+fn a_list_of_fields_is_as_long_as_http2_counts_it() {
+    let mut head = head("https://a.example/b?c", &[("x-a", "12345")]);
+    let alone = list_size(&head);
+    head.headers.remove("x-a");
+    assert_eq!(alone - list_size(&head), 3 + 5 + 32);
+    let target = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "a.example"),
+        (":path", "/b?c"),
+    ];
+    let target: usize = target
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 32)
+        .sum();
+    assert!(list_size(&head) >= target);
+}
+
+#[test]
 fn an_id_of_a_request_is_told_once() {
     for fields in [
         &[("x-request-id", "1")][..],
@@ -363,11 +435,27 @@ fn the_owner_has_the_last_word_on_fields() {
         remove: vec![HeaderName::from_static("x-debug")],
         via: false,
     };
-    let sent = [("x-debug", "1"), ("x_debug", "1"), ("via", "1.1 other")];
+    let spellings = ["x-debug", "x_debug", "x.debug", "x~debug"];
+    let sent = [&spellings.map(|name| (name, "1"))[..], &[("via", "1.1 other")]].concat();
     let headers = told(&sent, false, &rules);
     assert_eq!(headers["x-forwarded-proto"], "https");
-    assert!(!headers.contains_key("x-debug") && !headers.contains_key("x_debug"));
+    for name in spellings {
+        assert!(!headers.contains_key(name), "{name}");
+    }
     assert_eq!(headers["via"], "1.1 other", "of proxies before this one");
+    // Also of a field that it spells in its own way.
+    let rules = HeaderRules {
+        set: vec![(
+            HeaderName::from_static("x_auth_gw"),
+            HeaderValue::from_static("secret"),
+        )],
+        remove: vec![HeaderName::from_static("x_debug")],
+        via: false,
+    };
+    let names = ["x-auth-gw", "x_auth_gw", "x.auth.gw", "x-debug", "x_debug"];
+    let headers = told(&names.map(|name| (name, "1")), false, &rules);
+    let left = names.map(|name| headers.get(name).map(HeaderValue::as_bytes));
+    assert_eq!(left, [None, Some(&b"secret"[..]), None, None, None]);
     let headers = told(&[("via", "1.1 other")], false, &RULES);
     assert_eq!(headers["via"], "1.1 other, 1.1 secbeat");
 }
@@ -387,9 +475,11 @@ fn trailers_say_nothing_of_who_asks_nor_what_belongs_in_a_head() {
         "x-checksum",
         "x-forwarded-for",
         "x_real_ip",
+        "x.real.ip",
         "te",
         "x-auth-gw",
         "x_auth_gw",
+        "x-auth.gw",
         "x-debug",
         "authorization",
         "content-length",

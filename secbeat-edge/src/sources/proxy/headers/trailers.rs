@@ -2,8 +2,8 @@
 
 use hyper::{HeaderMap, header::HeaderName};
 
-use super::{claims::is_claim, strip_hop_by_hop};
-use crate::sources::proxy::config::HeaderRules;
+use super::{claims::is_claim, strip_hop_by_hop, trim};
+use crate::sources::proxy::config::{HeaderRules, spelling};
 
 /// Takes out of a client's trailers what has no place there (RFC 9110 §6.5.1), and what the owner's `rules` name: some servers take
 /// trailers for fields of the head.
@@ -12,7 +12,7 @@ pub(in crate::sources::proxy) fn clean_trailers(trailers: &mut HeaderMap, rules:
     let of_heads: Vec<HeaderName> = trailers
         .keys()
         .filter(|field| {
-            let name = field.as_str().replace('_', "-");
+            let name = spelling(field.as_str());
             is_claim(&name) || is_of_head(&name) || rules.is_some_and(|rules| rules.names(&name))
         })
         .cloned()
@@ -20,6 +20,7 @@ pub(in crate::sources::proxy) fn clean_trailers(trailers: &mut HeaderMap, rules:
     for name in of_heads {
         trailers.remove(name);
     }
+    trim(trailers);
 }
 
 /// Whether a field says how a message is framed or read, whom it is for, or who sends it.

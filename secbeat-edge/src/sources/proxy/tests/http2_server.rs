@@ -1,8 +1,16 @@
 //! Servers that speak HTTP/2, by literal frames.
 
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
+    task::JoinSet,
+    time::timeout,
 };
 
 use super::{
@@ -150,6 +158,210 @@ async fn what_a_server_may_have_processed_is_not_sent_again() {
         assert!(client.head().await.starts_with("HTTP/1.1 502 "));
         assert_eq!(lab.stats.retries(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_request_that_ends_a_connection_is_sent_once_more_and_alone() {
+    let (mut lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let mut server = connection(&listener, 100).await;
+        request(&mut server).await;
+        // The last stream that it may have processed is none; PROTOCOL_ERROR.
+        server.frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 1]).await;
+        servers.push(server);
+    }
+    assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(lab.stats.retries(), 1);
+    assert_eq!(lab.queue.next().await.status, 502);
+}
+
+/// Two servers, of which the first one gets the first request.
+async fn two_servers() -> (Lab, [TcpListener; 2]) {
+    let any = "127.0.0.1:0";
+    let listeners = [
+        TcpListener::bind(any).await.unwrap(),
+        TcpListener::bind(any).await.unwrap(),
+    ];
+    let urls = listeners
+        .each_ref()
+        .map(|listener| format!("h2c://{}", listener.local_addr().unwrap()));
+    let lab = Lab::with(|config| {
+        let servers = urls.iter().map(|url| url.parse::<ServerUrl>().unwrap().into());
+        config.upstreams[0].servers = servers.collect();
+    })
+    .await;
+    (lab, listeners)
+}
+
+#[tokio::test]
+async fn a_request_that_its_server_did_not_process_goes_to_another_one_if_that_has_gone() {
+    let (lab, [one, two]) = two_servers().await;
+    let mut client = lab.client().await;
+    client.send(POST).await;
+    let mut first = connection(&one, 100).await;
+    request(&mut first).await;
+    drop(one);
+    // The last stream that it may have processed is none; INTERNAL_ERROR.
+    first.frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 2]).await;
+    let mut second = connection(&two, 100).await;
+    let (stream, body) = request(&mut second).await;
+    assert_eq!(body, b"body");
+    answer(&mut second, stream).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+    assert_eq!(lab.stats.retries(), 2);
+}
+
+#[tokio::test]
+async fn who_comes_from_a_server_that_has_gone_shares_the_connection_to_another_one() {
+    let (lab, [there, gone]) = two_servers().await;
+    drop(gone);
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&there, 100).await;
+    for retries in 0..2 {
+        let (stream, _) = request(&mut server).await;
+        answer(&mut server, stream).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+        assert_eq!(lab.stats.retries(), retries);
+        client.send(&get("/")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_stays_up_though_many_wait_for_its_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    let lab = Lab::with(|config| {
+        config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()];
+        config.connect_timeout = Duration::from_millis(250);
+    })
+    .await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&listener, 1).await;
+    request(&mut server).await;
+    // Each of these needs a connection of its own, and a server that does not say how many streams it takes is waited for.
+    let mut waiting = JoinSet::new();
+    for _ in 0..8 {
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        waiting.spawn(async move { client.head().await });
+    }
+    let head = waiting.join_next().await.unwrap().unwrap();
+    assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
+    assert!(lab.servers.states().iter().all(|state| state.up));
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_an_error_of_none_of_the_clients_that_share_it() {
+    for (sources, status) in [
+        (["198.51.100.1", "198.51.100.2"], 499),
+        (["198.51.100.1", "198.51.100.1"], 502),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("h2c://{}", listener.local_addr().unwrap());
+        let mut lab = Lab::trusting(&["127.0.0.1"], |config| {
+            config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()];
+        })
+        .await;
+        let mut clients = [lab.client().await, lab.client().await];
+        clients[0].send(&get("/warm")).await;
+        let mut server = connection(&listener, 100).await;
+        let (stream, _) = request(&mut server).await;
+        answer(&mut server, stream).await;
+        clients[0].head().await;
+        for (client, source) in clients.iter_mut().zip(sources) {
+            let fields = format!("Host: a\r\nX-Forwarded-For: {source}\r\nContent-Length: 4");
+            client
+                .send(&format!("POST / HTTP/1.1\r\n{fields}\r\n\r\nbody"))
+                .await;
+        }
+        request(&mut server).await;
+        request(&mut server).await;
+        // It may have processed both; INTERNAL_ERROR.
+        server.frame(GOAWAY, 0, 0, &[0, 0, 0, 9, 0, 0, 0, 2]).await;
+        drop(server);
+        for client in &mut clients {
+            assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        }
+        for _ in sources {
+            let seen = lab.queue.next().await;
+            let client = seen.client.to_string();
+            assert!(seen.status == status && sources.contains(&&*client), "{seen:?}");
+        }
+        assert!(lab.queue.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_for_a_server_is_a_431_and_does_not_reach_it() {
+    let (mut lab, listener) = lab().await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&listener, 100).await;
+    let (stream, _) = request(&mut server).await;
+    // MAX_HEADER_LIST_SIZE: 1000.
+    server.frame(SETTINGS, 0, 0, &[0, 6, 0, 0, 3, 232]).await;
+    answer(&mut server, stream).await;
+    client.head().await;
+    let long = "x".repeat(600);
+    client
+        .send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"))
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 431 "));
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let (next, _) = request(&mut server).await;
+    assert_eq!(next, stream + 2, "nothing came between");
+    answer(&mut server, next).await;
+    client.head().await;
+    for status in [204, 431, 204] {
+        assert_eq!(lab.queue.next().await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_connection_waits_no_longer_than_that_may_take() {
+    const CONNECT: Duration = Duration::from_millis(400);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(socket.into()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let lab = Lab::with(|config| {
+        let url = format!("h2c://{address}");
+        config.upstreams[0].servers = vec![url.parse::<ServerUrl>().unwrap().into()];
+        config.connect_timeout = CONNECT;
+    })
+    .await;
+    let mut client = lab.client().await;
+    client.send(&get("/")).await;
+    let mut server = connection(&listener, 100).await;
+    let (stream, _) = request(&mut server).await;
+    answer(&mut server, stream).await;
+    client.head().await;
+    drop(server);
+    // Its queue is full: it answers to nobody.
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(CONNECT / 4, TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    let start = Instant::now();
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = lab.client().await;
+        client.send(&get("/")).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert!(client.head().await.starts_with("HTTP/1.1 504 "));
+    }
+    assert!(start.elapsed() < 3 * CONNECT, "{:?}", start.elapsed());
 }
 
 #[tokio::test]

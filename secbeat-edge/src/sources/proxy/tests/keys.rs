@@ -312,5 +312,6 @@ async fn a_log_of_objects_says_what_became_of_each_request() {
         lab.config.upstreams[0].servers[0].url.to_string()
     );
     assert!(good["upstream_response_time"].as_f64().is_some());
+    assert_eq!(line("/late")["upstream_addr"], good["upstream_addr"]);
     drop(lab.queue.next().await);
 }

@@ -134,21 +134,50 @@ async fn who_goes_away_has_given_up_whatever_came_behind_the_request() {
 
 #[tokio::test]
 async fn a_target_is_seen_whatever_bytes_it_has() {
-    let mut lab = Lab::new().await;
+    // Empty lines before it are none of it, and a large head has as much room as any.
+    for (before, padding) in [("", 0), ("\r\n", 0), ("", 8200), ("", 30_000)] {
+        let mut lab = Lab::new().await;
+        let mut client = lab.client().await;
+        let fields = format!(
+            " HTTP/1.1\r\nHost: a\r\nX: <\r\nY: {}\r\n\r\n",
+            "y".repeat(padding)
+        );
+        let request = [before.as_bytes(), b"GET /caf\xe9?q=<script>", fields.as_bytes()].concat();
+        client.0.write_all(&request).await.unwrap();
+        let mut upstream = lab.upstream().await;
+        let head = upstream.head().await;
+        assert!(
+            head.starts_with("GET /caf%E9?q=%3Cscript%3E HTTP/1.1\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("x: <\r\n"), "{head}");
+        upstream
+            .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        assert_eq!(lab.queue.next().await.request.unwrap().path, "/caf%E9");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_line_behind_a_body_is_not_a_head() {
+    let mut lab = Lab::with(|config| {
+        config.header_timeout = SHORT;
+        config.keep_alive = 6 * SHORT;
+    })
+    .await;
     let mut client = lab.client().await;
-    let request = b"GET /caf\xe9?q=<script> HTTP/1.1\r\nHost: a\r\nX: <\r\n\r\n";
-    client.0.write_all(request).await.unwrap();
-    let mut upstream = lab.upstream().await;
-    let head = upstream.head().await;
-    assert!(
-        head.starts_with("GET /caf%E9?q=%3Cscript%3E HTTP/1.1\r\n"),
-        "{head}"
-    );
-    assert!(head.contains("x: <\r\n"), "{head}");
-    upstream
-        .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
         .await;
-    assert_eq!(lab.queue.next().await.request.unwrap().path, "/caf%E9");
+    let mut upstream = lab.upstream().await;
+    upstream.until("body").await;
+    client.send("\r\n").await;
+    tokio::time::sleep(SHORT).await;
+    upstream.send(OK).await;
+    client.head().await;
+    assert_eq!(client.rest().await, "");
+    assert_eq!(lab.queue.next().await.status, 200);
+    assert!(lab.queue.is_empty());
 }
 
 #[tokio::test]

@@ -28,8 +28,12 @@ use crate::sources::proxy::{
 pub(in super::super) enum ConnectError {
     #[error("the server did not accept in time")]
     Late,
+    #[error("other requests were first to connect")]
+    Busy,
     #[error("the server closed the connection")]
     Closed,
+    #[error("the server could not be reached just before")]
+    Unreached,
     #[error("cannot connect")]
     Io(#[from] io::Error),
     #[error("the server's name cannot be in a certificate")]

@@ -72,7 +72,7 @@ async fn ask(server: &Server, config: &HealthConfig) -> Result<StatusCode, Check
     }
     let agent = HeaderValue::from_static("secbeat-health-check");
     request.headers_mut().insert(header::USER_AGENT, agent);
-    let mut connection = match server.connection(ConnectionPolicy::Alone).await? {
+    let mut connection = match server.connection(ConnectionPolicy::Alone, None).await? {
         Connection::Http1(connection) => connection,
         Connection::Http2(stream) => {
             let scheme = server.url.scheme();

@@ -3,11 +3,12 @@
 use std::{
     error::Error as _,
     future::poll_fn,
+    io,
     pin::pin,
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU32, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -17,9 +18,11 @@ use std::{
 use h2::Reason;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use secbeat_common::prefix::Prefix;
 use tokio::{sync::Notify, time::timeout};
 
-use super::super::MAX_HEAD;
+use super::{super::MAX_HEAD, settings::Overheard};
 use crate::sources::proxy::{stream::Stream, upload::ClientBody};
 
 /// After this long without a byte a connection is pinged, and closed without an answer in the same time.
@@ -40,7 +43,13 @@ pub(super) struct Http2 {
     allowed: AtomicUsize,
     /// Told when the server says how many.
     told: Notify,
+    /// The longest list of fields that the server takes, in bytes.
+    longest: Arc<AtomicU32>,
     open: AtomicUsize,
+    /// For whom the first stream is since none was open.
+    of: Mutex<Option<Prefix>>,
+    /// Whether streams of two clients were open at a time since none was.
+    shared: AtomicBool,
     /// Whether the server has refused a stream: it gets no more.
     retired: AtomicBool,
     /// Whether no stream was open at the last look.
@@ -49,6 +58,8 @@ pub(super) struct Http2 {
 
 impl Http2 {
     pub(super) async fn start(stream: Stream) -> hyper::Result<Arc<Self>> {
+        let longest = Arc::new(AtomicU32::new(u32::MAX));
+        let stream = Overheard::new(stream, longest.clone());
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
@@ -63,7 +74,10 @@ impl Http2 {
             sender,
             allowed: AtomicUsize::new(connection.current_max_send_streams()),
             told: Notify::new(),
+            longest,
             open: AtomicUsize::new(0),
+            of: Mutex::default(),
+            shared: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
         });
@@ -89,8 +103,8 @@ impl Http2 {
         Ok(this)
     }
 
-    /// Room for a stream, if there is any.
-    pub(super) fn stream(self: &Arc<Self>) -> Option<Http2Stream> {
+    /// Room for a stream of `client`, if there is any.
+    pub(super) fn stream(self: &Arc<Self>, client: Option<Prefix>) -> Option<Http2Stream> {
         if self.retired.load(Relaxed) || self.sender.is_closed() {
             return None;
         }
@@ -98,7 +112,13 @@ impl Http2 {
         if self.open.load(SeqCst) >= self.allowed.load(Relaxed).max(1) {
             return None;
         }
-        self.open.fetch_add(1, SeqCst);
+        let others = self.open.fetch_add(1, SeqCst);
+        let mut of = self.of.lock();
+        if others == 0 {
+            *of = client;
+        }
+        let shared = others > 0 && (self.shared.load(Relaxed) || *of != client);
+        self.shared.store(shared, Relaxed);
         self.quiet.store(false, Relaxed);
         Some(Http2Stream(self.clone()))
     }
@@ -123,6 +143,16 @@ impl Http2Stream {
         self.0.sender.clone()
     }
 
+    /// Whether the server takes a list of fields of so many bytes.
+    pub(in super::super) fn takes(&self, list: usize) -> bool {
+        list <= self.0.longest.load(Relaxed) as usize
+    }
+
+    /// Whether requests of other clients go this way, too, or have since it was last empty.
+    pub(in super::super) fn is_shared(&self) -> bool {
+        self.0.shared.load(Relaxed)
+    }
+
     /// The server refuses streams here: no other request is to go this way.
     pub(in super::super) fn retire(&self) {
         self.0.retired.store(true, Relaxed);
@@ -135,13 +165,36 @@ impl Drop for Http2Stream {
     }
 }
 
-/// Whether a server has certainly not processed a request: it refused the stream, or went away before it, for whatever reason (RFC
-/// 9113 §6.8 and §8.7). Streams that a GOAWAY leaves to be answered fail otherwise when the connection then breaks off: with an I/O
-/// error.
-pub(in super::super) fn is_refused(error: &hyper::Error) -> bool {
-    let Some(error) = error.source().and_then(|error| error.downcast_ref::<h2::Error>()) else {
-        return false;
+/// What the end of a stream without an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Verdict {
+    /// The server has certainly not processed the request: it refused the stream, or went away before it (RFC 9113 §6.8 and §8.7).
+    Refused,
+    /// It has not processed it either, but ended the connection for an error that this very request may have made.
+    Accused,
+    /// The connection broke off. Streams that a GOAWAY leaves to be answered fail so, with an I/O error.
+    Broken,
+    /// This stream alone.
+    Failed,
+}
+
+/// Finds out what a request's failure says.
+pub(in super::super) fn verdict(error: &hyper::Error) -> Verdict {
+    let Some(cause) = error.source() else {
+        return Verdict::Failed;
     };
-    error.is_remote()
-        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)))
+    let Some(error) = cause.downcast_ref::<h2::Error>() else {
+        // hyper takes it out of h2's.
+        return match cause.is::<io::Error>() {
+            true => Verdict::Broken,
+            false => Verdict::Failed,
+        };
+    };
+    match error.reason() {
+        Some(Reason::REFUSED_STREAM) if error.is_remote() && error.is_reset() => Verdict::Refused,
+        Some(Reason::NO_ERROR) if error.is_remote() && error.is_go_away() => Verdict::Refused,
+        _ if error.is_remote() && error.is_go_away() => Verdict::Accused,
+        _ if error.is_go_away() || error.is_io() => Verdict::Broken,
+        _ => Verdict::Failed,
+    }
 }

@@ -9,6 +9,7 @@ mod http2;
 mod lease;
 mod lenient;
 mod server;
+mod settings;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -24,7 +25,7 @@ use secbeat_common::prefix::Prefix;
 pub(super) use self::{
     connect::{ClientTls, ConnectError},
     http1::{Exchanged, wait_late},
-    http2::is_refused,
+    http2::{Verdict, verdict},
     lease::Lease,
     server::{Connection, ConnectionPolicy, Server},
 };

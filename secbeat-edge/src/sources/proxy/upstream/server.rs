@@ -9,7 +9,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use secbeat_common::prefix::Prefix;
+use tokio::time::{Instant, timeout};
 
 use super::{
     ClientTls, ConnectError, IDLE,
@@ -48,8 +49,17 @@ pub(in super::super) struct Server {
 struct Kept {
     idle: Mutex<Vec<(Box<Http1>, Instant)>>,
     http2: Mutex<Vec<Arc<Http2>>>,
-    /// Held by whoever opens another connection in HTTP/2, so that those who wait for it open none of their own.
-    opening: tokio::sync::Mutex<()>,
+    /// Held by who opens another connection in HTTP/2, so that those who wait for it open none of their own. What the last attempt
+    /// came to, if it failed.
+    opening: tokio::sync::Mutex<Option<Unreached>>,
+}
+
+/// A connection that could not be opened.
+#[derive(Clone, Copy)]
+struct Unreached {
+    at: Instant,
+    /// Whether the server took too long.
+    is_late: bool,
 }
 
 /// A connection that can carry a request.
@@ -62,7 +72,7 @@ pub(in super::super) enum Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum ConnectionPolicy {
     Any,
-    /// One that was not used before: the server cannot have closed it meanwhile.
+    /// One that was not used before, as the server cannot have closed it meanwhile; or one in HTTP/2, which many share.
     Fresh,
     /// A fresh one that can switch protocols.
     Http1,
@@ -118,7 +128,7 @@ impl Server {
         u64::try_from(at.duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// An idle connection, or a new one.
+    /// An idle connection for a request of `client`, or a new one.
     ///
     /// # Errors
     ///
@@ -126,35 +136,60 @@ impl Server {
     pub(in super::super) async fn connection(
         &self,
         policy: ConnectionPolicy,
+        client: Option<Prefix>,
     ) -> Result<Connection, ConnectError> {
-        if policy == ConnectionPolicy::Any {
-            if let Some(connection) = self.kept() {
+        if matches!(policy, ConnectionPolicy::Any | ConnectionPolicy::Fresh) {
+            if let Some(connection) = self.kept(policy, client) {
                 return Ok(connection);
             }
             if self.speaks_http2.load(Relaxed) {
-                let _opening = self.of_this_worker().opening.lock().await;
-                return match self.kept() {
-                    Some(connection) => Ok(connection),
-                    None => self.open(policy).await,
-                };
+                return self.next_in_http2(policy, client).await;
             }
         }
-        self.open(policy).await
+        self.open(policy, client).await
     }
 
-    async fn open(&self, policy: ConnectionPolicy) -> Result<Connection, ConnectError> {
+    /// A connection that another request opens meanwhile, or else one of its own. Waits for its turn no longer than a connection may
+    /// take. What another one has just failed at fails for all who wait for it, so that they try another server at once.
+    async fn next_in_http2(
+        &self,
+        policy: ConnectionPolicy,
+        client: Option<Prefix>,
+    ) -> Result<Connection, ConnectError> {
+        let start = Instant::now();
+        let opening = self.of_this_worker().opening.lock();
+        let Ok(mut opening) = timeout(self.connect_timeout, opening).await else {
+            return Err(ConnectError::Busy);
+        };
+        if let Some(connection) = self.kept(policy, client) {
+            return Ok(connection);
+        }
+        if let Some(unreached) = opening.filter(|unreached| unreached.at >= start) {
+            return Err(match unreached.is_late {
+                true => ConnectError::Late,
+                false => ConnectError::Unreached,
+            });
+        }
+        // Connections that others got meanwhile took none of its time.
+        let opened = self.open(policy, client).await;
+        *opening = opened.as_ref().err().map(|error| Unreached {
+            at: Instant::now(),
+            is_late: matches!(error, ConnectError::Late),
+        });
+        opened
+    }
+
+    async fn open(
+        &self,
+        policy: ConnectionPolicy,
+        client: Option<Prefix>,
+    ) -> Result<Connection, ConnectError> {
         let alpn = match policy {
             ConnectionPolicy::Http1 => Alpn::Http1,
             ConnectionPolicy::Any | ConnectionPolicy::Fresh | ConnectionPolicy::Alone => Alpn::Both,
         };
-        let stream = connect(
-            &self.url,
-            &self.tls,
-            alpn,
-            self.connect_timeout,
-            self.idle_timeout,
-        )
-        .await?;
+        let (within, idle) = (self.connect_timeout, self.idle_timeout);
+        let stream = connect(&self.url, &self.tls, alpn, within, idle).await?;
         let is_http2 = match self.url.transport() {
             Transport::Plain => false,
             Transport::H2c => policy != ConnectionPolicy::Http1,
@@ -164,7 +199,7 @@ impl Server {
             return Ok(Connection::Http1(Box::new(Http1::start(stream).await?)));
         }
         let connection = Http2::start(stream).await?;
-        let stream = connection.stream().ok_or(ConnectError::Closed)?;
+        let stream = connection.stream(client).ok_or(ConnectError::Closed)?;
         if policy != ConnectionPolicy::Alone {
             self.speaks_http2.store(true, Relaxed);
             self.of_this_worker().http2.lock().push(connection);
@@ -176,18 +211,19 @@ impl Server {
         &self.kept[workers::current()]
     }
 
-    fn kept(&self) -> Option<Connection> {
+    fn kept(&self, policy: ConnectionPolicy, client: Option<Prefix>) -> Option<Connection> {
         let kept = self.of_this_worker();
-        loop {
-            let Some((mut connection, since)) = kept.idle.lock().pop() else {
-                break;
-            };
+        let next_idle = || match policy {
+            ConnectionPolicy::Any => kept.idle.lock().pop(),
+            _ => None,
+        };
+        while let Some((mut connection, since)) = next_idle() {
             if !connection.is_stale(since) && connection.is_ready() {
                 return Some(Connection::Http1(connection));
             }
         }
         let http2 = kept.http2.lock();
-        let stream = http2.iter().find_map(Http2::stream)?;
+        let stream = http2.iter().find_map(|connection| connection.stream(client))?;
         Some(Connection::Http2(stream))
     }
 
