@@ -1,9 +1,7 @@
 //! fail2ban's bans and settings.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,11 +9,9 @@ use std::{
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
-use secbeat_common::prefix::Prefix;
 use secbeat_daemon::time::now_ms;
-use secbeat_logs::services::shipped;
 
-use super::{Ban, Found, Limits, python};
+use super::{Ban, Found, is_for_ever, jails::read_settings};
 
 /// Take over fail2ban's bans with their ends, `ignoreip`, and the limits of its jails.
 #[derive(Debug, clap::Args)]
@@ -30,60 +26,6 @@ pub(super) struct Fail2ban {
     /// What `fail2ban-client -d` printed [default: it is asked].
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-}
-
-/// What a jail's name says: the filter of the service here, and the rule.
-const JAILS: &[(&str, &str, &str)] = &[
-    ("sshd", "sshd", "ssh-bruteforce"),
-    ("ssh", "sshd", "ssh-bruteforce"),
-    ("sshd-ddos", "sshd", "ssh-bruteforce"),
-    ("dropbear", "dropbear", "ssh-bruteforce"),
-    ("postfix", "postfix", "mail-bruteforce"),
-    ("postfix-sasl", "postfix", "mail-bruteforce"),
-    ("dovecot", "dovecot", "mail-bruteforce"),
-    ("sieve", "dovecot", "mail-bruteforce"),
-    ("exim", "exim", "mail-bruteforce"),
-    ("vsftpd", "vsftpd", "ftp-bruteforce"),
-    ("proftpd", "proftpd", "ftp-bruteforce"),
-    ("pure-ftpd", "pure-ftpd", "ftp-bruteforce"),
-    ("mysqld-auth", "mysql", "database-bruteforce"),
-    ("asterisk", "asterisk", "voip-bruteforce"),
-    ("grafana", "grafana", "service-bruteforce"),
-    ("gitea", "gitea", "service-bruteforce"),
-    ("nextcloud", "nextcloud", "service-bruteforce"),
-    ("vaultwarden", "vaultwarden", "service-bruteforce"),
-    ("phpmyadmin-syslog", "phpmyadmin", "service-bruteforce"),
-    ("courier-auth", "courier", "service-bruteforce"),
-    ("courier-smtp", "courier", "service-bruteforce"),
-    ("cyrus-imap", "cyrus", "service-bruteforce"),
-    ("ejabberd-auth", "ejabberd", "service-bruteforce"),
-    ("murmur", "mumble", "service-bruteforce"),
-    ("roundcube-auth", "roundcube", "service-bruteforce"),
-    ("webmin-auth", "webmin", "service-bruteforce"),
-];
-/// What others do whose names begin so.
-const COVERED: &[(&str, &str)] = &[
-    (
-        "nginx-",
-        "the rules over access logs count errors, logins and signatures of nginx's clients",
-    ),
-    (
-        "apache-",
-        "the rules over access logs count errors, logins and signatures of Apache's clients",
-    ),
-    (
-        "recidive",
-        "who is banned again is banned for longer: `strike_factor` under [ban]",
-    ),
-];
-
-/// The settings of a jail.
-#[derive(Clone, Debug, Default)]
-struct Jail {
-    max_retry: Option<u32>,
-    find_time: Option<i64>,
-    ban_time: Option<i64>,
-    is_started: bool,
 }
 
 impl Fail2ban {
@@ -138,224 +80,55 @@ fn read_bans(database: &Path, now: i64, found: &mut Found) -> anyhow::Result<()>
     // Of a server that runs, too: it is only read.
     let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .with_context(|| format!("opening {shown}"))?;
-    let read = || format!("reading the table bips of {shown}, which fail2ban has from 0.11 on");
-    let mut bans = db
-        .prepare("SELECT ip, jail, timeofban, bantime FROM bips ORDER BY ip, jail")
-        .with_context(read)?;
-    let rows = bans
-        .query_map([], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, i64>(2)?,
-                row.get::<_, i64>(3)?,
-            ))
-        })
-        .with_context(read)?;
-    for row in rows {
-        let (target, jail, began, length) = row.with_context(read)?;
+    match read_rows(&db, now, found) {
+        Ok(()) => found.read.push(shown.to_string()),
+        Err(error) => found.left.push(format!(
+            "bans of {shown}: {error}; fail2ban has the table bips, which is read, from 0.11 on"
+        )),
+    }
+    Ok(())
+}
+
+/// SQLite takes a value of any type in any column, so a time may be none.
+const BANS: &str = "SELECT ip, jail, CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER), \
+    typeof(timeofban) IN ('integer', 'real') AND typeof(bantime) IN ('integer', 'real') FROM bips ORDER BY ip, jail";
+
+fn read_rows(db: &Connection, now: i64, found: &mut Found) -> rusqlite::Result<()> {
+    let mut bans = db.prepare(BANS)?;
+    let mut rows = bans.query([])?;
+    while let Some(row) = rows.next()? {
+        let (Ok(target), Ok(jail)) = (row.get::<_, String>(0), row.get::<_, String>(1)) else {
+            found
+                .left
+                .push("a ban in the table bips: its address or its jail is not a text".to_owned());
+            continue;
+        };
+        let (began, length, are_times): (i64, i64, bool) = (row.get(2)?, row.get(3)?, row.get(4)?);
+        if !are_times {
+            found.left.push(format!(
+                "the ban of {target} by {jail}: its times are not numbers"
+            ));
+            continue;
+        }
         let ends = began.saturating_add(length);
         if length >= 0 && ends <= now {
             continue;
         }
-        let ends = match length {
-            ..0 => None,
-            _ => Some(Timestamp::from_second(ends).with_context(read)?.to_string()),
+        // Without an end, or with one so far away that it means the same.
+        let is_endless = length < 0 || is_for_ever(ends.saturating_sub(now));
+        let ends = match is_endless {
+            true => None,
+            false => Timestamp::from_second(ends).ok().map(|ends| ends.to_string()),
         };
         let note = format!("fail2ban {jail}");
         found.bans.push(Ban { target, ends, note });
     }
-    found.read.push(shown.to_string());
     Ok(())
-}
-
-fn read_settings(text: &str, found: &mut Found) {
-    let mut jails: BTreeMap<String, Jail> = BTreeMap::new();
-    let mut ignored: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for words in text.lines().filter_map(python::list) {
-        let words: Vec<&str> = words.iter().map(python::Item::text).collect();
-        match words.as_slice() {
-            ["start", jail] => jails.entry((*jail).to_owned()).or_default().is_started = true,
-            ["set", jail, "addignoreip", networks @ ..] => {
-                for network in networks {
-                    ignored
-                        .entry((*network).to_owned())
-                        .or_default()
-                        .push((*jail).to_owned());
-                }
-            }
-            ["set", jail, key @ ("maxretry" | "findtime" | "bantime"), value] => {
-                let jail = jails.entry((*jail).to_owned()).or_default();
-                match *key {
-                    "maxretry" => jail.max_retry = value.parse().ok(),
-                    "findtime" => jail.find_time = seconds(value),
-                    _ => jail.ban_time = seconds(value),
-                }
-            }
-            ["set", jail, "ignorecommand", command] if !command.is_empty() => found.left.push(format!(
-                "ignorecommand of {jail}: nothing here asks a program whom to ignore"
-            )),
-            _ => {}
-        }
-    }
-    for (network, jails) in ignored {
-        let (address, jails) = (network.split('/').next().unwrap_or_default(), jails.join(", "));
-        match (address.parse::<IpAddr>(), network.parse::<Prefix>()) {
-            // A host itself is never banned.
-            (Ok(address), _) if address.is_loopback() => {}
-            (_, Ok(network)) => found
-                .allowed
-                .push((network.to_string(), format!("ignoreip of {jails}"))),
-            (_, Err(why)) => found.left.push(format!("ignoreip {network} of {jails}: {why}")),
-        }
-    }
-    for (name, jail) in jails.into_iter().filter(|(_, jail)| jail.is_started) {
-        take_jail(&name, &jail, found);
-    }
-}
-
-fn take_jail(name: &str, jail: &Jail, found: &mut Found) {
-    if let Some((_, why)) = COVERED.iter().find(|(begin, _)| name.starts_with(begin)) {
-        found
-            .left
-            .push(format!("jail {name}, since it is not needed: {why}"));
-        return;
-    }
-    let Some((_, service, rule)) = JAILS.iter().find(|(known, ..)| *known == name) else {
-        found.left.push(format!(
-            "jail {name}: no filter here is for it; `secbeat filter import /etc/fail2ban/filter.d/{name}.conf` translates its own"
-        ));
-        return;
-    };
-    let (Some(threshold), Some(Ok(window))) = (jail.max_retry, jail.find_time.map(u64::try_from)) else {
-        found
-            .left
-            .push(format!("jail {name}: its maxretry or findtime cannot be read"));
-        return;
-    };
-    if let Some(Ok(filter)) = shipped(service)
-        && filter.names_no_log()
-    {
-        let note = filter.note.unwrap_or_default();
-        found
-            .left
-            .push(format!("jail {name}: the filter {service} names no log. {note}"));
-        return;
-    }
-    let ban = match jail.ban_time {
-        Some(seconds) => u64::try_from(seconds).ok().filter(|seconds| *seconds > 0),
-        None => None,
-    };
-    if jail.ban_time.is_some_and(|seconds| seconds < 0) {
-        found.left.push(format!(
-            "bantime of {name}: automatic bans end here; `max_duration` under [ban] says when at the latest"
-        ));
-    }
-    found.limits.push(Limits {
-        service,
-        rule,
-        threshold,
-        window,
-        ban,
-    });
-}
-
-/// A duration as fail2ban has it, `600`, `10m`, `1d 12h` or `-1`, in seconds.
-fn seconds(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.trim().parse::<i64>() {
-        return Some(seconds);
-    }
-    let mut sum: i64 = 0;
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.trim_start();
-        let end = letters
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(letters.len());
-        let (unit, behind) = letters.split_at(end);
-        let unit = match unit {
-            "" | "s" | "ss" | "sec" | "second" | "seconds" => 1,
-            "m" | "mm" | "min" | "minute" | "minutes" => 60,
-            "h" | "hh" | "hour" | "hours" => 3600,
-            "d" | "dd" | "day" | "days" => 86_400,
-            "w" | "ww" | "week" | "weeks" => 7 * 86_400,
-            // As fail2ban reckons them.
-            "mo" | "mon" | "month" | "months" => 2_629_800,
-            "y" | "yy" | "year" | "years" => 31_557_600,
-            _ => return None,
-        };
-        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
-        rest = behind.trim_start();
-    }
-    Some(sum)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// As `fail2ban-client -d` of 1.0.2 prints it.
-    const SETTINGS: &str = "['set', 'dbfile', '/var/lib/fail2ban/fail2ban.sqlite3']\n\
-        ['add', 'sshd', 'auto']\n['set', 'sshd', 'maxretry', 3]\n['set', 'sshd', 'findtime', '1h']\n\
-        ['set', 'sshd', 'bantime', '1d 12h']\n['set', 'sshd', 'addignoreip', '127.0.0.1/8', '::1', '192.0.2.0/24', 'office.example']\n\
-        ['set', 'sshd', 'ignorecommand', '']\n['start', 'sshd']\n\
-        ['add', 'mine', 'auto']\n['set', 'mine', 'maxretry', 3]\n['set', 'mine', 'findtime', '600']\n['start', 'mine']\n\
-        ['add', 'nginx-http-auth', 'auto']\n['start', 'nginx-http-auth']\n\
-        ['add', 'vsftpd', 'auto']\n['set', 'vsftpd', 'maxretry', 5]\n['set', 'vsftpd', 'findtime', 600]\n\
-        ['set', 'vsftpd', 'bantime', -1]\n['start', 'vsftpd']\n\
-        ['add', 'gitea', 'auto']\n['set', 'gitea', 'maxretry', 5]\n['set', 'gitea', 'findtime', 600]\n['start', 'gitea']\n";
-
-    #[test]
-    fn settings_become_limits_and_the_rest_is_named() {
-        let mut found = Found::default();
-        read_settings(SETTINGS, &mut found);
-        assert_eq!(
-            found.allowed,
-            [("192.0.2.0/24".to_owned(), "ignoreip of sshd".to_owned())]
-        );
-        let limits = |service, rule, threshold, window, ban| Limits {
-            service,
-            rule,
-            threshold,
-            window,
-            ban,
-        };
-        assert_eq!(
-            found.limits,
-            [
-                limits("sshd", "ssh-bruteforce", 3, 3600, Some(129_600)),
-                limits("vsftpd", "ftp-bruteforce", 5, 600, None),
-            ]
-        );
-        for (left, word) in found.left.iter().zip([
-            "office.example",
-            "jail gitea: the filter gitea names no log",
-            "jail mine",
-            "nginx",
-            "bantime of vsftpd",
-        ]) {
-            assert!(left.contains(word), "{left}");
-        }
-        assert_eq!(found.left.len(), 5, "{:?}", found.left);
-    }
-
-    #[test]
-    fn durations_are_read_as_fail2ban_reads_them() {
-        for (text, expected) in [
-            ("600", Some(600)),
-            ("-1", Some(-1)),
-            ("10m", Some(600)),
-            ("1d 12h", Some(129_600)),
-            ("1h30m", Some(5400)),
-            ("2w", Some(1_209_600)),
-            ("soon", None),
-            ("1 fortnight", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn bans_that_hold_are_read_with_their_ends() {
@@ -384,6 +157,24 @@ mod tests {
                 ban("2001:db8::1", None, "fail2ban mine"),
             ]
         );
+        db.execute_batch(
+            "INSERT INTO bips VALUES ('192.0.2.3', 'sshd', 1000, 999999999999, 1, '{}'), ('192.0.2.4', 'sshd', 1000.5, 600, 1, '{}'),\
+             ('192.0.2.5', 'sshd', 1000, 'soon', 1, '{}');",
+        )
+        .unwrap();
+        let mut found = Found::default();
+        read_bans(&path, 1200, &mut found).unwrap();
+        let ends: Vec<_> = found.bans.iter().map(|ban| ban.ends.as_deref()).collect();
+        let soon = Some("1970-01-01T00:26:40Z");
+        assert_eq!(ends, [soon, None, soon, None], "of a time without end, too");
+        assert_eq!(
+            found.left,
+            ["the ban of 192.0.2.5 by sshd: its times are not numbers"]
+        );
+        db.execute_batch("DROP TABLE bips;").unwrap();
+        let mut found = Found::default();
+        read_bans(&path, 1200, &mut found).unwrap();
+        assert!(found.left[0].contains("no such table"), "{:?}", found.left);
         let mut found = Found::default();
         read_bans(Path::new("/nowhere"), 0, &mut found).unwrap();
         assert_eq!(found.left, ["bans: there is no /nowhere"]);

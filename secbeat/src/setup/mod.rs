@@ -24,6 +24,7 @@ use secbeat_daemon::{
     whole_file,
 };
 pub(crate) use secbeat_edge::unit_user::UnitUser;
+use secbeat_logs::services::shipped;
 
 pub(crate) use self::{
     add::added,
@@ -37,6 +38,8 @@ use crate::{config::Config, fleet::edit, memory::InMemory};
 pub(crate) const UNIT: &str = "secbeat.service";
 /// What Debian, Fedora and their kin install.
 const SSHD: &str = "/usr/sbin/sshd";
+/// Where systemd's journal takes messages.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 /// A folder that is there where systemd is the first process.
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -67,6 +70,8 @@ pub(crate) struct Found {
     interfaces: Vec<String>,
     logs: Vec<FoundLog>,
     has_sshd: bool,
+    /// Where sshd logs, if that is there.
+    ssh_log: Option<String>,
     admins: Admins,
     /// Addresses that are never banned, each with its reason.
     protected: Vec<(String, &'static str)>,
@@ -101,10 +106,19 @@ impl Found {
             interfaces,
             logs: logs::find(Path::new("/"), reader)?,
             has_sshd: Path::new(SSHD).exists(),
+            ssh_log: ssh_log(Path::new("/")),
             admins,
             protected,
         })
     }
+}
+
+/// Where below `root` sshd logs: a file that its filter knows, or the journal.
+fn ssh_log(root: &Path) -> Option<String> {
+    let is_there = |path: &str| root.join(path.trim_start_matches('/')).exists();
+    let filter = shipped("sshd")?.ok()?;
+    let file = filter.paths.into_iter().find(|path| is_there(path));
+    file.or_else(|| is_there(JOURNAL).then(|| "the journal".to_owned()))
 }
 
 impl Setup {
@@ -197,8 +211,12 @@ pub(crate) fn choose() -> anyhow::Result<(InMemory, Vec<String>)> {
     Ok((InMemory::new(&config)?, account))
 }
 
-/// A proposal that the daemon does not take would be a bug.
-fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
+/// Checks that the daemon would take a config of this text, and can read what it names as `reader`.
+///
+/// # Errors
+///
+/// When it would not. Of a proposal that would be a bug.
+pub(crate) fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
     let file = InMemory::new(config)?;
     let config = Config::load(&file.path()).context("the proposed config")?;
     let check = || config.edge.check_sources(&file.path());

@@ -30,8 +30,7 @@ impl Proposal {
             ));
         }
         if found.has_sshd {
-            let text = "its log or the journal: 5 failed logins in 10 min";
-            account.push(entry("sshd", text));
+            account.push(entry("sshd", &sshd(found.ssh_log.as_deref())));
         }
         account.push(entry("never banned", &never_banned(found)));
         let why_observe = why_observe(found, observe);
@@ -43,6 +42,13 @@ impl Proposal {
             account,
             config: config(found, why_observe.as_deref()),
         }
+    }
+}
+
+fn sshd(log: Option<&str>) -> String {
+    match log {
+        Some(place) => format!("{place}: 5 failed logins in 10 min"),
+        None => "its log is not found, neither in its usual places nor in a journal: name it with `path` in the entry of sshd".to_owned(),
     }
 }
 
@@ -229,6 +235,7 @@ mod tests {
                 state,
             }],
             has_sshd: false,
+            ssh_log: Some("/var/log/auth.log".to_owned()),
             admins,
             protected: vec![("198.51.100.20/32".to_owned(), "ssh-peer")],
         }
@@ -381,7 +388,20 @@ mod tests {
         let mut with_sshd = found(SSH, understood(None));
         with_sshd.has_sshd = true;
         let proposal = Proposal::of(&with_sshd, false);
-        assert!(proposal.account.iter().any(|line| line.starts_with("sshd ")));
+        let said = |proposal: &Proposal| {
+            proposal
+                .account
+                .iter()
+                .find(|line| line.starts_with("sshd "))
+                .cloned()
+        };
+        assert!(said(&proposal).is_some_and(|line| line.contains("/var/log/auth.log: 5 failed")));
+        with_sshd.ssh_log = None;
+        let without = said(&Proposal::of(&with_sshd, false));
+        assert!(
+            without.is_some_and(|line| line.contains("is not found")),
+            "it is told"
+        );
         let config: toml::Table = proposal.config.parse().unwrap();
         assert_eq!(config["service_log"][0]["filter"].as_str(), Some("sshd"));
         assert_eq!(config["rule"][0]["name"].as_str(), Some("ssh-bruteforce"));

@@ -16,8 +16,8 @@ pub(super) struct Server {
     processes: &'static [&'static str],
     /// Where distributions let it log.
     logs: &'static [&'static str],
-    /// What the name of its image in a container has.
-    image: &'static str,
+    /// Names of its images in containers, of which others have a word.
+    images: &'static [&'static str],
     /// What it logs unless it is told otherwise.
     format: &'static str,
 }
@@ -27,42 +27,43 @@ pub(super) const SERVERS: &[Server] = &[
         name: "nginx",
         processes: &["nginx"],
         logs: &["/var/log/nginx/*access*.log"],
-        image: "nginx",
+        images: &["nginx"],
         format: "combined",
     },
     Server {
         name: "Apache",
-        processes: &["apache2", "httpd"],
-        logs: &["/var/log/apache2/*access*.log", "/var/log/httpd/*access*log"],
-        image: "httpd",
+        // openSUSE has one for each way to serve.
+        processes: &["apache2", "httpd", "httpd-prefork", "httpd-worker", "httpd-event"],
+        logs: &["/var/log/apache2/*access*log", "/var/log/httpd/*access*log"],
+        images: &["httpd", "apache"],
         format: "combined",
     },
     Server {
         name: "Caddy",
         processes: &["caddy"],
         logs: &["/var/log/caddy/*.log"],
-        image: "caddy",
+        images: &["caddy"],
         format: "caddy-json",
     },
     Server {
         name: "HAProxy",
         processes: &["haproxy"],
         logs: &["/var/log/haproxy.log"],
-        image: "haproxy",
+        images: &["haproxy"],
         format: "haproxy",
     },
     Server {
         name: "Traefik",
         processes: &["traefik"],
         logs: &["/var/log/traefik/*access*.log"],
-        image: "traefik",
+        images: &["traefik"],
         format: "combined",
     },
     Server {
         name: "lighttpd",
         processes: &["lighttpd"],
         logs: &["/var/log/lighttpd/*access*.log"],
-        image: "lighttpd",
+        images: &["lighttpd"],
         format: "lighttpd",
     },
 ];
@@ -93,7 +94,7 @@ pub(super) fn places(root: &Path, is_understood: fn(&Path) -> bool) -> Vec<Place
     let found = open_logs(root, is_understood)
         .into_iter()
         .chain(usual(root))
-        .chain(docker(root));
+        .chain(docker(root, is_understood));
     for place in found {
         // One file by another name is one log.
         let file = fs::canonicalize(&place.path).unwrap_or_else(|_| place.path.clone());
@@ -175,23 +176,28 @@ fn usual(root: &Path) -> Vec<Place> {
 }
 
 /// Logs that Docker writes of what running containers print.
-fn docker(root: &Path) -> Vec<Place> {
+fn docker(root: &Path, is_understood: fn(&Path) -> bool) -> Vec<Place> {
     let folder = below(root, "/var/lib/docker/containers");
     let containers = fs::read_dir(folder).into_iter().flatten().flatten();
     containers
-        .filter_map(|container| container_log(&container.path()))
+        .filter_map(|container| container_log(&container.path(), is_understood))
         .collect()
 }
 
-fn container_log(folder: &Path) -> Option<Place> {
+fn container_log(folder: &Path, is_understood: fn(&Path) -> bool) -> Option<Place> {
     let config = fs::read(folder.join("config.v2.json")).ok()?;
     let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
     if config["State"]["Running"] != true {
         return None;
     }
     let image = config["Config"]["Image"].as_str()?;
-    let server = SERVERS.iter().find(|server| is_image(image, server.image))?;
     let path = PathBuf::from(config["LogPath"].as_str()?);
+    let of = |is_its: fn(&str, &str) -> bool| {
+        let is_one = |server: &&Server| server.images.iter().any(|name| is_its(image, name));
+        SERVERS.iter().find(is_one)
+    };
+    // An image with a server in its name may be of something beside it, and its lines tell.
+    let server = of(is_image).or_else(|| of(has_word).filter(|_| is_understood(&path)))?;
     let name = config["Name"]
         .as_str()
         .unwrap_or_default()
@@ -208,6 +214,13 @@ fn is_image(image: &str, name: &str) -> bool {
     let last = image.rsplit('/').next().unwrap_or(image);
     let last = last.split(['@', ':']).next().unwrap_or(last);
     last == name
+}
+
+/// Whether `registry/path/NAME:tag` has the word `name` in NAME or the tag, as `php:8.3-apache`.
+fn has_word(image: &str, name: &str) -> bool {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    last.split(|char: char| !char.is_ascii_alphanumeric())
+        .any(|word| word == name)
 }
 
 #[cfg(test)]
@@ -239,6 +252,8 @@ mod tests {
             "/var/log/nginx/error.log",
             "/var/log/nginx/shop-access.log",
             "/var/log/apache2/other_vhosts_access.log",
+            "/var/log/apache2/access_log",
+            "/var/log/apache2/access_log-20260101",
             "/var/log/httpd/access_log",
             "/var/log/httpd/access_log-20260101",
         ] {
@@ -247,6 +262,7 @@ mod tests {
         assert_eq!(
             found(root.path()),
             [
+                ("Apache", "var/log/apache2/access_log".to_owned()),
                 ("Apache", "var/log/apache2/other_vhosts_access.log".to_owned()),
                 ("Apache", "var/log/httpd/access_log".to_owned()),
                 ("nginx", "var/log/nginx/access.log".to_owned()),
@@ -315,10 +331,12 @@ mod tests {
     #[test]
     fn running_containers_of_web_servers_are_found() {
         let root = tempfile::tempdir().unwrap();
-        let container = |id: &str, image: &str, running: bool| {
+        let request = "{\"log\":\"192.0.2.7 - - [01/Jan/2026:00:00:00 +0000] \\\"GET / HTTP/1.1\\\" 200 5 \\\"-\\\" \\\"curl\\\"\\n\",\
+                       \"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00.1Z\"}\n";
+        let container_with = |id: &str, image: &str, running: bool, text: &str| {
             let folder = format!("/var/lib/docker/containers/{id}");
             let log = format!("{folder}/{id}-json.log");
-            write(root.path(), &log, "");
+            write(root.path(), &log, text);
             let config = format!(
                 "{{\"State\":{{\"Running\":{running}}},\"Config\":{{\"Image\":\"{image}\"}},\"Name\":\"/web\",\
                  \"LogPath\":\"{}\"}}",
@@ -326,17 +344,23 @@ mod tests {
             );
             write(root.path(), &format!("{folder}/config.v2.json"), &config);
         };
+        let container = |id: &str, image: &str, running: bool| container_with(id, image, running, "");
         container("aa", "nginx:1.27", true);
         container("bb", "registry.example:5000/team/traefik@sha256:0", true);
         container("cc", "nginx", false);
         container("dd", "postgres:16", true);
         container("ee", "nginx-exporter", true);
+        container_with("ff", "nginxinc/nginx-unprivileged:1.27", true, request);
+        container_with("gg", "php:8.3-apache", true, request);
+        container_with("hh", "apache/superset:4", true, request);
         let containers = "var/lib/docker/containers";
         assert_eq!(
             found(root.path()),
             [
+                ("Apache", format!("{containers}/gg/gg-json.log")),
                 ("Traefik", format!("{containers}/bb/bb-json.log")),
                 ("nginx", format!("{containers}/aa/aa-json.log")),
+                ("nginx", format!("{containers}/ff/ff-json.log")),
             ]
         );
     }

@@ -95,7 +95,10 @@ mod tests {
             is_echo: false,
             times: 1,
             user: None,
+            account: None,
+            waits: false,
             attempt: attempt.map(Into::into),
+            service: None,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use aho_corasick::AhoCorasick;
 use jiff::SignedDuration;
 use regex::bytes::Regex;
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,9 @@ use strum::{Display, EnumString, IntoStaticStr};
 use super::{
     doubt::Reach,
     head::Heads,
-    pattern::{Pattern, compile, compile_part, expand},
+    journald::Journald,
+    pattern::{Admission, Pattern, compile, compile_part, expand},
+    prefilter::Prefilter,
 };
 
 /// Longest name of a filter and of a pattern's kind, in bytes.
@@ -74,19 +75,13 @@ pub struct Filter {
     pub(super) reach: Reach,
     /// Messages that blame nobody, with a client where those that do may seem to have theirs.
     pub(super) others: Vec<Pattern>,
+    /// Messages that take back what lines of the same attempt said of the same client before.
+    pub(super) forgives: Vec<Pattern>,
+    /// The same, by an account alone.
+    pub(super) admits: Vec<Admission>,
     /// Messages that are nobody's fault.
     pub(super) ignore: Vec<Regex>,
     pub(super) prefilter: Prefilter,
-}
-
-/// Where the journal has the service's messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Journald {
-    /// Units of systemd.
-    pub units: Vec<String>,
-    /// Values of `SYSLOG_IDENTIFIER`, where no unit is known. Any user of the host can write one.
-    pub identifiers: Vec<String>,
 }
 
 /// The rule that suits the filter's events.
@@ -113,54 +108,7 @@ pub(super) struct Meaning {
     pub(super) class: Class,
     pub(super) kind: String,
     pub(super) is_echo: bool,
-}
-
-/// Finds which patterns a line can match at all, by the texts that these hold.
-#[derive(Debug)]
-pub(super) struct Prefilter {
-    texts: AhoCorasick,
-    /// The pattern of each text.
-    of: Vec<usize>,
-    /// Patterns without a text.
-    always: Vec<usize>,
-}
-
-impl Prefilter {
-    fn new(patterns: &[Meaning]) -> Result<Self, String> {
-        let literals = || {
-            patterns
-                .iter()
-                .map(|meaning| &meaning.pattern.literal)
-                .enumerate()
-        };
-        let (of, texts): (Vec<_>, Vec<_>) = literals().filter(|(_, literal)| !literal.is_empty()).unzip();
-        Ok(Self {
-            texts: AhoCorasick::new(texts).map_err(|error| error.to_string())?,
-            of,
-            always: literals()
-                .filter(|(_, literal)| literal.is_empty())
-                .map(|(at, _)| at)
-                .collect(),
-        })
-    }
-
-    /// Whether there is a pattern that `line` may match.
-    pub(super) fn holds(&self, line: &[u8]) -> bool {
-        !self.always.is_empty() || self.texts.is_match(line)
-    }
-
-    /// The patterns that `line` may match, in order.
-    pub(super) fn candidates(&self, line: &[u8]) -> Vec<usize> {
-        let mut candidates = self.always.clone();
-        candidates.extend(
-            self.texts
-                .find_overlapping_iter(line)
-                .map(|found| self.of[found.pattern()]),
-        );
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
-    }
+    pub(super) waits: bool,
 }
 
 /// What is wrong with a filter.
@@ -211,6 +159,8 @@ struct Table {
     #[serde(default)]
     others: Vec<String>,
     #[serde(default)]
+    forgives: Vec<String>,
+    #[serde(default)]
     ignore: Vec<String>,
     must: Vec<SelfTest>,
     must_not: Vec<String>,
@@ -224,6 +174,9 @@ struct PatternTable {
     /// The same attempt always writes another line, which counts.
     #[serde(default)]
     echo: bool,
+    /// A message that the filter `forgives` may take it back.
+    #[serde(default)]
+    waits: bool,
     #[serde(rename = "match")]
     texts: Vec<String>,
 }
@@ -243,14 +196,21 @@ impl Filter {
         })?;
         table.check()?;
         let patterns = table.meanings()?;
-        let prefilter = Prefilter::new(&patterns).map_err(|what| FilterError::new("pattern", what))?;
+        let (forgives, admits) = table.forgiving()?;
+        let of_patterns = patterns.iter().map(|meaning| &meaning.pattern);
+        let literals = of_patterns.chain(&forgives).map(|pattern| &pattern.literal);
+        let literals = literals.chain(admits.iter().map(|admission| &admission.literal));
+        let literals: Vec<_> = literals.map(Vec::as_slice).collect();
+        let prefilter = Prefilter::new(&literals).map_err(|what| FilterError::new("pattern", what))?;
         let filter = Self {
             is_general: table.programs == ["*"],
             heads: table.heads()?,
             open: table.compiled("open", &table.open)?,
             whole: table.compiled("whole", &table.whole)?,
             reach: table.longest.map_or(Reach::Lines(DOUBTED), Reach::Bytes),
-            others: table.others()?,
+            others: table.places("others", &table.others)?,
+            forgives,
+            admits,
             ignore: table.compiled("ignore", &table.ignore)?,
             patterns,
             prefilter,
@@ -307,6 +267,9 @@ impl Table {
                 format!("invalid path `{path}`: expected an absolute one"),
             ));
         }
+        self.journald
+            .check()
+            .map_err(|(key, what)| FilterError::new(key, what))?;
         if self.programs.is_empty() && self.heads.is_empty() {
             let what = "a filter needs `programs` or `heads`, so that a line of another service is known";
             return Err(FilterError::new("programs", what));
@@ -316,6 +279,14 @@ impl Table {
         }
         if self.patterns.is_empty() {
             return Err(FilterError::new("pattern", "there is none"));
+        }
+        if !self.forgives.is_empty() && self.attempt.is_none() {
+            let what = "it takes back what lines of the same attempt said, and `attempt` is not stated";
+            return Err(FilterError::new("forgives", what));
+        }
+        if self.forgives.is_empty() == self.patterns.iter().any(|pattern| pattern.waits) {
+            let what = "it takes back what patterns with `waits = true` said, so one needs the other";
+            return Err(FilterError::new("forgives", what));
         }
         if self.longest.is_some() && self.whole.is_empty() {
             return Err(FilterError::new(
@@ -346,16 +317,30 @@ impl Table {
                     class: table.event,
                     kind: table.kind.clone(),
                     is_echo: table.echo,
+                    waits: table.waits,
                 });
             }
         }
         Ok(meanings)
     }
 
-    fn others(&self) -> Result<Vec<Pattern>, FilterError> {
-        let others = self.others.iter().enumerate();
-        let compiled = others.map(|(at, text)| {
-            Pattern::new(text, &self.fields).map_err(|what| FilterError::new(format!("others[{at}]"), what))
+    /// What takes back what other lines said: with a client, and without.
+    fn forgiving(&self) -> Result<(Vec<Pattern>, Vec<Admission>), FilterError> {
+        let (mut patterns, mut admissions) = (Vec::new(), Vec::new());
+        for (at, text) in self.forgives.iter().enumerate() {
+            let error = |what: String| FilterError::new(format!("forgives[{at}]"), what);
+            match Admission::is_one(text) {
+                true => admissions.push(Admission::new(text, &self.fields).map_err(error)?),
+                false => patterns.push(Pattern::new(text, &self.fields).map_err(error)?),
+            }
+        }
+        Ok((patterns, admissions))
+    }
+
+    /// Patterns that blame nobody by themselves.
+    fn places(&self, key: &str, texts: &[String]) -> Result<Vec<Pattern>, FilterError> {
+        let compiled = texts.iter().enumerate().map(|(at, text)| {
+            Pattern::new(text, &self.fields).map_err(|what| FilterError::new(format!("{key}[{at}]"), what))
         });
         compiled.collect()
     }

@@ -50,6 +50,8 @@ pub(super) struct Headed<'a> {
     pub(super) times: u32,
     /// Syslog names the program, in a file, so the message came by syslog, which may have cut it. The journal cuts none.
     pub(super) is_by_syslog: bool,
+    /// A head of the service's own was taken off, and the line may as well be one of syslog, of another program.
+    pub(super) is_perhaps_of_another: bool,
     when: When<'a>,
 }
 
@@ -84,6 +86,7 @@ impl Heads {
                     pid: Some(pid).filter(|pid| !pid.is_empty()).map(Cow::Borrowed),
                     times: 1,
                     is_by_syslog: false,
+                    is_perhaps_of_another: false,
                     when: When::At(at_ms),
                 };
                 (Some(identifier.as_bytes()), headed)
@@ -95,11 +98,22 @@ impl Heads {
                     pid: None,
                     times: 1,
                     is_by_syslog: false,
+                    is_perhaps_of_another: false,
                     when: When::Unknown,
                 };
                 // A head of the service's own may look like syslog's, with something else in the program's place.
-                // Where anything may be the program, only what is certain to be a head is one.
-                match syslog(line, self.programs.is_some()) {
+                // Where anything may be the program, only what is certain to be a head is one, and the service's own come first, but for
+                // those behind syslog's with the number of a process.
+                let of_syslog = syslog(line, self.programs.is_some());
+                let has_own =
+                    |(_, headed): &(&[u8], Headed<'_>)| headed.pid.is_some() && self.begins(headed.message);
+                let is_own =
+                    self.programs.is_none() && self.begins(line) && !of_syslog.as_ref().is_some_and(has_own);
+                let bare = Headed {
+                    is_perhaps_of_another: is_own && of_syslog.is_some(),
+                    ..bare
+                };
+                match of_syslog.filter(|_| !is_own) {
                     Some((program, headed)) if self.is_of(program) => (Some(program), headed),
                     Some(_) | None => (None, bare),
                 }
@@ -125,6 +139,23 @@ impl Heads {
             return Some(headed);
         }
         is_named.then_some(headed)
+    }
+
+    /// Whether `text` begins with a head of the service's own.
+    fn begins(&self, text: &[u8]) -> bool {
+        let is_head = |own: &Regex| own.find(text).is_some_and(|head| !head.is_empty());
+        self.own.iter().any(is_head)
+    }
+
+    /// Whether syslog or the journal names a program of this service.
+    pub(super) fn are_named_by(&self, input: &Input<'_>) -> bool {
+        let Some(programs) = &self.programs else {
+            return false;
+        };
+        match *input {
+            Input::Entry { identifier, .. } => programs.is_match(identifier.as_bytes()),
+            Input::Line(line) => syslog(line, true).is_some_and(|(program, _)| programs.is_match(program)),
+        }
     }
 
     fn is_of(&self, program: &[u8]) -> bool {
@@ -194,6 +225,7 @@ fn syslog(line: &[u8], may_have_space: bool) -> Option<(&[u8], Headed<'_>)> {
         pid: pid.map(String::from_utf8_lossy),
         times,
         is_by_syslog: true,
+        is_perhaps_of_another: false,
         when: When::Text(time),
     };
     Some((program, headed))
@@ -215,6 +247,7 @@ fn rfc_5424(text: &[u8]) -> Option<(&[u8], Headed<'_>)> {
         pid: Some(String::from_utf8_lossy(pid)).filter(|pid| pid != "-"),
         times: 1,
         is_by_syslog: true,
+        is_perhaps_of_another: false,
         when: When::Text(time),
     };
     Some((program, headed))
@@ -256,7 +289,7 @@ fn full_time(text: &[u8]) -> Option<(&[u8], &[u8])> {
     is_level(level).then_some((&text[..4 + time.len() + 5], behind))
 }
 
-/// `2026-11-21T11:06:56.123+01:00`, also with a space in place of the `T` if that may be, and what follows the space behind it.
+/// `2026-11-21T11:06:56.123+01:00`, and if that may be, with a space in place of the `T` or without a zone; and what follows the space behind it.
 fn iso_time(text: &[u8], may_have_space: bool) -> Option<(&[u8], &[u8])> {
     let is_date = |time: &[u8]| time.len() >= 10 && time[4] == b'-' && time[7] == b'-';
     let (time, rest) = token(text)?;
@@ -266,7 +299,20 @@ fn iso_time(text: &[u8], may_have_space: bool) -> Option<(&[u8], &[u8])> {
         return (is_date(time) && is_clock).then_some((&text[..11 + clock.len()], rest));
     }
     let is_time = time.len() >= 19 && is_date(time) && time[10] == b'T';
-    is_time.then_some((time, rest))
+    (is_time && (may_have_space || has_offset(&time[19..]))).then_some((time, rest))
+}
+
+/// Whether what follows the seconds of a time are parts of one, and a zone, as `.123+01:00`.
+fn has_offset(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b".,".contains(byte);
+    let zone = &text[text.iter().take_while(|byte| is_part(byte)).count()..];
+    match zone {
+        [b'Z'] => true,
+        [b'+' | b'-', rest @ ..] => {
+            rest.len() >= 4 && rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b':')
+        }
+        _ => false,
+    }
 }
 
 /// Printable bytes up to the next space, and what follows it.
@@ -382,7 +428,38 @@ mod tests {
         ] {
             assert!(syslog(line.as_bytes(), true).is_none(), "{line}");
         }
-        assert!(syslog(b"2026-11-28 09:00:01 host sshd[7]: x", false).is_none());
+        for line in [
+            "2026-11-28 09:00:01 host sshd[7]: x",
+            "2026-11-28T09:00:01 host sshd[7]: x",
+            "2026-11-28T09:00:01Z: host sshd[7]: x",
+        ] {
+            assert!(
+                syslog(line.as_bytes(), false).is_none(),
+                "not for certain: {line}"
+            );
+        }
+    }
+
+    /// A word behind the time, and one that ends with a colon, are no host and program.
+    #[test]
+    fn a_head_of_ones_own_comes_before_that_of_syslog() {
+        let heads = Heads {
+            programs: None,
+            own: vec![Regex::new(r"\A(?P<time>\S+Z|Nov \d+ [\d:]+):? ").unwrap()],
+        };
+        for (line, message) in [
+            (
+                "2026-11-28T09:00:01Z Failed login: user=x",
+                "Failed login: user=x",
+            ),
+            ("2026-11-28T09:00:01.667Z: Failed Login: x", "Failed Login: x"),
+            ("Nov 28 09:00:01 host app[7]: 2026-11-28T09:00:01Z x", "x"),
+            ("Nov 28 09:00:01 login bob: x", "login bob: x"),
+        ] {
+            let headed = heads.take(&Input::Line(line.as_bytes())).unwrap();
+            assert_eq!(headed.message, message.as_bytes(), "{line}");
+            assert_eq!(headed.at_ms(&clock()).unwrap() / 1000, AT_MS / 1000, "{line}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     doubt::Reach,
     filter::{Attempt, Class, Filter, Meaning},
     head::{self, Clock, Headed, Input},
-    pattern::{Client, Found, Pattern},
+    pattern::{Admission, Client, Found, Pattern},
 };
 
 /// Bytes of a message that syslog has at any rate: the C library musl sends 1024 with the head, OpenWrt's logd and the syslogd of old
@@ -25,6 +25,18 @@ pub struct Judged<'a> {
     /// The message may be only the begin of one: a client may have chosen a text with a line break, and so what follows as far as this
     /// says.
     pub broken: Option<Reach>,
+    /// Who has succeeded after all: what the filter's lines of this attempt blamed the client for is taken back.
+    pub forgiven: Option<Forgiven<'a>>,
+}
+
+/// A client, its attempt and its user, as [`Blame`] has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgiven<'a> {
+    /// `None` if the line names none; then it names an account.
+    pub client: Option<IpAddr>,
+    pub attempt: Option<Cow<'a, str>>,
+    pub user: Option<Cow<'a, str>>,
+    pub account: Option<Cow<'a, str>>,
 }
 
 /// Whom a line blames.
@@ -58,8 +70,14 @@ pub struct Blame<'a> {
     pub times: u32,
     /// As the client wrote it.
     pub user: Option<Cow<'a, str>>,
+    /// For whom the service takes the user; see [`Forgiven`].
+    pub account: Option<Cow<'a, str>>,
+    /// A later line may [take it back](Forgiven).
+    pub waits: bool,
     /// Lines of one attempt have the same; `None` if that is not known.
     pub attempt: Option<Cow<'a, str>>,
+    /// The service that the line is about, where another program writes it.
+    pub service: Option<Cow<'a, str>>,
 }
 
 impl Filter {
@@ -71,15 +89,39 @@ impl Filter {
                 at_ms: None,
                 verdict: Verdict::Foreign,
                 broken: None,
+                forgiven: None,
             };
         };
         let (verdict, time) = self.verdict(&headed);
+        let forgiven = match verdict {
+            Verdict::Nothing => self.forgiven(&headed),
+            _ => None,
+        };
         let is_whole = |whole: &Regex| whole.is_match(headed.message);
+        let broken = (!self.whole.is_empty() && !self.whole.iter().any(is_whole)).then_some(self.reach);
+        let verdict = match verdict {
+            Verdict::Nothing if headed.is_perhaps_of_another && broken.is_none() => Verdict::Foreign,
+            verdict => verdict,
+        };
         Judged {
-            broken: (!self.whole.is_empty() && !self.whole.iter().any(is_whole)).then_some(self.reach),
+            broken,
             at_ms: headed.at_ms(clock).or_else(|| head::time(time?, clock)),
             verdict,
+            forgiven,
         }
+    }
+
+    /// Whether syslog or the journal says that `input` is of this service.
+    #[must_use]
+    pub fn is_named_by(&self, input: &Input<'_>) -> bool {
+        self.heads.are_named_by(input)
+    }
+
+    /// Whether its service goes by the name `program`.
+    #[must_use]
+    pub fn is_of_program(&self, program: &str) -> bool {
+        let programs = self.heads.programs.as_ref();
+        programs.is_some_and(|programs| programs.is_match(program.as_bytes()))
     }
 
     /// Whether it is for lines of any program, where no other filter knows the program.
@@ -99,7 +141,10 @@ impl Filter {
         let message = headed.message;
         let (mut blamed, mut has_no_address) = (None::<(&Meaning, Client<'a>)>, false);
         for at in self.prefilter.candidates(message) {
-            let meaning = &self.patterns[at];
+            // Those behind the patterns forgive.
+            let Some(meaning) = self.patterns.get(at) else {
+                break;
+            };
             match meaning.pattern.find(message) {
                 Found::No => {}
                 Found::NoAddress => has_no_address = true,
@@ -140,13 +185,44 @@ impl Filter {
             is_echo: meaning.is_echo,
             times: headed.times,
             user: client.user,
-            attempt: match self.attempt {
-                None => None,
-                Some(Attempt::Pid) => headed.pid.clone(),
-                Some(Attempt::Session) => client.session,
-            },
+            account: client.account,
+            waits: meaning.waits,
+            attempt: self.attempt_of(headed, client.session),
+            service: client.service,
         };
         (Verdict::Blames(blame), client.time)
+    }
+
+    /// Whom a message forgives that blames nobody.
+    fn forgiven<'a>(&self, headed: &Headed<'a>) -> Option<Forgiven<'a>> {
+        let of_client = |pattern: &Pattern| match pattern.find(headed.message) {
+            Found::One(client) => Some(Forgiven {
+                client: Some(client.address),
+                attempt: self.attempt_of(headed, client.session),
+                user: client.user,
+                account: client.account,
+            }),
+            Found::No | Found::NoAddress | Found::Several => None,
+        };
+        let of_account = |admission: &Admission| {
+            let account = admission.account(headed.message)?;
+            Some(Forgiven {
+                client: None,
+                attempt: Some(self.attempt_of(headed, None)?),
+                user: None,
+                account: Some(account),
+            })
+        };
+        let forgiven = self.forgives.iter().find_map(of_client);
+        forgiven.or_else(|| self.admits.iter().find_map(of_account))
+    }
+
+    /// What all lines of the attempt have in common that a message with this `session` is about.
+    fn attempt_of<'a>(&self, headed: &Headed<'a>, session: Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
+        match self.attempt? {
+            Attempt::Pid => headed.pid.clone(),
+            Attempt::Session => session,
+        }
     }
 }
 

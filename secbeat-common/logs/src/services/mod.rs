@@ -16,8 +16,10 @@ mod doubt;
 mod filter;
 mod head;
 pub mod import;
+mod journald;
 mod judge;
 mod pattern;
+mod prefilter;
 mod shipped;
 #[cfg(test)]
 mod tests;
@@ -25,9 +27,10 @@ mod tests;
 pub use self::{
     attempts::Attempts,
     doubt::Reach,
-    filter::{Attempt, Class, DefaultRule, Filter, FilterError, Journald, SelfTest},
+    filter::{Attempt, Class, DefaultRule, Filter, FilterError, SelfTest},
     head::{Clock, Input},
-    judge::{Blame, Judged, Verdict},
+    journald::{Journald, facility, is_unit, slice_of_instances},
+    judge::{Blame, Forgiven, Judged, Verdict},
     shipped::{shipped, shipped_names},
 };
 pub(crate) use self::{containers::Containers, doubt::Doubt};

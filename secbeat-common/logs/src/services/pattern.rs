@@ -15,13 +15,17 @@ const MIN_LITERAL: usize = 3;
 const MAX_TRIED: usize = 64;
 /// Where the client's address stands.
 const CLIENT: &str = "{client}";
+/// The group of the account that the service says a login is for.
+const ACCOUNT: &str = "(?P<account>";
 
 /// Fields that every pattern may name.
-const FIELDS: [(&str, &str); 7] = [
+const FIELDS: [(&str, &str); 8] = [
     // What a client wrote: it may hold anything.
     ("user", "(?P<user>.*)"),
     ("text", ".*"),
     ("session", r"(?P<session>[^\s>]*)"),
+    // The program that a line of another is about, as PAM names it.
+    ("service", r"(?P<service>[\w.-]+)"),
     ("port", r"\d{1,5}"),
     ("host", r"[0-9A-Za-z._:%-]*"),
     // Inside of a string of JSON, or of a text that escapes quotes as that does.
@@ -60,7 +64,9 @@ pub(super) enum Found<'t> {
 pub(super) struct Client<'t> {
     pub(super) address: IpAddr,
     pub(super) user: Option<Cow<'t, str>>,
+    pub(super) account: Option<Cow<'t, str>>,
     pub(super) session: Option<Cow<'t, str>>,
+    pub(super) service: Option<Cow<'t, str>>,
     /// When it was logged, where the service writes that within the message.
     pub(super) time: Option<&'t [u8]>,
 }
@@ -81,19 +87,13 @@ impl Pattern {
         };
         let (before, behind) = (expand(before, fields)?, expand(behind, fields)?);
         let (before_hir, behind_hir) = (parse(&before)?, parse(&behind)?);
-        let longest = [&before_hir, &behind_hir].into_iter().filter_map(longest_literal);
-        let literal = longest.max_by_key(Vec::len).unwrap_or_default();
         Ok(Self {
             whole: compile(&format!(r#"(?:{before})[^\s"'<>]*(?:{behind})"#))?,
             tail: last_literal(&before_hir),
             is_open_before: holds_any_text(&before_hir),
             before: compile(&before)?,
             behind: compile(&behind)?,
-            literal: if literal.len() < MIN_LITERAL {
-                Vec::new()
-            } else {
-                literal
-            },
+            literal: literal(&[&before_hir, &behind_hir]),
         })
     }
 
@@ -125,11 +125,47 @@ impl Pattern {
             found = Some(Client {
                 address,
                 user: field("user"),
+                account: field("account"),
                 session: field("session"),
+                service: field("service"),
                 time: bytes("time"),
             });
         }
         found.map_or(Found::NoAddress, Found::One)
+    }
+}
+
+/// A message that says of an account of the host, and of no address, that somebody got in.
+#[derive(Debug)]
+pub(super) struct Admission {
+    whole: Regex,
+    /// As that of a [`Pattern`].
+    pub(super) literal: Vec<u8>,
+}
+
+impl Admission {
+    /// Whether `text` is for an [`Admission`], and not for a [`Pattern`].
+    pub(super) fn is_one(text: &str) -> bool {
+        !text.contains(CLIENT) && text.contains(ACCOUNT)
+    }
+
+    /// Compiles `text`, as [`Pattern::new`] does.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>) -> Result<Self, String> {
+        let text = expand(text, fields)?;
+        Ok(Self {
+            literal: literal(&[&parse(&text)?]),
+            whole: compile(&text)?,
+        })
+    }
+
+    /// The account that `message` names.
+    pub(super) fn account<'t>(&self, message: &'t [u8]) -> Option<Cow<'t, str>> {
+        let account = self.whole.captures(message)?.name("account")?;
+        Some(String::from_utf8_lossy(account.as_bytes()))
     }
 }
 
@@ -209,6 +245,17 @@ fn sequence(hir: &Hir) -> &[Hir] {
     }
 }
 
+/// The longest text that each match of all the parts holds; empty if that is not known, or too short to look for.
+fn literal(parts: &[&Hir]) -> Vec<u8> {
+    let longest = parts
+        .iter()
+        .filter_map(|part| longest_literal(part))
+        .max_by_key(Vec::len);
+    longest
+        .filter(|literal| literal.len() >= MIN_LITERAL)
+        .unwrap_or_default()
+}
+
 fn longest_literal(hir: &Hir) -> Option<Vec<u8>> {
     let literals = sequence(hir).iter().filter_map(|part| match part.kind() {
         HirKind::Literal(literal) => Some(literal.0.to_vec()),
@@ -262,6 +309,19 @@ mod tests {
         ] {
             assert_eq!(pattern(text).unwrap().literal, literal.as_bytes(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_account_may_be_admitted_without_an_address() {
+        let text = r"x\(a\): user '(?P<account>.*)' let in";
+        assert!(Admission::is_one(text));
+        assert!(!Admission::is_one("user '(?P<account>.*)' of {client}"));
+        assert!(!Admission::is_one("nobody"));
+        let admission = Admission::new(text, &BTreeMap::new()).unwrap();
+        assert_eq!(admission.literal, b"x(a): user '");
+        let account = |message: &'static str| admission.account(message.as_bytes());
+        assert_eq!(account("x(a): user 'bob' let in").as_deref(), Some("bob"));
+        assert_eq!(account("y x(a): user 'bob' let in"), None);
     }
 
     #[test]

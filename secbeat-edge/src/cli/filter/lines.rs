@@ -83,6 +83,9 @@ fn test_line(filter: &Filter, line: &str, output: Output) -> anyhow::Result<()> 
     let judged = filter.judge(&Input::Line(&own), &clock());
     let what = match &judged.verdict {
         Verdict::Foreign => "is not of this service: its header or its program differs",
+        Verdict::Nothing if judged.forgiven.is_some() => {
+            "tells of success, and takes back what lines of the same attempt said before"
+        }
         Verdict::Nothing => "is of this service, and matches no pattern",
         _ => "",
     };
@@ -256,6 +259,12 @@ pub(super) fn import(file: &Path, log: Option<&Path>, compare: bool) -> anyhow::
         })
         .with_context(|| format!("reading {}", log.display()))?;
     }
+    if let Some(log) = log.filter(|_| blamed.is_empty()) {
+        secbeat_daemon::complain!(
+            "warning: it blames nobody for a line of {}; does the log have lines that it should know?",
+            log.display()
+        );
+    }
     if let Some(log) = log.filter(|_| compare) {
         let theirs = fail2ban_regex(log, file)?;
         let differing: Vec<_> = blamed.symmetric_difference(&theirs).map(u64::to_string).collect();
@@ -281,14 +290,23 @@ fn fail2ban_regex(log: &Path, filter: &Path) -> anyhow::Result<BTreeSet<u64>> {
             lines.push(line.to_vec());
         }
     }
+    // It takes a name without a folder for an expression.
+    let named = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
     let output = Command::new("fail2ban-regex")
         .args(["--print-all-matched", "--usedns=no"])
-        .arg(log)
-        .arg(filter)
+        .arg(named(log)?)
+        .arg(named(filter)?)
         .stdin(Stdio::null())
         .output()
         .context("starting fail2ban-regex, of the package fail2ban")?;
     let text = String::from_utf8_lossy(&output.stdout);
+    // It ends so at any rate if it has read the log.
+    ensure!(
+        text.lines().any(|line| line.starts_with("Lines: ")),
+        "fail2ban-regex has not read the log: {} {}",
+        text.lines().last().unwrap_or_default(),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     let matched = text
         .lines()
         .skip_while(|line| *line != "|- Matched line(s):")

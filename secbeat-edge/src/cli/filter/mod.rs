@@ -3,7 +3,8 @@
 mod lines;
 
 use std::{
-    fs,
+    cell::RefCell,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -244,6 +245,29 @@ fn translate(file: &Path) -> anyhow::Result<import::Translation> {
     let Some(name) = file.file_stem().and_then(|stem| stem.to_str()) else {
         bail!("{} has no name", file.display());
     };
-    let include = |name: &str| fs::read_to_string(folder.join(name)).ok();
-    Ok(import::translate(name, &text, &include))
+    let further = folder.join(format!("{name}.d"));
+    ensure!(
+        !further.is_dir(),
+        "fail2ban reads the files in {} as well, which are not translated: put what they say into {name}.local",
+        further.display()
+    );
+    // One that is there and cannot be read may say whom to ignore.
+    let unread = RefCell::new(Vec::new());
+    let include = |name: &str| match fs::read_to_string(folder.join(name)) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            unread.borrow_mut().push(format!("{name}: {error}"));
+            None
+        }
+    };
+    let translation = import::translate(name, &text, &include);
+    let unread = unread.into_inner();
+    ensure!(
+        unread.is_empty(),
+        "cannot read, beside {}: {}",
+        file.display(),
+        unread.join(", ")
+    );
+    Ok(translation)
 }

@@ -22,7 +22,7 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceLogConfig {
-    /// Name of a filter: one that is shipped, as `sshd`, or a file of `filters_dir` without `.toml`. `secbeat-edge filter list`
+    /// Name of a filter: one that is shipped, such as `sshd`, or a file of `filters_dir` without `.toml`. `secbeat-edge filter list`
     /// shows all.
     pub filter: String,
     /// A file, or a pattern with `*`, `?`, `[…]` or `**`. Default: what the filter says: the files that are there, and the
@@ -78,6 +78,23 @@ impl ServiceLogConfig {
         }
     }
 
+    /// Whether it reads what the service writes on this host, of what is there: by the journal, or in files where the filter looks for them.
+    /// Any other file may be one of another host or of a container.
+    pub(super) fn reads_this_host(&self, filter: &Filter) -> bool {
+        let is_usual = |path: &PathPattern| {
+            let mut usual = filter.paths.iter();
+            usual.any(|usual| PathPattern::new(usual).is_ok_and(|usual| usual == *path))
+        };
+        let is_there = |place: &Place| match place {
+            Place::Files(pattern) => written(pattern).is_some(),
+            Place::Journal(_) | Place::Entries(_) => true,
+        };
+        self.path.as_ref().is_none_or(is_usual)
+            && self
+                .places(filter)
+                .is_ok_and(|places| places.iter().any(is_there))
+    }
+
     /// What has to be the same in all entries of one log.
     pub(super) fn is_read_as(&self, other: &Self) -> bool {
         (self.client, self.users, self.start, self.max_age)
@@ -91,10 +108,7 @@ impl ServiceLogConfig {
 fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result<Vec<Place>, String> {
     let patterns: Result<Vec<_>, _> = filter.paths.iter().map(|path| PathPattern::new(path)).collect();
     let patterns = patterns?;
-    let wanted = Wanted {
-        units: filter.journald.units.clone(),
-        identifiers: filter.journald.identifiers.clone(),
-    };
+    let wanted = wanted(filter);
     let journal = (wanted != Wanted::default()).then_some(Place::Entries(wanted));
     let written: Vec<_> = patterns
         .iter()
@@ -120,6 +134,15 @@ fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result
             ))
         }
         false => Ok(places),
+    }
+}
+
+/// What the journal is asked for.
+fn wanted(filter: &Filter) -> Wanted {
+    Wanted {
+        units: filter.journald.units.clone(),
+        identifiers: filter.journald.identifiers.clone(),
+        facilities: filter.journald.facilities.clone(),
     }
 }
 
@@ -171,6 +194,8 @@ pub(super) fn check(
 
 #[cfg(test)]
 mod tests {
+    use secbeat_logs::services::{Input, shipped, shipped_names};
+
     use super::*;
 
     const FILTER: &str = r#"
@@ -224,6 +249,219 @@ match = ['{client}']
         assert_eq!(found(&[gone], units, true, now), journal);
         assert_eq!(found(&[gone], &[], true, now), Ok(vec![gone.to_owned()]));
         assert!(found(&[], &[], true, now).is_err());
+    }
+
+    /// Entries as units of distributions write them: the filter, and fields of the journal.
+    const ENTRIES: &[(&str, &str)] = &[
+        ("authelia", "_SYSTEMD_UNIT=authelia.service _TRANSPORT=stdout"),
+        (
+            "authentik",
+            "_SYSTEMD_UNIT=authentik-server.service _TRANSPORT=stdout",
+        ),
+        (
+            "courier",
+            "_SYSTEMD_UNIT=courier-imap.service SYSLOG_IDENTIFIER=imapd",
+        ),
+        (
+            "courier",
+            "_SYSTEMD_UNIT=courier-pop-ssl.service SYSLOG_IDENTIFIER=pop3d-ssl",
+        ),
+        (
+            "courier",
+            "_SYSTEMD_UNIT=courier-msa.service SYSLOG_IDENTIFIER=courieresmtpd",
+        ),
+        (
+            "courier",
+            "_SYSTEMD_UNIT=courier-mta-ssl.service SYSLOG_IDENTIFIER=courieresmtpd",
+        ),
+        (
+            "cyrus",
+            "_SYSTEMD_UNIT=cyrus-imapd.service SYSLOG_IDENTIFIER=cyrus/imap",
+        ),
+        (
+            "dovecot",
+            "_SYSTEMD_UNIT=dovecot.service SYSLOG_IDENTIFIER=dovecot",
+        ),
+        (
+            "dropbear",
+            "_SYSTEMD_UNIT=dropbear.service SYSLOG_IDENTIFIER=dropbear",
+        ),
+        (
+            "home-assistant",
+            "_SYSTEMD_UNIT=home-assistant@homeassistant.service _TRANSPORT=stdout",
+        ),
+        ("keycloak", "_SYSTEMD_UNIT=keycloak.service _TRANSPORT=stdout"),
+        ("mysql", "_SYSTEMD_UNIT=mariadb.service _TRANSPORT=stdout"),
+        (
+            "openvpn",
+            r"_SYSTEMD_UNIT=openvpn-server@a.service _SYSTEMD_SLICE=system-openvpn\x2dserver.slice SYSLOG_IDENTIFIER=openvpn _TRANSPORT=stdout",
+        ),
+        (
+            "openvpn",
+            "_SYSTEMD_UNIT=openvpn@a.service _SYSTEMD_SLICE=system-openvpn.slice SYSLOG_IDENTIFIER=ovpn-a _TRANSPORT=syslog",
+        ),
+        (
+            "pam",
+            "_SYSTEMD_UNIT=vsftpd.service SYSLOG_IDENTIFIER=vsftpd SYSLOG_FACILITY=10 _TRANSPORT=syslog",
+        ),
+        (
+            "phpmyadmin",
+            "_SYSTEMD_UNIT=apache2.service SYSLOG_IDENTIFIER=phpMyAdmin _TRANSPORT=syslog",
+        ),
+        (
+            "postfix",
+            "_SYSTEMD_UNIT=postfix.service SYSLOG_IDENTIFIER=postfix/smtpd",
+        ),
+        (
+            "postfix",
+            "_SYSTEMD_UNIT=postfix@-.service SYSLOG_IDENTIFIER=postfix/submission/smtpd",
+        ),
+        (
+            "postfix",
+            "_SYSTEMD_UNIT=postfix@mx.service _SYSTEMD_SLICE=system-postfix.slice SYSLOG_IDENTIFIER=postfix-mx/smtpd",
+        ),
+        (
+            "proxmox",
+            "_SYSTEMD_UNIT=pvedaemon.service SYSLOG_IDENTIFIER=pvedaemon",
+        ),
+        (
+            "pure-ftpd",
+            "_SYSTEMD_UNIT=pure-ftpd.service SYSLOG_IDENTIFIER=pure-ftpd",
+        ),
+        (
+            "roundcube",
+            "_SYSTEMD_UNIT=php8.2-fpm.service SYSLOG_IDENTIFIER=roundcube _TRANSPORT=syslog",
+        ),
+        ("sshd", "_SYSTEMD_UNIT=ssh.service SYSLOG_IDENTIFIER=sshd"),
+        (
+            "sshd",
+            "_SYSTEMD_UNIT=sshd.service SYSLOG_IDENTIFIER=sshd-session",
+        ),
+        (
+            "sshd",
+            "_SYSTEMD_UNIT=sshd@5-198.51.100.1:22-203.0.113.7:4000.service _SYSTEMD_SLICE=system-sshd.slice SYSLOG_IDENTIFIER=sshd",
+        ),
+        (
+            "vaultwarden",
+            "_SYSTEMD_UNIT=vaultwarden.service SYSLOG_IDENTIFIER=vaultwarden _TRANSPORT=syslog",
+        ),
+        ("webmin", "_SYSTEMD_UNIT=webmin.service SYSLOG_IDENTIFIER=webmin"),
+        (
+            "wordpress",
+            "_SYSTEMD_UNIT=php8.2-fpm.service SYSLOG_IDENTIFIER=wordpress(example.org) SYSLOG_FACILITY=4 _TRANSPORT=syslog",
+        ),
+    ];
+    /// Entries that a filter does not ask for.
+    const OTHERS: &[(&str, &str)] = &[
+        (
+            "sshd",
+            "_SYSTEMD_UNIT=user@1000.service SYSLOG_IDENTIFIER=sshd _TRANSPORT=syslog",
+        ),
+        (
+            "vaultwarden",
+            "_SYSTEMD_UNIT=vaultwarden.service SYSLOG_IDENTIFIER=vaultwarden _TRANSPORT=stdout",
+        ),
+        (
+            "pam",
+            "_SYSTEMD_UNIT=vsftpd.service SYSLOG_IDENTIFIER=vsftpd SYSLOG_FACILITY=3 _TRANSPORT=syslog",
+        ),
+    ];
+    /// Filters that know their lines by what these begin with, and not by a program's name.
+    const BY_HEAD: [&str; 6] = [
+        "authelia",
+        "authentik",
+        "home-assistant",
+        "keycloak",
+        "mysql",
+        "vaultwarden",
+    ];
+
+    fn is_asked_for(filter: &Filter, entry: &str) -> bool {
+        let field = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
+        let has = |list: &[String], wanted: &str| {
+            let mut values = entry.split(' ').filter(|text| field(text) == field(wanted));
+            values.any(|value| list.iter().any(|text| text == value))
+        };
+        let any = wanted(filter).any();
+        any.iter().any(|list| list.iter().all(|wanted| has(list, wanted)))
+    }
+
+    #[test]
+    fn every_shipped_filter_finds_in_the_journal_what_units_of_distributions_write() {
+        for (name, entry) in ENTRIES {
+            let filter = shipped(name).unwrap().unwrap();
+            assert!(is_asked_for(&filter, entry), "{name}: {entry}");
+            let identifier = entry
+                .split(' ')
+                .find_map(|text| text.strip_prefix("SYSLOG_IDENTIFIER="));
+            let named = Input::Entry {
+                identifier: identifier.unwrap_or_default(),
+                pid: "1",
+                at_ms: 0,
+                message: b"",
+            };
+            assert!(
+                BY_HEAD.contains(name) || filter.is_named_by(&named),
+                "{name}: {entry}"
+            );
+        }
+        for (name, entry) in OTHERS {
+            assert!(
+                !is_asked_for(&shipped(name).unwrap().unwrap(), entry),
+                "{name}: {entry}"
+            );
+        }
+        for name in shipped_names() {
+            let filter = shipped(name).unwrap().unwrap();
+            let is_known = ENTRIES.iter().any(|(known, _)| *known == name);
+            assert_eq!(is_known, !wanted(&filter).any().is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_narrows_units_and_alone_is_asked_for_in_whole_messages() {
+        let any = |units: &[&str], names: &[&str]| {
+            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let wanted = Wanted {
+                units: own(units),
+                identifiers: own(names),
+                ..Wanted::default()
+            };
+            let lists = wanted.any().into_iter().map(|list| list.join(" "));
+            lists.collect::<Vec<_>>()
+        };
+        assert_eq!(any(&["a.service"], &[]), ["_SYSTEMD_UNIT=a.service"]);
+        assert_eq!(
+            any(&["a.service", "b@*.service"], &["x"]),
+            [
+                "_SYSTEMD_UNIT=a.service SYSLOG_IDENTIFIER=x",
+                "_SYSTEMD_SLICE=system-b.slice SYSLOG_IDENTIFIER=x"
+            ]
+        );
+        assert_eq!(
+            any(&[], &["x"]),
+            ["SYSLOG_IDENTIFIER=x _TRANSPORT=syslog _TRANSPORT=journal"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_log_of_this_host_takes_no_line_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (here, other, gone) = (path("x.log"), path("other.log"), path("gone.log"));
+        std::fs::write(&here, "").unwrap();
+        std::fs::write(&other, "").unwrap();
+        for (usual, entry, expected) in [
+            (&here, String::new(), true),
+            (&gone, String::new(), false),
+            (&gone, "journald = \"x.service\"".to_owned(), true),
+            (&here, format!("path = \"{here}\""), true),
+            (&here, format!("path = \"{other}\""), false),
+        ] {
+            let of_host =
+                parse(&format!("filter = \"x\"\n{entry}")).reads_this_host(&filter(&[usual.as_str()], &[]));
+            assert_eq!(of_host, expected, "{usual} {entry}");
+        }
     }
 
     #[test]

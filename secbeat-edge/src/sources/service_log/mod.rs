@@ -2,8 +2,11 @@
 
 mod config;
 mod filters;
+mod held;
 #[cfg(test)]
 mod tests;
+
+use std::{sync::Arc, time::Instant};
 
 use jiff::tz::TimeZone;
 use secbeat_common::{
@@ -20,6 +23,7 @@ use tracing::error;
 
 pub(crate) use self::config::ServiceLogConfig;
 pub(crate) use self::filters::Filters;
+use self::held::Held;
 use super::{
     access_log::{AccessLogConfig, EntryFields, Health, Place, Reading, Source, Taken, keyed_places},
     client_address::TrustedProxies,
@@ -65,7 +69,10 @@ impl Reported for ServiceEvent {
 /// Lines of a log into which one service writes, or several.
 struct ServiceLines {
     filters: Vec<Filter>,
+    /// Those that are for one service and read its lines on this host elsewhere: what concerns it is left to them.
+    special: Arc<[Filter]>,
     attempts: Attempts,
+    held: Held,
     learned_from: LearnedFrom,
     users: bool,
     zone: TimeZone,
@@ -118,9 +125,12 @@ impl Reading for ServiceLines {
             },
             None => Input::Line(line),
         };
-        let Some((service, judged)) = judge(&self.filters, &input, &clock) else {
+        let Some((filter, judged)) = judge(&self.filters, &input, &clock) else {
             return Ok(Taken::Reported { at_ms: None });
         };
+        if let Some(forgiven) = &judged.forgiven {
+            self.held.forgive(forgiven);
+        }
         let judged = open.after_broken_ones(judged, line);
         let at_ms = judged.at_ms.unwrap_or(clock.now_ms);
         let blame = match judged.verdict {
@@ -137,6 +147,9 @@ impl Reading for ServiceLines {
         if oldest_ms.is_some_and(|oldest_ms| at_ms < oldest_ms) {
             return Ok(Taken::TooOld);
         }
+        if filter.is_general() && self.is_of_another(&input, &blame) {
+            return Ok(Taken::Reported { at_ms: None });
+        }
         if self.trusted.contains(blame.client) {
             return Ok(Taken::Unattributed);
         }
@@ -145,10 +158,30 @@ impl Reading for ServiceLines {
             false => self.attempts.count(&blame, clock.now_ms),
         };
         for _ in 0..attempts {
-            self.recorder
-                .record_wait(self.event(service, &blame, from_wall_ms(at_ms)))?;
+            let event = self.event(&filter.name, &blame, from_wall_ms(at_ms));
+            match blame.waits {
+                true => self.held.add(&blame, event, Instant::now()),
+                false => self.recorder.record_wait(event)?,
+            }
+        }
+        if blame.waits {
+            self.release(false)?;
         }
         Ok(Taken::Reported { at_ms: Some(at_ms) })
+    }
+
+    fn release(&mut self, all: bool) -> Result<(), Closed> {
+        let now = Instant::now();
+        loop {
+            let event = match all {
+                true => self.held.oldest(),
+                false => self.held.due(now),
+            };
+            match event {
+                Some(event) => self.recorder.record_wait(event)?,
+                None => return Ok(()),
+            }
+        }
     }
 
     fn takes_whole_entries(&self) -> bool {
@@ -163,20 +196,38 @@ impl Reading for ServiceLines {
     }
 }
 
-/// What the filters make of a line, with the name of the one that has most to say: the first that blames somebody. A line
+/// What the filters make of a line, with the one that has most to say: the first that blames somebody. A line
 /// that two blame different clients for blames nobody. General filters have no say where another knows the program.
-fn judge<'a>(filters: &'a [Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a str, Judged<'a>)> {
+fn judge<'a>(filters: &'a [Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a Filter, Judged<'a>)> {
     let (general, special): (Vec<_>, Vec<_>) = filters.iter().partition(|filter| filter.is_general());
-    judge_by(&special, input, clock).or_else(|| judge_by(&general, input, clock))
+    let Some((filter, judged)) = judge_by(&special, input, clock) else {
+        return judge_by(&general, input, clock);
+    };
+    if !matches!(judged.verdict, Verdict::Nothing) || filter.is_named_by(input) {
+        return Some((filter, judged));
+    }
+    // Heads of its own may fit lines of programs that it does not know.
+    Some(match judge_by(&general, input, clock) {
+        Some((general, other)) => {
+            let broken = judged.broken.or(other.broken);
+            (general, Judged { broken, ..other })
+        }
+        None => (filter, judged),
+    })
 }
 
 /// `None` if the line is of none of their services.
-fn judge_by<'a>(filters: &[&'a Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a str, Judged<'a>)> {
-    let mut found: Option<(&str, Judged<'_>)> = None;
-    let mut broken = None;
-    for filter in filters {
-        let judged = filter.judge(input, clock);
+fn judge_by<'a>(
+    filters: &[&'a Filter],
+    input: &Input<'a>,
+    clock: &Clock,
+) -> Option<(&'a Filter, Judged<'a>)> {
+    let mut found: Option<(&Filter, Judged<'_>)> = None;
+    let (mut broken, mut forgiven) = (None, None);
+    for &filter in filters {
+        let mut judged = filter.judge(input, clock);
         broken = broken.or(judged.broken);
+        forgiven = forgiven.or_else(|| judged.forgiven.take());
         let known = found.as_ref().map(|(_, known)| &known.verdict);
         match (known, &judged.verdict) {
             (_, Verdict::Foreign) => {}
@@ -187,20 +238,36 @@ fn judge_by<'a>(filters: &[&'a Filter], input: &Input<'a>, clock: &Clock) -> Opt
                     at_ms,
                     verdict,
                     broken,
+                    forgiven: None,
                 };
-                return Some((&filter.name, judged));
+                return Some((filter, judged));
             }
             (None | Some(Verdict::Nothing), _)
             | (Some(Verdict::NoAddress | Verdict::Ambiguous), Verdict::Blames(_)) => {
-                found = Some((&filter.name, judged));
+                found = Some((filter, judged));
             }
             _ => {}
         }
     }
-    found.map(|(name, judged)| (name, Judged { broken, ..judged }))
+    let (filter, judged) = found?;
+    let judged = Judged {
+        broken,
+        forgiven,
+        ..judged
+    };
+    Some((filter, judged))
 }
 
 impl ServiceLines {
+    /// Whether the line of a general filter concerns a service that has a filter of its own, in this log or another: it counts there.
+    fn is_of_another(&self, input: &Input<'_>, blame: &Blame<'_>) -> bool {
+        let here = self.filters.iter().filter(|filter| !filter.is_general());
+        here.chain(&*self.special).any(|filter| {
+            let service = blame.service.as_deref();
+            filter.is_named_by(input) || service.is_some_and(|service| filter.is_of_program(service))
+        })
+    }
+
     fn event(&self, service: &str, blame: &Blame<'_>, at_ms: i64) -> ServiceEvent {
         let user = blame.user.as_deref().filter(|_| self.users).unwrap_or_default();
         ServiceEvent {
@@ -236,6 +303,7 @@ pub(crate) fn sources(
             broken.push(health);
         }
     }
+    let special = special(&logs, entries, filters);
     let source = |(place, entry, filters): (Place, &ServiceLogConfig, Vec<Filter>)| {
         let names: Vec<_> = filters.iter().map(|filter| filter.name.as_str()).collect();
         let names = names.join("+");
@@ -248,7 +316,9 @@ pub(crate) fn sources(
             zone: Some(entry.zone()),
             reading: Box::new(ServiceLines {
                 filters,
+                special: special.clone(),
                 attempts: Attempts::default(),
+                held: Held::default(),
                 learned_from: entry.client.into(),
                 users: entry.users,
                 zone: entry.zone(),
@@ -260,6 +330,22 @@ pub(crate) fn sources(
         }
     };
     (logs.into_iter().map(source).collect(), broken)
+}
+
+/// The filters that are for one service, of all entries that read its lines on this host; none where no log has a general one, which asks
+/// for them.
+fn special(
+    logs: &[(Place, &ServiceLogConfig, Vec<Filter>)],
+    entries: &[ServiceLogConfig],
+    filters: &Filters,
+) -> Arc<[Filter]> {
+    let is_asked = logs.iter().any(|(.., of)| of.iter().any(Filter::is_general));
+    let entries = entries.iter().filter(|_| is_asked);
+    let read = entries.filter_map(|entry| {
+        let filter = filters.load(&entry.filter).ok()?;
+        entry.reads_this_host(&filter).then_some(filter)
+    });
+    read.filter(|filter| !filter.is_general()).collect()
 }
 
 /// Where the lines of `entry` are, on this host now.

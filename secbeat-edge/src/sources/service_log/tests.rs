@@ -9,11 +9,13 @@ fn lines(names: &[&str], users: bool) -> (ServiceLines, mpsc::Receiver<ServiceEv
     let (queue, events) = mpsc::channel(100);
     let recorder = ServiceRecorder {
         queue,
-        stats: std::sync::Arc::default(),
+        stats: Arc::default(),
     };
     let lines = ServiceLines {
         filters: names.iter().map(|name| shipped(name).unwrap().unwrap()).collect(),
+        special: Arc::default(),
         attempts: Attempts::default(),
+        held: Held::default(),
         learned_from: LearnedFrom::Peer,
         users,
         zone: TimeZone::UTC,
@@ -56,6 +58,111 @@ fn one_attempt_is_one_event_also_where_two_filters_know_its_lines() {
         assert_eq!(event.client.to_string(), "203.0.113.7");
         assert!(events.try_recv().is_err(), "{names:?}");
     }
+}
+
+/// The lines of one login that SSSD lets in behind pam_unix, as Debian's common-auth asks them, and of one that both refuse.
+const PAM: [[&str; 2]; 2] = [
+    [
+        "2026-11-28T09:00:01+00:00 h vsftpd[PID]: pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.7  user=bob",
+        "2026-11-28T09:00:01+00:00 h vsftpd[PID]: pam_sss(vsftpd:auth): authentication success; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.7 user=bob",
+    ],
+    [
+        "2026-11-28T09:00:02+00:00 h vsftpd[PID]: pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.7  user=bob",
+        "2026-11-28T09:00:02+00:00 h vsftpd[PID]: pam_sss(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.7 user=bob",
+    ],
+];
+
+#[test]
+fn a_login_that_another_module_of_pam_lets_in_counts_for_nobody() {
+    let (mut lines, mut events) = lines(&["pam"], false);
+    for pid in 0..10 {
+        for line in PAM[0] {
+            take(&mut lines, &line.replace("PID", &pid.to_string()), None);
+        }
+    }
+    for pid in 20..25 {
+        for line in PAM[1] {
+            take(&mut lines, &line.replace("PID", &pid.to_string()), None);
+        }
+    }
+    lines.release(false).unwrap();
+    assert!(events.try_recv().is_err(), "a line may take it back");
+    lines.release(true).unwrap();
+    let count = std::iter::from_fn(|| events.try_recv().ok()).count();
+    assert_eq!(count, 5, "a password that two modules refuse is one");
+}
+
+fn count(lines: &mut ServiceLines, events: &mut mpsc::Receiver<ServiceEvent>, of: &[&str]) -> usize {
+    for line in of {
+        take(lines, &line.replace("PID", "7"), None);
+    }
+    lines.release(true).unwrap();
+    std::iter::from_fn(|| events.try_recv().ok()).count()
+}
+
+#[test]
+fn an_own_account_takes_back_no_guess_of_another() {
+    let own = PAM[0][1].replace("bob", "own");
+    let winbind =
+        "2026-11-28T09:00:01+00:00 h vsftpd[PID]: pam_winbind(vsftpd:auth): user 'bob' granted access";
+    let of_another = winbind.replace("bob", "own");
+    let of_another_process = winbind.replace("PID", "8");
+    for (second, expected) in [
+        (PAM[0][1], 0),
+        (own.as_str(), 1),
+        (winbind, 0),
+        (of_another.as_str(), 1),
+        (of_another_process.as_str(), 1),
+    ] {
+        let (mut lines, mut events) = lines(&["pam"], false);
+        let found = count(&mut lines, &mut events, &[PAM[0][0], second]);
+        assert_eq!(found, expected, "{second}");
+    }
+}
+
+#[test]
+fn another_general_filter_hides_no_success() {
+    let other = r#"
+name = "other"
+title = "Other"
+programs = ["*"]
+rule = { threshold = 5, window = "10m" }
+must = []
+must_not = []
+[[pattern]]
+kind = "a"
+event = "scan"
+match = ['scan of {client}']
+"#;
+    let (mut lines, mut events) = lines(&["pam"], false);
+    lines.filters.push(Filter::parse(other).unwrap());
+    assert_eq!(count(&mut lines, &mut events, &PAM[0]), 0);
+}
+
+#[test]
+fn only_what_a_later_line_can_take_back_waits() {
+    let (mut lines, mut events) = lines(&["pam"], false);
+    take(&mut lines, &PAM[1][1].replace("PID", "7"), None);
+    assert!(events.try_recv().is_ok(), "pam_sss is asked last");
+    take(&mut lines, &PAM[1][0].replace("PID", "8"), None);
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn what_pam_says_of_a_service_with_a_filter_of_its_own_is_left_to_that() {
+    let of_dovecot = "2026-11-28T09:00:03+00:00 h auth[7]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=bob rhost=203.0.113.7 ";
+    let more = "2026-11-28T09:00:03+00:00 h auth[7]: PAM 2 more authentication failures; logname= uid=0 euid=0 tty=dovecot ruser=bob rhost=203.0.113.7 ";
+    let cases: [(&[&str], usize); 3] = [(&["vsftpd", "dovecot"], 0), (&["vsftpd"], 1), (&[], 2)];
+    for (special, expected) in cases {
+        let (mut lines, mut events) = lines(&["pam"], false);
+        let filters = special.iter().map(|name| shipped(name).unwrap().unwrap());
+        lines.special = filters.collect();
+        let found = count(&mut lines, &mut events, &[PAM[1][0], of_dovecot, more]);
+        assert_eq!(found, expected, "{special:?}");
+    }
+    let (mut lines, mut events) = lines(&["pam", "dovecot"], false);
+    let found = count(&mut lines, &mut events, &[PAM[1][0], of_dovecot, more]);
+    assert_eq!(found, 1, "in the same log");
 }
 
 #[test]

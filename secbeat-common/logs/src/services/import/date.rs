@@ -37,14 +37,23 @@ pub(super) fn head(pattern: &str) -> Option<String> {
         rest = &rest[len..];
     }
     let first = first?;
-    // A group that holds the last token stays whole.
+    // Groups that hold the first and the last token stay whole.
     let is_open = |text: &str| text.matches('(').count() > text.matches(')').count();
+    let first = match is_open(&head[..first]) {
+        true => 0,
+        false => first,
+    };
     while is_open(&head[first..last]) {
         last += 1 + head[last..].find(')')?;
         last += usize::from(head[last..].starts_with('?'));
     }
     let (before, time, behind) = (&head[..first], &head[first..last], &head[last..]);
-    (!is_open(before)).then(|| format!("{before}(?P<time>{time}){behind}"))
+    Some(format!("{before}(?P<time>{time}){behind}"))
+}
+
+/// Whether a pattern asks for what is a head at any rate: a usual date where the line begins.
+pub(super) fn is_usual(pattern: &str) -> bool {
+    matches!(pattern.trim(), "" | "{^LN-BEG}" | "{^LN-BEG}{DATE}" | "^{DATE}")
 }
 
 /// What [`TIME`] holds, without its name.
@@ -96,6 +105,10 @@ mod tests {
                 Some(r"(?P<time>\d{4}[-/.]\d{1,2}[-/.]\d{1,2} \d{1,2}:\d{1,2}:\d{1,2}(?:[.,]\d+)?)x"),
             ),
             (r"^\[%d/%b/%Y\]", Some(r"\[(?P<time>\d{1,2}/\w{3}/\d{4})\]")),
+            (
+                "{^LN-BEG}(?:%a )?%b %d",
+                Some(r"(?P<time>(?:\w{3} )?\w{3} \d{1,2})"),
+            ),
             (r"^[^\[]*\[({DATE})", None),
             ("%d/%b/%Y", None),
             ("^x", None),

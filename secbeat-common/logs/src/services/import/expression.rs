@@ -119,6 +119,11 @@ fn finished(text: &str) -> Result<Translated, String> {
     if text.contains(PREFIX) {
         return Err("syslog's head does not stand at its begin".to_owned());
     }
+    // An address ends where a word does at any rate, but not where it is in brackets.
+    let text = text.replace(&format!(r"{HOST}\b"), &HOST.to_string());
+    if text.contains(&format!(r"{HOST}\.\d")) {
+        return Err("a port follows <HOST> behind a full stop, where no address ends here".to_owned());
+    }
     let mut seen = false;
     // A name can be given once.
     let parts = text.split("(?P<user>").enumerate().map(|(at, part)| match at {
@@ -245,6 +250,12 @@ fn converted(text: &str) -> Result<String, String> {
             ']' if in_class => {
                 in_class = false;
                 converted.push(']');
+            }
+            // Sets of two classes are Rust's alone.
+            '&' | '~' if in_class => converted.extend(['\\', char]),
+            // Up to so many.
+            '{' if !in_class && rest.starts_with("{,") && is_quantifier(&format!("{{0{}", &rest[1..])) => {
+                converted.push_str("{0");
             }
             '{' if in_class || !is_quantifier(rest) => converted.push_str(r"\{"),
             '(' if !in_class => {
@@ -448,6 +459,11 @@ mod tests {
             [r"u (?P<user>.*) from \[?{client}\]?\s*"]
         );
         assert_eq!(told("(?iu)^failed <HOST>$"), [r"(?i)failed \[?{client}\]?"]);
+        assert_eq!(told(r"^x - <ADDR>\b"), [r"x - \[?{client}\]?.*"]);
+        assert_eq!(
+            told(r"^a{,3} [a-z&&x]{,} <HOST>$"),
+            [r"a{0,3} [a-z\&\&x]{0,} \[?{client}\]?"]
+        );
         assert_eq!(
             told("^a <HOST>|b <HOST>$"),
             [r"a \[?{client}\]?.*", r".*b \[?{client}\]?"]
@@ -469,6 +485,10 @@ mod tests {
             ("^(?:<HOST>)+", "<HOST> stands in what is repeated"),
             (r"^(a)\1 <HOST>", "it refers to what it matched before"),
             ("^nobody", "it names no <HOST>"),
+            (
+                r"^tcp/accept \]: <ADDR>\.\d+ x",
+                "a port follows <HOST> behind a full stop, where no address ends here",
+            ),
             (
                 "^<F-NOFAIL>x</F-NOFAIL> <HOST>",
                 "<F-NOFAIL> marks a line that is not a failure by itself",

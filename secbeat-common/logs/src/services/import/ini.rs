@@ -20,19 +20,41 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// Reads a file, and those that it includes.
+    /// Reads a file, those that it includes, and the `.local` beside each: jail.conf(5) has it override the `.conf`.
     ///
     /// # Errors
     ///
     /// When a file that it needs is not there.
-    pub(super) fn read(text: &str, include: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub(super) fn read(
+        file: &str,
+        text: &str,
+        include: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         let mut definition = Self::default();
-        definition.add(text, include, 0)?;
+        definition.add(file, text, include, 0)?;
+        definition.add_local(file, include, 0)?;
         Ok(definition)
+    }
+
+    /// Reads the `.local` beside `file`, if there is one.
+    fn add_local(
+        &mut self,
+        file: &str,
+        include: &dyn Fn(&str) -> Option<String>,
+        depth: usize,
+    ) -> Result<(), String> {
+        let Some(local) = local_of(file) else {
+            return Ok(());
+        };
+        match include(&local) {
+            Some(text) => self.add(&local, &text, include, depth + 1),
+            None => Ok(()),
+        }
     }
 
     fn add(
         &mut self,
+        file: &str,
         text: &str,
         include: &dyn Fn(&str) -> Option<String>,
         depth: usize,
@@ -47,11 +69,12 @@ impl Definition {
             .flat_map(|names| names.split_whitespace())
         {
             let before = include(name).ok_or_else(|| format!("{name}, which it includes, cannot be read"))?;
-            self.add(&before, include, depth + 1)?;
+            self.add(name, &before, include, depth + 1)?;
             if name.rsplit('/').next() == Some(COMMON.0) {
                 let key = ("DEFAULT".to_owned(), COMMON.1.to_owned());
                 self.values.insert(key, PREFIX.to_owned());
             }
+            self.add_local(name, include, depth + 1)?;
         }
         for ((section, key), value) in &own {
             // What an included file said of the same key.
@@ -63,11 +86,17 @@ impl Definition {
             self.values.insert((section.clone(), key.clone()), value.clone());
         }
         // Those are for changes of the host, and mostly not there.
-        let after = included("after")
+        let local = local_of(file);
+        for name in included("after")
             .into_iter()
-            .flat_map(|names| names.split_whitespace());
-        for text in after.filter_map(include) {
-            self.add(&text, include, depth + 1)?;
+            .flat_map(|names| names.split_whitespace())
+            // Which is read behind it at any rate.
+            .filter(|name| Some(*name) != local.as_deref())
+        {
+            if let Some(text) = include(name) {
+                self.add(name, &text, include, depth + 1)?;
+            }
+            self.add_local(name, include, depth + 1)?;
         }
         Ok(())
     }
@@ -189,6 +218,11 @@ impl Definition {
         let name = self.expand(&after[..end], depth + 1, steps)?;
         Ok(self.raw(&name).map(|value| (value.to_owned(), &after[end + 1..])))
     }
+}
+
+/// The file that overrides `file`.
+fn local_of(file: &str) -> Option<String> {
+    file.strip_suffix(".conf").map(|name| format!("{name}.local"))
 }
 
 /// The values of one file by section and key. A line that begins with a space goes on with the value before it.

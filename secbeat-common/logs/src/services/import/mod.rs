@@ -13,7 +13,7 @@ mod structure;
 use std::{fmt::Write as _, net::IpAddr};
 
 use self::ini::Definition;
-use super::{Filter, pattern::Pattern};
+use super::{Filter, is_unit, pattern::Pattern};
 
 /// What a filter of fail2ban became.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,15 +27,15 @@ pub struct Translation {
 }
 
 /// A time as most services write it at the begin of a line.
-const TIME: &str = r"(?P<time>\d{4}[-/]\d\d[-/]\d\d[T ] ?\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?:Z| UTC| ?[+-]\d\d:?\d\d)?|(?:\w{3} )?\w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})?|\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d(?: [+-]\d{4})?)";
+const TIME: &str = r"(?P<time>\d{4}[-/]\d\d[-/]\d\d[T ] ?\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?:Z| UTC| ?[+-]\d\d:?\d\d)?|(?:\w{3} )?\w{3} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})?|\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d(?: [+-]\d{4})?|\d\d[-/.]\d\d[-/.]\d{4} \d\d:\d\d:\d\d|\d{10}(?:\.\d+)?)";
 /// What stands in the place of syslog's head while a filter is translated.
 const PREFIX: &str = "\u{1}";
 
-/// Translates `text`, the file of the filter `name`. `include` reads a file that it includes.
+/// Translates `text`, the file `name`.conf. `include` reads a file beside it: one that it includes, or `name`.local.
 #[must_use]
 pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String>) -> Translation {
     let mut translation = Translation::default();
-    let definition = match Definition::read(text, include) {
+    let definition = match Definition::read(&format!("{name}.conf"), text, include) {
         Ok(definition) => definition,
         Err(what) => {
             translation.left_out.push(what);
@@ -96,6 +96,7 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
         }
     }
     if !forms.patterns.is_empty() {
+        translation.left_out.extend(forms.unread_dates(&definition));
         let text = forms.write(name, &definition);
         match Filter::parse(&with_lines(&text, &[], &[])) {
             Ok(_) => translation.filter = Some(text),
@@ -135,6 +136,22 @@ impl Forms {
         }
     }
 
+    /// What is told of dates that stand elsewhere than lines do that are read.
+    fn unread_dates(&self, definition: &Definition) -> Vec<String> {
+        let dates = definition.value("datepattern").ok().flatten().unwrap_or_default();
+        let unread = (1..).zip(dates.lines()).filter(|(_, pattern)| {
+            let is_before_message = self.bare || self.of_syslog;
+            // Those in the midst of a line that has brackets around them are read with it.
+            let is_in_line = self.whole && pattern.contains(r"\[({DATE}");
+            is_before_message && !is_in_line && !date::is_usual(pattern) && date::head(pattern).is_none()
+        });
+        let told = |(number, pattern): (usize, &str)| {
+            let pattern = pattern.trim();
+            format!("datepattern {number}: lines with a date as `{pattern}` has it are not read")
+        };
+        unread.map(told).collect()
+    }
+
     /// The text of the filter.
     fn write(&self, name: &str, definition: &Definition) -> String {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
@@ -162,7 +179,7 @@ impl Forms {
                     .map(|program| regex_syntax::escape(program).replace(r"\*", r"\S*"));
                 let words: Vec<_> = words.collect();
                 heads.push(format!(
-                    r"{TIME} (?:\S+ )?(?:{})(?:\[(?P<pid>\d+)\])?:? ",
+                    r"\[?{TIME}\]? (?:\S+ )?(?:{})(?:\[(?P<pid>\d+)\])?:? ",
                     words.join("|")
                 ));
             }
@@ -191,7 +208,8 @@ impl Forms {
             let _ = writeln!(text, "open = {}", list(&self.open));
         }
         text.push_str("must_not = []\nmust = []\n");
-        let units = definition.units();
+        let mut units = definition.units();
+        units.retain(|unit| is_unit(unit));
         if !units.is_empty() {
             let _ = writeln!(text, "journald.units = {}", list(&units));
         }

@@ -134,6 +134,48 @@ fn what_follows_other_failures_counts() {
     }
 }
 
+/// Messages that a client's session brings forth, in German.
+#[test]
+fn lines_of_postgresql_in_another_language_are_whole() {
+    let head = "2026-11-28 09:00:02.123 CET [6702] 203.0.113.7";
+    let log = format!(
+        "{head} FEHLER:  Relation »x« existiert nicht bei Zeichen 15\n{head} ANWEISUNG:  select * from x\n\
+         {head} DÉTAIL :  x\n{head} FATAL:  password authentication failed for user \"bob\"\n"
+    );
+    assert_eq!(blamed_in_order("postgresql", &log), [REAL]);
+    let broken = format!("{head} x\n{head} FATAL:  password authentication failed for user \"bob\"\n");
+    assert_eq!(blamed_in_order("postgresql", &broken), [""; 0]);
+}
+
+/// A client with one valid password could else hide all others.
+#[test]
+fn other_messages_of_roundcube_are_whole() {
+    let login = "Nov 28 09:00:03 host roundcube: <1a1b2c3d> Failed login for bob from 203.0.113.7 in session 1a1b2c3d4e5f6a7b (error: 0)\n";
+    for (first, own) in [
+        (
+            "Failed to load plugin file /usr/share/roundcube/plugins/x/x.php",
+            None,
+        ),
+        (
+            "IMAP Error: Could not connect to localhost:143: Connection refused in /a.php on line 2",
+            None,
+        ),
+        (
+            "Failed 2fa for anna from 203.0.113.7 in session 0a1b2c3d4e5f6a7b (error: 0)",
+            Some(REAL),
+        ),
+    ] {
+        let log = format!(
+            "Nov 28 09:00:01 host roundcube: <0a1b2c3d> {first}\n{}",
+            login.repeat(2)
+        );
+        let expected: Vec<_> = own.into_iter().chain([REAL; 2]).collect();
+        assert_eq!(blamed_in_order("roundcube", &log), expected, "{log}");
+    }
+    let broken = format!("Nov 28 09:00:01 host roundcube: <0a1b2c3d> Failed login for x\n{login}");
+    assert_eq!(blamed_in_order("roundcube", &broken), [""; 0]);
+}
+
 #[test]
 fn a_name_with_a_quote_or_a_tab_is_whole_in_keycloaks_log() {
     let event = |name: &str| {

@@ -247,6 +247,21 @@ match = ['no {user} from {client}']
             "others[0]: {client} stands in it 0 times, and must stand once",
         ),
         (
+            "title = \"X\"",
+            "title = \"X\"\nforgives = ['yes {client}']",
+            "forgives: it takes back what lines of the same attempt said, and `attempt` is not stated",
+        ),
+        (
+            "title = \"X\"",
+            "title = \"X\"\nattempt = 'pid'\nforgives = ['yes {client}']",
+            "forgives: it takes back what patterns with `waits = true` said, so one needs the other",
+        ),
+        (
+            "title = \"X\"",
+            "title = \"X\"\njournald.units = ['x*.service']",
+            "journald.units: invalid unit `x*.service`: expected a full name, such as nginx.service or x@*.service",
+        ),
+        (
             "threshold = 5",
             "threshold = 0",
             "rule: threshold and window are at least 1",
@@ -254,7 +269,7 @@ match = ['no {user} from {client}']
         (
             "kind =",
             "kid =",
-            "line 9: unknown field `kid`, expected one of `kind`, `event`, `echo`, `match`",
+            "line 9: unknown field `kid`, expected one of `kind`, `event`, `echo`, `waits`, `match`",
         ),
     ] {
         let told = Filter::parse(&good.replacen(from, to, 1))
@@ -348,6 +363,51 @@ fn all_lines_of_one_attempt_count_once() {
         r#"[2026-11-28 09:00:01] SECURITY[1] res_security_log.c: SecurityEvent="InvalidPassword",EventTV="x",Severity="Error",Service="PJSIP",EventVersion="2",AccountID="a",SessionID="a1",LocalAddress="IPV4/UDP/198.51.100.1/5060",RemoteAddress="IPV4/UDP/203.0.113.7/5060""#,
     ];
     assert_eq!(attempts("asterisk", &calls), 1);
+}
+
+/// A failure of pam_unix is none if SSSD lets the user in behind it; a text of a client says nothing of that.
+#[test]
+fn success_of_another_module_of_pam_forgives_its_client() {
+    let filter = filter("pam");
+    let forgiven = |message: &str| {
+        let line = format!("Nov 28 09:00:01 host vsftpd[7000]: {message}");
+        assert!(filter.may_blame(line.as_bytes()), "{line}");
+        let judged = filter.judge(&Input::Line(line.as_bytes()), &clock());
+        let forgiven = judged.forgiven?;
+        assert_eq!(forgiven.attempt.as_deref(), Some("7000"), "{message}");
+        Some((
+            forgiven.client.map(|client| client.to_string()),
+            forgiven.user.map(String::from),
+            forgiven.account.map(String::from),
+        ))
+    };
+    let who = "logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.7 user=bob";
+    let own = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        forgiven(&format!("pam_sss(vsftpd:auth): authentication success; {who}")),
+        Some((own("203.0.113.7"), own("bob"), own("bob")))
+    );
+    for message in [
+        "pam_winbind(vsftpd:auth): user 'bob' granted access",
+        "pam_krb5(vsftpd:auth): user bob authenticated as bob@EXAMPLE.ORG",
+    ] {
+        assert_eq!(forgiven(message), Some((None, None, own("bob"))), "{message}");
+    }
+    for message in [
+        format!("pam_unix(vsftpd:auth): authentication failure; {who}"),
+        format!("pam_unix(vsftpd:auth): check pass; x pam_sss(vsftpd:auth): authentication success; {who}"),
+    ] {
+        assert_eq!(forgiven(&message), None, "{message}");
+    }
+}
+
+#[test]
+fn the_offset_of_a_time_is_not_thrown_away() {
+    let filter = filter("exim");
+    let line = "2026-11-28 14:00:01 +0500 login authenticator failed for (User) [203.0.113.7]: 535 Incorrect authentication data";
+    let judged = filter.judge(&Input::Line(line.as_bytes()), &clock());
+    // 2026-11-28T09:00:01Z
+    assert_eq!(judged.at_ms, Some(1_795_856_401_000));
 }
 
 #[test]

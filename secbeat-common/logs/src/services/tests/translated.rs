@@ -14,6 +14,79 @@ fn filter_of(text: &str) -> Filter {
     Filter::parse(&import::with_lines(&text, &[], &[])).unwrap()
 }
 
+/// jail.conf(5): fail2ban reads the `.local` of the filter, and of each file that it includes, after the `.conf`.
+#[test]
+fn a_local_file_overrides_what_stands_beside_it() {
+    let files = |name: &str| {
+        let text = match name {
+            "common.conf" => "[Definition]\nignored = nobody\n",
+            "common.local" => "[Definition]\nignored = 203\\.0\\.113\\.8\n",
+            "app.local" => "[Definition]\nignoreregex = from <ignored>$\n",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    };
+    let text = "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^ app: fail bob from <HOST>$\nignoreregex =\n";
+    let translation = import::translate("app", text, &files);
+    assert_eq!(translation.left_out, [""; 0]);
+    let filter = Filter::parse(&translation.filter.unwrap()).unwrap();
+    for (client, expected) in [("203.0.113.7", "203.0.113.7"), ("203.0.113.8", "nothing")] {
+        let line = format!("2026-11-28 09:00:03 app: fail bob from {client}");
+        assert_eq!(blamed(&filter, &line), expected, "{line}");
+    }
+}
+
+/// Lines of fail2ban's own tests.
+#[test]
+fn dates_of_many_shapes_are_read() {
+    let syslog = "[INCLUDES]\nbefore = common.conf\n[Definition]\n_daemon = nsd\nfailregex = ^%(__prefix_line)sinfo: .* from <ADDR> refused$\n";
+    let gitlab = "[Definition]\nfailregex = ^: Failed Login: username=<F-USER>.+</F-USER> ip=<HOST>$\n";
+    let proxy = "[Definition]\nfailregex = ^\\s[+-]\\d{4} \\S+ \\d{3}0[1-9] \\S+ <HOST>:\\d+ \n";
+    let httpd = "[Definition]\nfailregex = ^(?:\\s+-)?\\s*(?:NOTEXIST|AUTHERR) - <ADDR>\\b\n";
+    for (text, line) in [
+        (syslog, "[1387348935] nsd[7]: info: axfr from 203.0.113.7 refused"),
+        (
+            syslog,
+            "[2021-03-05 05:25:14.562] nsd[7]: info: axfr from 203.0.113.7 refused",
+        ),
+        (
+            syslog,
+            "Oct 27 2015 12:35:40 host.example nsd[7]: info: axfr from 203.0.113.7 refused",
+        ),
+        (
+            syslog,
+            "Oct 27 12:35:40 host nsd[7]: info: axfr from 203.0.113.7 refused",
+        ),
+        (
+            gitlab,
+            "2020-04-09T14:04:00.667Z: Failed Login: username=user name ip=203.0.113.7",
+        ),
+        (
+            proxy,
+            "11-06-2013 02:09:40 +0300 PROXY.3128 00004 - 203.0.113.7:28783 0.0.0.0:0 0 0 0 GET",
+        ),
+        (
+            httpd,
+            "Wed Apr 14 08:54:22 2021 - NOTEXIST - [203.0.113.7] File does not exist: /manager/html",
+        ),
+    ] {
+        assert_eq!(blamed(&filter_of(text), line), "203.0.113.7", "{line}");
+    }
+}
+
+/// A date within the line is not taken off, so the expressions behind it match nothing.
+#[test]
+fn dates_that_are_not_read_are_named() {
+    let translation = translated(
+        "[Definition]\nfailregex = ^[a-f]+ -- none -- -  WARN login from <HOST> failed$\ndatepattern = ^[^-]+ -- [^-]+ -- - ({DATE})\n {^LN-BEG}\n",
+    );
+    assert_eq!(
+        translation.left_out,
+        ["datepattern 1: lines with a date as `^[^-]+ -- [^-]+ -- - ({DATE})` has it are not read"]
+    );
+    assert!(translation.filter.is_some());
+}
+
 /// Without what it ignores, a filter would blame clients that fail2ban does not.
 #[test]
 fn a_filter_whose_ignoreregex_cannot_be_said_is_not_translated() {
