@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::UNREADABLE;
 
 pub use self::{
-    paths::{PathPattern, Target, canonical_path},
+    paths::{PathPattern, Target, canonical_path, short_path},
     patterns::{AgentPattern, HostPattern, Method, NoPattern, Statuses},
 };
 
@@ -70,6 +70,17 @@ impl Match {
     /// As [`matches`](Self::matches), for several filters over one request.
     #[must_use]
     pub fn matches_target(&self, status: u16, method: &str, target: &Target<'_>, host: &str) -> bool {
+        self.matches_by(status, method, host, |pattern| pattern.matches(target))
+    }
+
+    /// As [`matches`](Self::matches), with `holds_path` for what a pattern says of the request's path.
+    fn matches_by(
+        &self,
+        status: u16,
+        method: &str,
+        host: &str,
+        holds_path: impl FnMut(&PathPattern) -> bool,
+    ) -> bool {
         fn any<T>(list: &[T], holds: impl FnMut(&T) -> bool) -> bool {
             list.is_empty() || list.iter().any(holds)
         }
@@ -77,7 +88,7 @@ impl Match {
         any(&self.statuses, |statuses| statuses.contain(status))
             && any(&self.methods, |wanted| wanted.as_str() == method)
             && any(&self.hosts, |pattern| pattern.matches(host))
-            && any(&self.paths, |pattern| pattern.matches(target))
+            && any(&self.paths, holds_path)
     }
 }
 
@@ -89,10 +100,17 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    /// Whether it holds a request that was answered with `status`.
+    /// Whether it holds a request that was answered with `status`. One that goes by paths holds none that was
+    /// [shortened](short_path). What a `*` begins with holds no [script](PathPattern::excludes), unless it goes by user agents, too.
     #[must_use]
     pub fn matches(&self, status: u16, method: &str, target: &Target<'_>, host: &str, agent: &str) -> bool {
         (self.user_agents.is_empty() || self.user_agents.iter().any(|part| part.matches(agent)))
-            && self.filter.matches_target(status, method, target, host)
+            && self.filter.matches_by(status, method, host, |pattern| {
+                match self.user_agents.is_empty() {
+                    true => pattern.excludes(target),
+                    false => pattern.matches(target),
+                }
+            })
+            && (self.filter.paths.is_empty() || !target.is_shortened())
     }
 }

@@ -1,8 +1,8 @@
 //! Client addresses as servers write them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address alone, or in brackets; IPv4-mapped ones become IPv4.
+/// An address alone, or in brackets, with or without a zone; IPv4-mapped ones become IPv4.
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     if let Some(address) = parse_v4(text) {
         return Some(IpAddr::V4(address));
@@ -12,6 +12,15 @@ pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
         _ => text,
     };
     let text = std::str::from_utf8(text).ok()?;
+    if let Some((address, zone)) = text.split_once('%') {
+        // The interface of a link-local address: `fe80::1%eth0`.
+        let is_of_zone = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        let is_zone = !zone.is_empty() && zone.bytes().all(is_of_zone);
+        let address: Option<Ipv6Addr> = address.parse().ok();
+        return address
+            .filter(|_| is_zone)
+            .map(|address| IpAddr::V6(address).to_canonical());
+    }
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
@@ -32,7 +41,14 @@ pub(super) fn parse_before_port(text: &[u8]) -> Option<IpAddr> {
 /// What stands before it may be forged by the client.
 pub(super) fn parse_last(text: &[u8]) -> Option<IpAddr> {
     let last = memchr::memrchr(b',', text).map_or(text, |comma| &text[comma + 1..]);
-    parse_with_port(last.trim_ascii())
+    parse_entry(last)
+}
+
+/// An entry of a list, with space around it, for which IIS writes `+`, and CloudFront `%20`.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let entry = entry.trim_ascii();
+    let rest = entry.strip_prefix(b"+").or_else(|| entry.strip_prefix(b"%20"));
+    parse_with_port(rest.unwrap_or(entry))
 }
 
 /// Whether a text that holds an address holds more than one.
@@ -43,7 +59,7 @@ pub(super) fn is_list(text: &[u8]) -> bool {
 /// The first entry from the right that is no trusted address. `None` if something that is no address comes before it.
 pub(super) fn last_untrusted(list: &[u8], is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let entries = list.rsplit(|byte| *byte == b',');
-    let mut addresses = entries.map(|entry| parse_with_port(entry.trim_ascii()));
+    let mut addresses = entries.map(parse_entry);
     addresses
         .find(|address| !address.is_some_and(&is_trusted))
         .flatten()
@@ -114,6 +130,9 @@ mod tests {
         for text in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:4711"] {
             assert_eq!(parse_with_port(text.as_bytes()), address("2001:db8::7"), "{text}");
         }
+        for text in ["fe80::1%eth0", "[fe80::1%4]:4711"] {
+            assert_eq!(parse_with_port(text.as_bytes()), address("fe80::1"), "{text}");
+        }
         assert_eq!(parse_before_port(b"2001:db8::7:4711"), address("2001:db8::7"));
         for text in [
             "",
@@ -123,7 +142,8 @@ mod tests {
             "203.0.113.7:http",
             "203.0.113.7:123456",
             "-",
-            "fe80::1%eth0",
+            "fe80::1%",
+            "203.0.113.7%eth0",
         ] {
             assert_eq!(parse_with_port(text.as_bytes()), None, "{text}");
         }
@@ -136,6 +156,7 @@ mod tests {
             address("2001:db8::7")
         );
         assert_eq!(parse_last(b"203.0.113.7"), address("203.0.113.7"));
+        assert_eq!(parse_last(b"6.6.6.6,%20203.0.113.7"), address("203.0.113.7"));
         assert_eq!(parse_last(b"203.0.113.7, unknown"), None);
     }
 
@@ -171,7 +192,7 @@ mod tests {
         fn every_address_is_itself(bits in any::<u32>(), v6 in any::<u128>()) {
             let v4 = Ipv4Addr::from(bits);
             prop_assert_eq!(parse(v4.to_string().as_bytes()), Some(IpAddr::V4(v4)));
-            let v6 = std::net::Ipv6Addr::from(v6);
+            let v6 = Ipv6Addr::from(v6);
             prop_assert_eq!(parse(format!("[{v6}]").as_bytes()), Some(IpAddr::V6(v6).to_canonical()));
         }
     }

@@ -14,6 +14,11 @@ pub enum Caution {
     )]
     ClientFromHeader,
     #[strum(
+        serialize = "without `trusted_proxies_strict` (2.8 or newer), Caddy takes the first address of `X-Forwarded-For`, which a client \
+                         writes where the proxy in front appends: set it, or have Caddy read a header that the proxy overwrites"
+    )]
+    CaddyHeader,
+    #[strum(
         serialize = "Traefik's common log format escapes nothing that clients send, so that they can make their lines unreadable and, \
                          with a user name, write lines of others: have it log JSON (`explain --suggest traefik`)"
     )]
@@ -28,6 +33,17 @@ pub enum Caution {
                          lines unreadable; have it log JSON"
     )]
     Quotes,
+    #[strum(
+        serialize = "the client is the last of a list without quotes, as `X-Forwarded-For` in the first field: a client whose header is \
+                         more than addresses hides its requests; have it logged between quotes, as \
+                         `\"%{X-Forwarded-For}i\" %l %u %t \"%r\" %>s`, and state that as the format"
+    )]
+    BareList,
+    #[strum(
+        serialize = "two keys that may be the client's have different addresses, so that a client who sends `X-Forwarded-For` may hide its \
+                         requests: name the client's key in `[access_log.keys]`"
+    )]
+    TwoClients,
     #[strum(
         serialize = "a line has neither method nor path, by the keys or fields that the format knows: rules that go by either find nothing; \
                      name their keys in `[access_log.keys]`, or state the format"
@@ -46,6 +62,15 @@ impl Caution {
         formats.iter().any(reads_none).then_some(Self::NoRequest)
     }
 
+    /// What the formats of a log ask for whose clients are said to come from a header.
+    #[must_use]
+    pub fn of_header(formats: &Formats) -> Option<Self> {
+        if formats.iter().any(Format::is_caddys) {
+            return Some(Self::CaddyHeader);
+        }
+        Self::of_formats(formats).filter(|caution| *caution != Self::ClientFromHeader)
+    }
+
     /// What a line asks for, as it was read.
     #[must_use]
     pub fn of_line(line: &[u8], parsed: &Result<LogLine<'_>, LogError>) -> Option<Self> {
@@ -54,8 +79,17 @@ impl Caution {
         match parsed {
             _ if combined::is_traefiks(text) => Some(Self::Traefik),
             Err(error) if error.ends_in_text_of_client() => Some(Self::LineFeeds),
+            Err(LogError::TwoClients) => Some(Self::TwoClients),
             Ok(line) if line.ends_in_user => Some(Self::LineFeeds),
             Ok(line) if line.unreadable => Some(Self::Quotes),
+            Ok(line)
+                if line
+                    .forwarded
+                    .as_deref()
+                    .is_some_and(|list| text.starts_with(list)) =>
+            {
+                Some(Self::BareList)
+            }
             Ok(line) if *line.method == *NOT_LOGGED && line.path.is_empty() => Some(Self::NoRequest),
             _ => None,
         }

@@ -22,6 +22,13 @@ pub enum LogError {
     NoAddress,
     #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
     TwoReadings(usize, usize),
+    /// As [`TwoReadings`](Self::TwoReadings), which a client may have brought about, whatever the log's layout is.
+    #[error("two readings: the client may be field {0} or field {1}; state a format in which it is clear")]
+    UserReadsTwice(usize, usize),
+    /// The line may be a request of another layout, or have been made to look like one by a client that wrote into a line of
+    /// another kind.
+    #[error("the line does not begin as its format does, with the client's address in field {0}")]
+    NotFirst(usize),
     #[error(
         "two readings: a wrapper may stand before the line, or a client may have written it; no line before it says which"
     )]
@@ -44,6 +51,11 @@ pub enum LogError {
     Behind,
     #[error("a key of the client, the time or the status is there twice, with two values")]
     TwoValues,
+    #[error(
+        "two keys that may be the client's have different addresses, and neither is `remote_addr`: name the client's in \
+         `[access_log.keys]`"
+    )]
+    TwoClients,
     #[error("no time like {0}")]
     Time(&'static str),
     #[error("the time has no known shape")]
@@ -152,12 +164,15 @@ impl LogError {
             Self::OtherLayout(_)
                 | Self::NoAddress
                 | Self::TwoReadings(..)
+                | Self::UserReadsTwice(..)
+                | Self::NotFirst(_)
                 | Self::Wrapper
                 | Self::Request
                 | Self::Status
                 | Self::HaproxyRest
                 | Self::BareQuotes
                 | Self::TwoValues
+                | Self::TwoClients
                 | Self::Message
         )
     }

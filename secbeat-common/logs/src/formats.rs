@@ -5,7 +5,7 @@ use std::{fmt, iter, mem};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Format, LogError, LogLine, PatternError};
+use super::{Format, LogError, LogLine, PatternError, wrap::Seen};
 
 /// One format, or several whose lines are mixed. A line has the first that understands it, unless another understands it
 /// with another client.
@@ -87,20 +87,16 @@ impl Formats {
     ///
     /// Why none of the formats understands it, or [`LogError::TwoFormats`].
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        self.parse_after(line, &mut false)
+        self.parse_after(line, &mut Seen::Nothing)
     }
 
     /// See [`Format::parse_after`].
     #[inline]
-    pub(crate) fn parse_after<'a>(
-        &self,
-        line: &'a [u8],
-        in_wrappers: &mut bool,
-    ) -> Result<LogLine<'a>, LogError> {
+    pub(crate) fn parse_after<'a>(&self, line: &'a [u8], seen: &mut Seen) -> Result<LogLine<'a>, LogError> {
         if self.others.is_empty() {
-            return self.first.parse_after(line, in_wrappers);
+            return self.first.parse_after(line, seen);
         }
-        Self::agree(self.iter().map(|format| format.parse_after(line, in_wrappers)))
+        Self::agree(self.iter().map(|format| format.parse_after(line, seen)))
     }
 
     /// The first line that a format understands, if the others name the same client or do not understand it.

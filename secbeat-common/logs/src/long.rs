@@ -7,7 +7,7 @@ use super::{
     format::{strip_padding_before, text_len},
     rest::Rest,
     services::{Containers, Doubt, Judged, Verdict},
-    wrap::{self, Part, Unwrapped},
+    wrap::{self, Part, Seen, Unwrapped},
 };
 
 /// Bytes of a line that are kept. Docker writes down 16 KiB at a time, each byte as six at most.
@@ -43,8 +43,8 @@ pub struct OpenLines {
     doubt: Doubt,
     /// The last line that was read from more than one piece.
     last: Option<Box<LogLine<'static>>>,
-    /// Whether a line shows that the log's lines are in wrappers which clients could write themselves.
-    in_wrappers: bool,
+    /// What lines show of wrappers which clients could write themselves.
+    seen: Seen,
     /// The formats of the lines after a header; `None` within if those cannot be read.
     of_header: Option<Option<Arc<Formats>>>,
     /// Bytes that follow and that a client may have written as a whole.
@@ -91,20 +91,26 @@ impl OpenLines {
     /// Whether a line has shown that the log's lines are in wrappers which clients could write themselves.
     #[must_use]
     pub const fn in_wrappers(&self) -> bool {
-        self.in_wrappers
+        matches!(self.seen, Seen::Wrapped)
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn seen(&self) -> Seen {
+        self.seen
     }
 
     /// After a line that shows what [`in_wrappers`](Self::in_wrappers) says.
     #[must_use]
     pub fn with_wrappers(self, in_wrappers: bool) -> Self {
-        Self { in_wrappers, ..self }
+        let seen = Seen::wrapped(in_wrappers);
+        Self { seen, ..self }
     }
 
     /// What the lines so far say of how to read the next, without those that are open.
     #[must_use]
     pub fn settled(&self) -> Self {
         Self {
-            in_wrappers: self.in_wrappers,
+            seen: self.seen,
             of_header: self.of_header.clone(),
             suspect: self.suspect,
             ..Self::default()
@@ -115,7 +121,7 @@ impl OpenLines {
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
         !self.is_open()
-            && self.in_wrappers == other.in_wrappers
+            && self.seen == other.seen
             && self.of_header == other.of_header
             && self.suspect == other.suspect
     }
@@ -236,10 +242,10 @@ impl Formats {
             && !open.is_divided()
             && open.of_header.is_none()
         {
-            let mut in_wrappers = open.in_wrappers;
-            let parsed = self.parse_after(line, &mut in_wrappers);
+            let mut seen = open.seen;
+            let parsed = self.parse_after(line, &mut seen);
             if !matches!(parsed, Err(LogError::Divided | LogError::Header)) {
-                open.in_wrappers = in_wrappers;
+                open.seen = seen;
                 return Some(match open.is_doubtful(&parsed) {
                     true => open.judge(|| text_len(line), parsed),
                     false => parsed,
@@ -256,7 +262,7 @@ impl Formats {
         open: &'a mut OpenLines,
     ) -> Option<Result<LogLine<'a>, LogError>> {
         match piece {
-            Piece::Line(line) if !open.is_divided() => match self.parse_after(line, &mut open.in_wrappers) {
+            Piece::Line(line) if !open.is_divided() => match self.parse_after(line, &mut open.seen) {
                 Err(LogError::Divided) => self.read_part(line, open),
                 Err(LogError::Header) => {
                     open.of_header = Some(self.after_header(line).ok().map(Arc::new));
@@ -267,8 +273,9 @@ impl Formats {
             },
             Piece::Line(line) => self.read_part(line, open),
             Piece::Begin(begin) => {
+                let is_certain = open.in_wrappers();
                 let long = open.long.insert(Box::default());
-                long.is_certain = open.in_wrappers;
+                long.is_certain = is_certain;
                 long.feed(self, begin);
                 None
             }
@@ -279,7 +286,8 @@ impl Formats {
             Piece::End(end) => {
                 let mut long = open.long.take()?;
                 long.feed(self, end);
-                let parsed = open.judge(|| SUSPECT, long.finish(self));
+                let parsed = long.finish(self, &mut open.seen);
+                let parsed = open.judge(|| SUSPECT, parsed);
                 Some(keep(&mut open.last, parsed))
             }
         }
@@ -324,20 +332,21 @@ impl Formats {
         let waiting = &mut open.divided[part.stream as usize];
         let waits = waiting.get_or_insert_default();
         waits.is_text = true;
-        waits.is_certain = quoted || open.in_wrappers;
+        waits.is_certain = quoted || open.seen == Seen::Wrapped;
         waits.feed(self, &text);
         if !part.is_last {
             return None;
         }
         let whole = mem::take(waiting)?;
         let len = whole.head.len().max(text.len());
-        let parsed = open.judge(|| len, whole.finish(self));
+        let parsed = whole.finish(self, &mut open.seen);
+        let parsed = open.judge(|| len, parsed);
         Some(keep(&mut open.last, parsed))
     }
 
     /// Reads a whole line while a part of another is waited for.
     fn read_between<'a>(&self, line: &'a [u8], open: &mut OpenLines) -> Result<LogLine<'a>, LogError> {
-        let parsed = self.parse_after(line, &mut open.in_wrappers);
+        let parsed = self.parse_after(line, &mut open.seen);
         open.judge(|| text_len(line), parsed)
     }
 }
@@ -390,13 +399,15 @@ impl LongLine {
         }
     }
 
-    fn finish(self, formats: &Formats) -> Result<LogLine<'static>, LogError> {
+    /// The line, after others that show what `seen` says.
+    fn finish(self, formats: &Formats, seen: &mut Seen) -> Result<LogLine<'static>, LogError> {
         if self.rests.is_empty() {
-            let parse = |format: &Format| match self.is_text {
-                true => format.parse_text(&self.head, self.is_certain),
-                false => format.parse_after(&self.head, &mut { self.is_certain }),
+            let parse = |format: &Format| format.parse_text(&self.head, self.is_certain);
+            let parsed = match self.is_text {
+                true => Formats::agree(formats.iter().map(parse)),
+                false => formats.parse_after(&self.head, seen),
             };
-            return Formats::agree(formats.iter().map(parse)).map(LogLine::into_owned);
+            return parsed.map(LogLine::into_owned);
         }
         let rests = self.rests.into_iter().zip(formats.iter());
         Formats::agree(rests.map(|(rest, format)| rest.finish(format.table())))

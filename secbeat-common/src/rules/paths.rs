@@ -1,10 +1,12 @@
 //! Paths, and patterns of them.
 
-use std::{borrow::Cow, cell::OnceCell, fmt, str::FromStr};
+use std::{borrow::Cow, cell::OnceCell, fmt, hash::Hasher as _, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use super::patterns::NoPattern;
+use crate::wire::MAX_TEXT;
 
 /// A path and all below it: `/login` is also `/login/2`, but not `/login-help`. A `*` stands for any text, slashes included:
 /// `/wp-*`, `/api/*/poll`, `*.map`. A pattern whose last segment has a `*` holds nothing below. Case matters. Requests are
@@ -50,10 +52,6 @@ impl PathPattern {
     pub(super) fn matches(&self, target: &Target<'_>) -> bool {
         let path = target.path();
         let text = self.text.as_bytes();
-        let is_folder = |path: &[u8], folder: &[u8]| {
-            path.strip_prefix(folder)
-                .is_some_and(|below| matches!(below, [] | [b'/', ..]))
-        };
         match self.kind {
             Kind::Folder(len) => is_folder(path, &text[..len]),
             Kind::Start => path.starts_with(&text[..text.len() - 1]),
@@ -71,6 +69,45 @@ impl PathPattern {
         }
     }
 
+    /// Whether an exclusion by it holds the path of `target`. A `*` at its beginning stands for folders, not for scripts and hidden
+    /// files: a server may run `/a.php` for `/a.php/dav`, and say by its answer which scripts there are. `/*` holds all others.
+    pub(super) fn excludes(&self, target: &Target<'_>) -> bool {
+        let is_any = self.text == "/*" || self.text.starts_with('*');
+        self.matches(target)
+            && !(is_any && (has_parameters(target.target) || self.passes_over_script(target.path())))
+    }
+
+    /// Whether the path has a script that it does not name, or begins with what is hidden. Behind what it names, none is run.
+    fn passes_over_script(&self, path: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        let named_at = match self.kind {
+            Kind::AnyFolder => (0..path.len()).find(|at| is_folder(&path[*at..], &text[1..])),
+            Kind::End => path.len().checked_sub(text.len() - 1),
+            Kind::Folder(_) | Kind::Start | Kind::Glob { .. } => None,
+        };
+        let path = &path[..named_at.unwrap_or(path.len())];
+        let folders = match self.kind {
+            // The last segment is a name that goes on, or what the pattern ends with.
+            Kind::End | Kind::Glob { .. } => path.iter().rposition(|byte| *byte == b'/').unwrap_or(0),
+            Kind::Folder(_) | Kind::Start | Kind::AnyFolder => path.len(),
+        };
+        let is_odd = |(nth, segment): (usize, &[u8])| {
+            (is_script(segment) || nth <= 1 && is_hidden(segment)) && !self.names(segment)
+        };
+        let mut segments = path[..folders].split(|byte| *byte == b'/').enumerate();
+        // Some servers end a name at such a byte.
+        segments.any(is_odd) || path.iter().any(|byte| byte.is_ascii_control() || *byte == b'?')
+    }
+
+    /// Whether it states a segment of a path, or, as `*.php`, its end.
+    fn names(&self, segment: &[u8]) -> bool {
+        self.text.split('*').any(|piece| {
+            let mut names = piece.split('/').map(str::as_bytes);
+            let end = names.next().unwrap_or_default();
+            (!end.is_empty() && segment.ends_with(end)) || names.any(|name| name == segment)
+        })
+    }
+
     /// One that holds at least as much and has a `*` only at its end.
     pub(crate) fn widened(&self) -> Self {
         let text = match self.text.find('*') {
@@ -83,6 +120,36 @@ impl PathPattern {
             text: text.to_owned(),
         }
     }
+}
+
+/// Whether a path is that of a folder, or below it.
+fn is_folder(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|below| matches!(below, [] | [b'/', ..]))
+}
+
+/// Whether a segment of a path names a script. Of the scripts that answer for everything below them, every path says the same.
+fn is_script(segment: &[u8]) -> bool {
+    const SCRIPTS: [&[u8]; 13] = [
+        b".php", b".php3", b".php4", b".php5", b".php7", b".phtml", b".phar", b".cgi", b".asp", b".aspx",
+        b".jsp", b".jspx", b".cfm",
+    ];
+    const FOR_ALL: [&[u8]; 3] = [b"index.php", b"remote.php", b"public.php"];
+    SCRIPTS.iter().any(|script| segment.ends_with(script)) && !FOR_ALL.contains(&segment)
+}
+
+/// Whether a segment of a path names what is hidden, but for what macOS asks for beside each file.
+fn is_hidden(segment: &[u8]) -> bool {
+    let is_usual = segment.starts_with(b"._") || matches!(segment, b".DS_Store" | b".well-known");
+    segment.len() > 1 && segment[0] == b'.' && !is_usual
+}
+
+/// Whether a segment of a target's path has parameters. Servers that know none take `/a.php/..;/b` for a path of `/a.php`.
+fn has_parameters(target: &str) -> bool {
+    target
+        .split(['?', '#'])
+        .next()
+        .is_some_and(|path| path.contains(';'))
 }
 
 /// Whether `text` has the pieces of `pattern` in their order, as after a `*`, and ends with the last of them; with `below`, a slash
@@ -183,6 +250,16 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn path(&self) -> &[u8] {
         &self.canonical().0
+    }
+
+    /// Whether the path has the mark of one that was [shortened](short_path), so that nobody knows what it was.
+    pub(super) fn is_shortened(&self) -> bool {
+        let mut windows = self.path().windows(MARK_LEN);
+        windows.any(|window| {
+            let hash = window.strip_prefix(MARK.as_bytes());
+            let hash = hash.and_then(|rest| rest.strip_suffix(MARK.as_bytes()));
+            hash.is_some_and(|hash| hash.iter().all(u8::is_ascii_hexdigit))
+        })
     }
 
     fn canonical(&self) -> &(Cow<'a, [u8]>, Slashes) {
@@ -295,6 +372,67 @@ pub fn canonical_path(target: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(canonical)
+}
+
+/// Stands before and behind the hash of a shortened path.
+const MARK: &str = "…";
+/// Bytes of a hash between two [`MARK`]s.
+const MARK_LEN: usize = 2 * MARK.len() + 16;
+/// Bytes that are kept of the beginning of a path that is shortened.
+const KEPT_BEGIN: usize = 128;
+
+/// A path as messages have it, in at most [`MAX_TEXT`] bytes: as it is, or, if it is longer, in its [canonical](canonical_path)
+/// form, so that what servers pass over pushes nothing out. Of what is longer even so, a hash takes the place of the middle: two
+/// paths stay two, and no [exclusion](super::Exclusion) holds them.
+#[must_use]
+pub fn short_path(path: &str) -> Cow<'_, str> {
+    if path.len() <= MAX_TEXT {
+        return Cow::Borrowed(path);
+    }
+    let mut canonical = escaped(&canonical_path(path));
+    // An empty parameter is the sign that there were some.
+    let sign = if has_parameters(path) { ";" } else { "" };
+    if canonical.len() + sign.len() <= MAX_TEXT {
+        canonical.push_str(sign);
+        return Cow::Owned(canonical);
+    }
+    let begin = &canonical[..canonical.floor_char_boundary(KEPT_BEGIN)];
+    let end = canonical.len() - (MAX_TEXT - KEPT_BEGIN - MARK_LEN);
+    let end = &canonical[canonical.ceil_char_boundary(end)..];
+    let mut hasher = SipHasher13::new();
+    hasher.write(canonical.as_bytes());
+    Cow::Owned(format!("{begin}{MARK}{:016x}{MARK}{end}", hasher.finish()))
+}
+
+/// A target whose canonical path is this one.
+fn escaped(canonical: &[u8]) -> String {
+    let mut target = String::with_capacity(canonical.len());
+    for chunk in canonical.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '%' => target.push_str("%25"),
+                '?' => target.push_str("%3F"),
+                '#' => target.push_str("%23"),
+                ';' => target.push_str("%3B"),
+                ' ' => target.push_str("%20"),
+                control if control.is_ascii_control() => push_encoded(&mut target, control as u8),
+                char => target.push(char),
+            }
+        }
+        for byte in chunk.invalid() {
+            push_encoded(&mut target, *byte);
+        }
+    }
+    target
+}
+
+fn push_encoded(target: &mut String, byte: u8) {
+    target.push('%');
+    target.extend([byte >> 4, byte & 15].map(hex_digit));
+}
+
+fn hex_digit(number: u8) -> char {
+    char::from_digit(number.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
 fn without_parameters(path: &str) -> Cow<'_, [u8]> {

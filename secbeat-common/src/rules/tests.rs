@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Interest, decode, encode};
+use crate::wire::{Interest, MAX_TEXT, decode, encode};
 
 fn path(pattern: &str) -> PathPattern {
     pattern.parse().unwrap()
@@ -140,6 +140,52 @@ fn spellings_of_one_path_are_one_path() {
 }
 
 #[test]
+fn what_servers_pass_over_pushes_nothing_out_of_a_path() {
+    let dots = "./".repeat(130);
+    for (long, expected) in [
+        (format!("/{dots}wp-login.php"), "/wp-login.php"),
+        (format!("{}wp-login.php", "/".repeat(260)), "/wp-login.php"),
+        (format!("/{}/../wp-login.php", "a".repeat(256)), "/wp-login.php"),
+        // With the sign that there were parameters.
+        (format!("/wp-login.php;{}", "a".repeat(300)), "/wp-login.php;"),
+        (format!("/x7.php/..;/{dots}y.map"), "/y.map;"),
+        (format!("/{dots}a%0a%20%7f?;"), "/a%0A%20%7F"),
+        (format!("/dav/{dots}../x7.php"), "/x7.php"),
+        (format!("/{dots}a%253f%3b%23%ff?x"), "/a%253f%3B%23%FF"),
+    ] {
+        assert_eq!(short_path(&long), expected);
+        assert_eq!(canonical_path(expected), canonical_path(&long), "{expected}");
+    }
+    let short = "/dav/./../x.php";
+    assert_eq!(short_path(short), short);
+}
+
+#[test]
+fn long_paths_stay_different_and_no_exclusion_holds_them() {
+    let dav = Exclusion {
+        filter: Match {
+            paths: vec![path("*/dav"), path("*.map")],
+            ..Match::default()
+        },
+        ..Exclusion::default()
+    };
+    let holds = |path: &str| dav.matches(404, "GET", &Target::new(path), "", "");
+    assert!(holds("/dav/x.php"));
+    let long = |n: u32| format!("/dav/{}/{n}/{}.map", "é".repeat(90), "b".repeat(200));
+    let (one, other) = (long(1), long(2));
+    let (one, other) = (short_path(&one), short_path(&other));
+    assert_ne!(one, other);
+    for path in [&one, &other] {
+        assert!((MAX_TEXT - 2..=MAX_TEXT).contains(&path.len()), "{path}");
+        assert!(!holds(path), "{path}");
+        assert_eq!(String::from_utf8_lossy(&canonical_path(path)), **path);
+        assert_eq!(short_path(path), **path);
+    }
+    let login = format!("/wp-login.php/{}", "a".repeat(300));
+    assert!(path("/wp-login.php").matches(&Target::new(&short_path(&login))));
+}
+
+#[test]
 fn an_exclusion_holds_what_all_its_lists_hold() {
     let exclusion = Exclusion {
         filter: Match {
@@ -156,6 +202,35 @@ fn an_exclusion_holds_what_all_its_lists_hold() {
     assert!(!holds(404, "/a.js", "okhttp/4.12"));
     assert!(!holds(403, "/a.map", "okhttp/4.12"));
     assert!(!holds(404, "/a.map", ""));
+}
+
+#[test]
+fn a_star_of_an_exclusion_stands_for_scripts_that_it_names_or_with_a_user_agent() {
+    let holds = |pattern: &str, target: &str, agents: &[&str]| {
+        let exclusion = Exclusion {
+            filter: Match {
+                paths: vec![path(pattern)],
+                ..Match::default()
+            },
+            user_agents: agents.iter().map(|agent| agent.parse().unwrap()).collect(),
+        };
+        exclusion.matches(404, "GET", &Target::new(target), "", "Monitor/1")
+    };
+    for (pattern, target, expected) in [
+        ("/*", "/status.php", false),
+        ("/*", "/a/.git/b", true),
+        ("/*", "/.git/b", false),
+        ("*.php/*", "/a.php/b", true),
+        ("*.php/*", "/a.cgi/b.php/c", false),
+        ("*/dav", "/davx7.php/dav", false),
+        ("*/dav", "/a/dav/x7.php/.b", true),
+        ("*.map", "/a.map7.php/b.map", false),
+        ("*.map", "/a;b/c.map", false),
+        ("*.map", "/a/c.map?;", true),
+    ] {
+        assert_eq!(holds(pattern, target, &[]), expected, "{pattern} {target}");
+        assert!(holds(pattern, target, &["Monitor"]), "{pattern} {target}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::{
 
 use secbeat_common::{
     prefix::Prefix,
-    rules::is_error,
+    rules::{is_error, short_path},
     sources::SourceLengths,
     subjects::PARTITIONS,
     wire::{
@@ -42,11 +42,11 @@ pub struct ObservedResponse<'a> {
     /// HTTP status, 100–599; 0 if the client gave up before there was one; or [`UNREADABLE`](secbeat_common::wire::UNREADABLE).
     pub status: u16,
     pub method: &'a str,
-    /// Without the query, which may hold secrets. Cut at [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.
+    /// Without the query, which may hold secrets. [Shortened](short_path) to [`wire::MAX_TEXT`](secbeat_common::wire::MAX_TEXT) bytes.
     pub path: &'a str,
-    /// Cut like `path`.
+    /// Cut at as many bytes.
     pub host: &'a str,
-    /// Cut like `path`.
+    /// Cut like `host`.
     pub user_agent: &'a str,
     /// Index into the upstream names that the [`Batcher`] was made with.
     pub upstream: u16,
@@ -92,7 +92,7 @@ impl ObservedResponse<'_> {
     pub fn reported(self) -> Observation {
         let request = RequestText {
             method: self.method[..self.method.floor_char_boundary(MAX_METHOD)].to_owned(),
-            path: cut(self.path).to_owned(),
+            path: short_path(self.path).into_owned(),
             host: cut(self.host).to_owned(),
             user_agent: cut(self.user_agent).to_owned(),
             signatures: self

@@ -20,11 +20,11 @@ pub struct Args {
     /// Show which bans the config makes appear (+) and vanish (-), and which differ (~), in comparison with this one.
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
-    /// A table for people, or JSON for programs.
-    #[arg(long, short, value_enum, default_value_t)]
+    /// Output format.
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: cli::Output,
-    /// The summary on standard error: text for people, or one JSON object for programs.
-    #[arg(long, value_enum, default_value_t)]
+    /// Format of the summary, on standard error.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     summary: SummaryFormat,
     /// Log files, in any order; gzip and Zstandard are decompressed; `-` is standard input.
     #[arg(required = true)]

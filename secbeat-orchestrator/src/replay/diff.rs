@@ -9,6 +9,7 @@ use std::{
 };
 
 use secbeat_common::prefix::Prefix;
+use secbeat_daemon::cli::counted;
 use serde::Serialize;
 
 use super::{
@@ -189,7 +190,8 @@ impl fmt::Display for DiffSummary {
         writeln!(f, "{reading}\nbefore:\n{before}\nafter:\n{after}")?;
         write!(
             f,
-            "{appear} bans appear, {vanish} vanish, {differ} differ, {same} are the same"
+            "{}, {vanish} vanish, {differ} differ, {same} are the same",
+            counted(*appear, "ban appears", "bans appear")
         )
     }
 }

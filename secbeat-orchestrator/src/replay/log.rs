@@ -8,6 +8,7 @@ use std::{
 
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
+use memchr::memrchr;
 use secbeat_common::prefix::Prefix;
 use secbeat_logs::{
     DETECTED_FROM, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines,
@@ -26,7 +27,7 @@ pub(super) type Due = (i64, usize);
 pub(crate) struct ReadAs {
     #[arg(long, short, value_name = "FORMAT", default_value_t, help = formats_help())]
     pub(super) format: FormatChoice,
-    /// Time zone of times that are logged without one, as Europe/Berlin.
+    /// Time zone of times that are logged without one, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = TimeZone::get)]
     pub(super) time_zone: TimeZone,
     /// Whose lists of addresses are believed: the config says.
@@ -36,7 +37,7 @@ pub(crate) struct ReadAs {
 
 fn formats_help() -> String {
     format!(
-        "What the lines look like: auto, {}, several of them with commas between them, or a pattern as `$remote_addr [$time_local] \
+        "Format of the lines: auto, {}, several of them with commas between them, or a pattern such as `$remote_addr [$time_local] \
          \"$request\" $status`",
         Format::names()
     )
@@ -116,7 +117,8 @@ impl Log {
             true => format,
             false => format.without_user_agent(),
         };
-        let begin = Begin::of(&begin, &format).map_err(|source| ReplayError::read(&name, source))?;
+        let begin =
+            Begin::of(whole_lines(&begin), &format).map_err(|source| ReplayError::read(&name, source))?;
         let begins_ms = begin.begins_ms;
         Ok(Self {
             name,
@@ -156,6 +158,14 @@ fn begin(mut log: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + S
     let mut begin = Vec::new();
     log.by_ref().take(DETECTED_FROM as u64).read_to_end(&mut begin)?;
     Ok((begin, log))
+}
+
+/// Without a last line that the end of the beginning cuts off, maybe within what its client wrote.
+fn whole_lines(begin: &[u8]) -> &[u8] {
+    match begin.len() < DETECTED_FROM {
+        true => begin,
+        false => &begin[..memrchr(b'\n', begin).map_or(0, |end| end + 1)],
+    }
 }
 
 /// What the beginning of a log says of the rest.

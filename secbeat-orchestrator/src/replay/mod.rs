@@ -57,7 +57,7 @@ pub(crate) enum ReplayError {
     #[error("writing what was found")]
     Write(#[source] io::Error),
     #[error(
-        "{name}: none of its first {lines} lines is a request in a format with a name; --format takes a pattern, too"
+        "{name}: no known format fits the first lines ({lines}); state one with --format: a name (`secbeat-orchestrator replay --help` lists them) or a pattern"
     )]
     UnknownFormat { name: String, lines: usize },
     #[error("{name}: {conflict} with --format")]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use secbeat_daemon::cli::counted;
 use secbeat_logs::{LogError, LogLine};
 use serde::{Serialize, Serializer};
 
@@ -122,13 +123,18 @@ impl fmt::Display for Verdicts {
             } = counts;
             writeln!(
                 f,
-                "  {rule}: {findings} findings of {sources} sources, {bans} bans, {observed} observed, {suppressed} suppressed"
+                "  {rule}: {} of {}, {}, {observed} observed, {suppressed} suppressed",
+                counted(*findings, "finding", "findings"),
+                counted(*sources, "source", "sources"),
+                counted(*bans, "ban", "bans")
             )?;
         }
         write!(
             f,
-            "{} sources, {} findings, {} of them suppressed",
-            self.sources, self.findings, self.suppressed
+            "{}, {}, {} of them suppressed",
+            counted(self.sources, "source", "sources"),
+            counted(self.findings, "finding", "findings"),
+            self.suppressed
         )
     }
 }

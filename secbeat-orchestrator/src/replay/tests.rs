@@ -90,7 +90,7 @@ fn a_probing_scan_is_banned_once() {
     assert_eq!(summary.reading, reading(77));
     assert_eq!(
         summary.verdicts.to_string(),
-        "  error-flood: 1 findings of 1 sources, 1 bans, 0 observed, 0 suppressed\n1 sources, 1 findings, 0 of them suppressed"
+        "  error-flood: 1 finding of 1 source, 1 ban, 0 observed, 0 suppressed\n1 source, 1 finding, 0 of them suppressed"
     );
 }
 
@@ -105,7 +105,7 @@ fn a_flood_from_loopback_is_found_and_suppressed() {
     assert_eq!(summary.reading, reading(66));
     assert_eq!(
         summary.verdicts.to_string(),
-        "  error-flood: 1 findings of 1 sources, 0 bans, 0 observed, 1 suppressed\n1 sources, 1 findings, 1 of them suppressed"
+        "  error-flood: 1 finding of 1 source, 0 bans, 0 observed, 1 suppressed\n1 source, 1 finding, 1 of them suppressed"
     );
 }
 
@@ -220,6 +220,29 @@ fn an_outage_in_the_log_bans_nobody() {
 }
 
 #[test]
+fn where_the_beginning_of_a_log_ends_says_nothing_of_its_lines() {
+    let attack: Vec<_> = (0..80).map(|n| ("203.0.113.7", n / 4, 404)).collect();
+    let others: String = (0..4000)
+        .map(|n| {
+            let client = format!("198.51.100.{}", 100 + n % 150);
+            format!("{client} - - [20/Nov/2026:10:00:30 +0000] \"GET / HTTP/1.1\" 200 0\n")
+        })
+        .collect();
+    assert!(others.len() > secbeat_logs::DETECTED_FROM);
+    // Within the address, the user, the time and the request of a line.
+    for shift in (0..others.len() / 4000).step_by(9) {
+        let padding = format!(
+            "192.0.2.9 - - [20/Nov/2026:10:00:00 +0000] \"GET /{} HTTP/1.1\" 200 0\n",
+            "a".repeat(shift)
+        );
+        let input = [padding.as_bytes(), &log(&attack), others.as_bytes()].concat();
+        let (_, summary) = replay(&[&input], &errors(50), Format::Json);
+        assert_eq!(summary.reading, reading(4081), "{shift}");
+        assert_eq!(summary.verdicts.findings, 1, "{shift}");
+    }
+}
+
+#[test]
 fn rejected_lines_are_counted_and_the_first_few_explained() {
     let mut input = log(&[("203.0.113.1", 0, 200)]);
     for n in 0..9 {
@@ -234,7 +257,7 @@ fn rejected_lines_are_counted_and_the_first_few_explained() {
            log-1:3: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n  \
            log-1:4: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n  \
            log-1:5: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n\
-         1 sources, 0 findings, 0 of them suppressed"
+         1 source, 0 findings, 0 of them suppressed"
     );
 }
 
@@ -279,7 +302,7 @@ fn a_log_of_no_known_format_is_refused_by_name() {
     };
     assert_eq!(
         refused(b"nonsense\n\nmore of it\n", FormatChoice::Auto),
-        "log-1: none of its first 2 lines is a request in a format with a name; --format takes a pattern, too"
+        "log-1: no known format fits the first lines (2); state one with --format: a name (`secbeat-orchestrator replay --help` lists them) or a pattern"
     );
     assert_eq!(
         refused(b"nonsense\n\nmore of it\n", "combined".parse().unwrap()),

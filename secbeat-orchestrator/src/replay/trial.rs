@@ -8,7 +8,7 @@ use std::{
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    rules::is_aborted,
+    rules::{is_aborted, short_path},
     sources::SourceLengths,
     wire::{LearnedFrom, MatchedSignature, ServiceEvent, UNREADABLE, cut},
 };
@@ -144,10 +144,11 @@ impl Trial {
         };
         let host = line.host.as_deref().map(text).unwrap_or_default();
         let user_agent = line.user_agent.as_deref().map(text).unwrap_or_default();
+        let path = text(&line.path);
         let request = Request {
             status,
             method: &text(&line.method),
-            path: &text(&line.path),
+            path: &short_path(&path),
             host: &host,
             user_agent: cut(&user_agent),
             signatures: &signatures,

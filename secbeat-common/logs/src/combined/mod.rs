@@ -15,13 +15,13 @@ use std::{borrow::Cow, net::IpAddr};
 
 use memchr::{memmem, memrchr};
 
-pub(super) use self::{
-    client::UNIX,
-    raw::{is_traefiks, no_time},
-};
 use self::{
     client::{Client, find_client, find_client_after_host},
     raw::{find_status, has_raw_quotes, without_decoration},
+};
+pub(super) use self::{
+    client::{UNIX, is_of_other_layout},
+    raw::{is_traefiks, no_time},
 };
 use super::{
     LogError, LogLine, address,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Format;
+use crate::{Format, Formats};
 
 const AT: i64 = 1_696_928_816_000;
 
@@ -157,14 +157,17 @@ fn the_client_stands_first() {
     }
     let stated = r#"$remote_addr $host - $remote_user [$time_local] "$request" $status $rest"#;
     assert_eq!(client(stated, "203.0.113.7 www.example.org - bob"), "203.0.113.7");
-    for begin in ["www.example.org - -", "- - -", "x 203.0.113.9 192.0.2.12 - -"] {
+    for begin in ["www.example.org - -", "- - -", "x 203.0.113.9 - -"] {
         assert_eq!(
             client("combined", begin),
             "the line is a request, but field 1 is not a single address",
             "{begin}"
         );
     }
+    assert_eq!(client("combined", "x 203.0.113.9 192.0.2.12 - -"), NOT_FIRST);
 }
+
+const NOT_FIRST: &str = "the line does not begin as its format does, with the client's address in field 1";
 
 #[test]
 fn in_doubt_an_address_in_the_user_name_is_another_reading() {
@@ -196,16 +199,14 @@ fn of_a_list_the_last_is_the_client_if_its_end_is_certain() {
         "6.6.6.6,203.0.113.7 - -",
         "6.6.6.6,203.0.113.7 -",
         "unknown, 6.6.6.6, [2001:db8::1]:80, 203.0.113.7:4711 - user",
-        "198.51.100.66 x, 203.0.113.7 - -",
-        "a b, 203.0.113.7 - -",
-        "a - b, 203.0.113.7 - -",
+        "-, 203.0.113.7 - -",
     ] {
         assert_eq!(client("combined", begin), "203.0.113.7", "{begin}");
     }
     for begin in [
-        "x, 198.51.100.66 - y, 203.0.113.7 - -",
-        "x, 203.0.113.7 - y, 198.51.100.66 - z",
-        "x, 198.51.100.67 - 203.0.113.7 - -",
+        "5.5.5.5, 198.51.100.66 - y, 203.0.113.7 - -",
+        "5.5.5.5, 203.0.113.7 - y, 198.51.100.66 - z",
+        "5.5.5.5, 198.51.100.67 - 203.0.113.7 - -",
     ] {
         let shown = client("combined", begin);
         assert!(shown.starts_with("two readings: "), "{begin}: {shown}");
@@ -215,9 +216,12 @@ fn of_a_list_the_last_is_the_client_if_its_end_is_certain() {
         "6.6.6.6, ",
         "x, 198.51.100.67 203.0.113.7 - -",
         "203.0.113.9, 192.0.2.12 198.51.100.4 - -",
+        "198.51.100.66 x, 203.0.113.7 - -",
+        "a b, 203.0.113.7 - -",
+        "a - b, 203.0.113.7 - -",
+        "/x, 203.0.113.7 - -",
     ] {
-        let expected = "the line is a request, but field 1 is not a single address";
-        assert_eq!(client("combined", begin), expected, "{begin}");
+        assert_eq!(client("combined", begin), NOT_FIRST, "{begin}");
     }
     let line = br#"203.0.113.66, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] "GET / HTTP/1.1" 404 1"#;
     let mut parsed = parse(line).unwrap();
@@ -251,13 +255,17 @@ fn a_virtual_host_may_stand_first() {
         client("vhost-combined", "a 203.0.113.7 - 198.51.100.66"),
         "203.0.113.7"
     );
+    assert_eq!(
+        client("vhost-combined", "203.0.113.7 - -"),
+        "the line is a request, but field 2 is not a single address"
+    );
     for begin in [
-        "203.0.113.7 - -",
         "x y 203.0.113.7 - -",
         "a 203.0.113.7 203.0.113.8 - -",
         "a 203.0.113.7 -",
+        "/a 203.0.113.7 - -",
     ] {
-        let expected = "the line is a request, but field 2 is not a single address";
+        let expected = NOT_FIRST.replace('1', "2");
         assert_eq!(client("vhost-combined", begin), expected, "{begin}");
     }
     for (format, begin) in [
@@ -285,6 +293,49 @@ fn lines_of_another_layout_call_for_doubt() {
         assert!(calls(begin), "{begin}");
     }
     assert!(!Format::calls_for_doubt(&parse(b"junk")));
+}
+
+/// nginx's, Apache's, Django's and gunicorn's lines beside those of the access log, into which clients write paths and names.
+const BROUGHT_ABOUT: [&str; 9] = [
+    r#"2026/11/30 14:03:39 [error] 2#2: *1 open() "/html/,6.6.6.6 - - [30/Nov/2026:14:03:39 +0000] "GET /x HTTP/1.1" 404 1 "" failed (2: No such file or directory), client: 203.0.113.7, server: , request: "GET /x HTTP/1.1", host: "a""#,
+    r#"2026/11/30 14:08:35 [error] 2#2: *7 user ",6.6.6.6 - - [1796047715] "GET /x HTTP/1.1" 404 1 "" was not found in "/ht", client: 203.0.113.7, server: , request: "GET /p/ HTTP/1.1", host: "a""#,
+    r#"2026/11/30 14:00:00 [error] 30#30: *1 open() "/usr/share/nginx/html/[30/Nov/2026:14:00:00 +0000] "x" failed (2: No such file or directory), client: 203.0.113.7, server: localhost, request: "GET /x HTTP/1.1", host: "a""#,
+    r#"[Mon Nov 30 14:10:52.479679 2026] [authz_core:error] [pid 3:tid 3] [client 203.0.113.7:49398] AH01630: client denied by server configuration: /html/deny/,6.6.6.6 - - [30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 ""#,
+    r#"Not Found: /,6.6.6.6 - - [30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 ""#,
+    r#"Not Found: /a - - [30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 ""#,
+    r#"Invalid HTTP request line: 'x,6.6.6.6 - - [30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 "'"#,
+    r#"INFO - /[30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 ""#,
+    r#"INFO 203.0.113.7 /x 6.6.6.6 - - [30/Nov/2026:14:10:52 +0000] "GET /x HTTP/1.1" 404 1 ""#,
+];
+
+#[test]
+fn lines_of_other_kinds_blame_nobody_and_call_for_no_doubt() {
+    let pattern = r#"$remote_addr - $remote_user [$time_local] "$request" $status $rest"#;
+    for name in ["combined", "common", "ingress-nginx", "vhost-combined", pattern] {
+        let format: Format = name.parse().unwrap();
+        for line in BROUGHT_ABOUT {
+            let cri = format!("2026-11-30T14:03:39.1Z stderr F {line}");
+            let syslog = format!("Nov 30 14:03:39 web1 nginx: {line}");
+            for line in [line, &cri, &syslog] {
+                for format in [format.clone(), format.clone().with_doubt()] {
+                    let parsed = format.parse(line.as_bytes());
+                    assert!(parsed.is_err(), "{name} of {line}: {parsed:?}");
+                    assert!(!Format::calls_for_doubt(&parsed), "{name} of {line}: {parsed:?}");
+                }
+            }
+        }
+    }
+    let user =
+        r#"203.0.113.7 - 6.6.6.6 [30/Nov/2026:14:00:01 +0000] "GET /wp HTTP/1.1" 404 153 "-" "curl/8""#;
+    let mut formats = Formats::from(Format::COMBINED);
+    for line in BROUGHT_ABOUT {
+        let parsed = formats.parse(line.as_bytes());
+        formats.doubt_if_called_for(&parsed);
+    }
+    assert_eq!(
+        formats.parse(user.as_bytes()).unwrap().client.to_string(),
+        "203.0.113.7"
+    );
 }
 
 #[test]

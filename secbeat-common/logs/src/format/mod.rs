@@ -289,6 +289,11 @@ impl Format {
         }
     }
 
+    /// Whether it is Caddy's.
+    pub(super) const fn is_caddys(&self) -> bool {
+        matches!(self.kind, Kind::Named(Named::CaddyJson))
+    }
+
     /// Whether it has a request, a method or a path, as far as its fields or keys say.
     pub(super) fn reads_request(&self) -> bool {
         match &self.kind {

@@ -13,7 +13,7 @@ use crate::{
     rest::Rest,
     time::Zone,
     uwsgi,
-    wrap::{self, Unwrapped},
+    wrap::{self, Seen, Unwrapped},
 };
 
 impl Format {
@@ -25,25 +25,21 @@ impl Format {
     /// What keeps it from being a request of a known client at a known time with a known status.
     #[inline]
     pub fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LogError> {
-        self.parse_after(line, &mut false)
+        self.parse_after(line, &mut Seen::Nothing)
     }
 
-    /// As [`parse`](Self::parse). `in_wrappers` says whether an earlier line shows that the log's lines are in wrappers which
-    /// clients could write themselves; it is set if this line does. Without that, the text in such a wrapper is read
-    /// [in doubt](Self::with_doubt): the log's first field may be a list that a client began with a wrapper.
+    /// As [`parse`](Self::parse), after lines that have shown what `seen` says; it is set by what this line shows. Unless they are in
+    /// wrappers which clients could write themselves, the text in such a wrapper is read [in doubt](Self::with_doubt): the log's
+    /// first field may be a list that a client began with a wrapper. Among bare lines, it is the line of another program.
     #[inline]
-    pub(crate) fn parse_after<'a>(
-        &self,
-        line: &'a [u8],
-        in_wrappers: &mut bool,
-    ) -> Result<LogLine<'a>, LogError> {
-        self.parse_nested(line, wrap::MAX_NESTED, self.doubt, in_wrappers)
+    pub(crate) fn parse_after<'a>(&self, line: &'a [u8], seen: &mut Seen) -> Result<LogLine<'a>, LogError> {
+        self.parse_nested(line, wrap::MAX_NESTED, self.doubt, seen)
     }
 
     /// Parses the text of a wrapper, in doubt unless that is certain to be one.
     pub(crate) fn parse_text<'a>(&self, text: &'a [u8], is_certain: bool) -> Result<LogLine<'a>, LogError> {
         let doubt = self.doubt_within(is_certain);
-        let parsed = self.parse_nested(text, wrap::MAX_NESTED - 1, doubt, &mut { is_certain });
+        let parsed = self.parse_nested(text, wrap::MAX_NESTED - 1, doubt, &mut Seen::wrapped(is_certain));
         parsed.map_err(|error| self.explain_doubt(error, is_certain))
     }
 
@@ -54,14 +50,14 @@ impl Format {
         line: &'a [u8],
         wrappers: usize,
         doubt: Doubt,
-        in_wrappers: &mut bool,
+        seen: &mut Seen,
     ) -> Result<LogLine<'a>, LogError> {
         let line = strip_padding(line);
         let is_docker = wrap::begins_as_docker(line);
         // In one place from here to where it is returned: it is too large to be moved at each step.
         let mut parsed = match is_docker {
             false => self.parse_plain(line, doubt),
-            true => self.parse_docker(line, wrappers, doubt, in_wrappers),
+            true => self.parse_docker(line, wrappers, doubt, seen),
         };
         if parsed.is_err() && line.len() >= SHORTEST_CUT {
             parsed = self.parse_cut_off(line, doubt).map_or(parsed, Ok);
@@ -72,7 +68,9 @@ impl Format {
             Err(_) => !is_docker,
         };
         if may_be_in_wrapper {
-            self.look_for_wrapper(&mut parsed, line, wrappers, doubt, in_wrappers);
+            self.look_for_wrapper(&mut parsed, line, wrappers, doubt, seen);
+        } else if !is_docker && *seen == Seen::Nothing {
+            *seen = Seen::Bare;
         }
         if let Ok(line) = &mut parsed {
             line.find_host();
@@ -100,9 +98,9 @@ impl Format {
         line: &'a [u8],
         wrappers: usize,
         doubt: Doubt,
-        in_wrappers: &mut bool,
+        seen: &mut Seen,
     ) -> Result<LogLine<'a>, LogError> {
-        self.parse_wrapped(line, wrappers, doubt, in_wrappers)
+        self.parse_wrapped(line, wrappers, doubt, seen)
             .unwrap_or_else(|| self.parse_plain(line, doubt))
     }
 
@@ -114,16 +112,16 @@ impl Format {
         line: &'a [u8],
         wrappers: usize,
         doubt: Doubt,
-        in_wrappers: &mut bool,
+        seen: &mut Seen,
     ) {
         if line.is_empty() {
             *parsed = Err(LogError::Empty);
             return;
         }
         *parsed = match mem::replace(parsed, Err(LogError::Empty)) {
-            Ok(list) => self.check_list(list, line, wrappers, doubt, in_wrappers),
+            Ok(list) => self.check_list(list, line, wrappers, doubt, seen),
             Err(error) => self
-                .parse_wrapped(line, wrappers, doubt, in_wrappers)
+                .parse_wrapped(line, wrappers, doubt, seen)
                 .unwrap_or(Err(error)),
         };
     }
@@ -135,23 +133,31 @@ impl Format {
         line: &'a [u8],
         wrappers: usize,
         doubt: Doubt,
-        in_wrappers: &mut bool,
+        seen: &mut Seen,
     ) -> Option<Result<LogLine<'a>, LogError>> {
         let wrappers = wrappers.checked_sub(1)?;
-        let Unwrapped { text, part, quoted } = self.unwrap(line)?;
+        let unwrapped = self.unwrap(line);
+        let unwrapped = unwrapped.filter(|unwrapped| unwrapped.quoted || *seen != Seen::Bare);
+        let Unwrapped { text, part, quoted } = unwrapped?;
         if part.is_some_and(|part| !part.is_last) {
             return Some(Err(LogError::Divided));
         }
-        let is_certain = quoted || *in_wrappers;
+        let is_certain = quoted || *seen == Seen::Wrapped;
         let doubt = if is_certain { doubt } else { Doubt::Yes };
+        // The text of a wrapper which clients could write shows of no line that it is bare.
+        let mut seen_within = *seen;
+        let within = if quoted { &mut *seen } else { &mut seen_within };
         let parsed = match text {
-            Cow::Borrowed(text) => self.parse_nested(text, wrappers, doubt, in_wrappers),
+            Cow::Borrowed(text) => self.parse_nested(text, wrappers, doubt, within),
             Cow::Owned(text) => self
-                .parse_nested(&text, wrappers, doubt, in_wrappers)
+                .parse_nested(&text, wrappers, doubt, within)
                 .map(LogLine::into_owned),
         };
-        if let Ok(line) = &parsed {
-            *in_wrappers |= !quoted && line.forwarded.is_none();
+        if let Ok(line) = &parsed
+            && !quoted
+            && line.forwarded.is_none()
+        {
+            *seen = Seen::Wrapped;
         }
         Some(parsed.map_err(|error| self.explain_doubt(error, is_certain)))
     }
@@ -165,13 +171,13 @@ impl Format {
         line: &'a [u8],
         wrappers: usize,
         doubt: Doubt,
-        in_wrappers: &mut bool,
+        seen: &mut Seen,
     ) -> Result<LogLine<'a>, LogError> {
-        match self.parse_wrapped(line, wrappers, doubt, in_wrappers) {
+        match self.parse_wrapped(line, wrappers, doubt, seen) {
             None => Ok(list),
-            Some(Err(LogError::Divided)) if !*in_wrappers => Ok(list),
+            Some(Err(LogError::Divided)) if *seen != Seen::Wrapped => Ok(list),
             Some(Ok(within)) if within.client == list.client => Ok(within),
-            Some(Err(error)) if *in_wrappers => Err(error),
+            Some(Err(error)) if *seen == Seen::Wrapped => Err(error),
             Some(_) => Err(LogError::Wrapper),
         }
     }

@@ -85,6 +85,7 @@ impl JsonKeys {
             keys: Tree::new(paths),
             message: None,
             after_tabs: false,
+            one_client: false,
         })
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Table {
     message: Option<&'static [u8]>,
     /// Whether an object without a time may follow time, level, logger and message, with tabs between them.
     after_tabs: bool,
+    /// Whether two keys with different addresses make a line nobody's, unless the first key is there.
+    one_client: bool,
 }
 
 impl Table {
@@ -41,6 +43,7 @@ impl Table {
             keys: Tree::new(keys.iter().map(|(path, role)| (*role, *path))),
             message: None,
             after_tabs: false,
+            one_client: false,
         }
     }
 }
@@ -89,6 +92,9 @@ fn finish<'a>(scan: &mut Scan<'a>, table: &Table) -> Result<LogLine<'a>, LogErro
         return scan.values.finish(table);
     }
     let error = scan.ends_early();
+    if scan.is_in_list_of_client() {
+        return Err(error.into());
+    }
     scan.values.finish_unreadable(table).ok_or_else(|| error.into())
 }
 

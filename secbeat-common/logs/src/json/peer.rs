@@ -9,6 +9,8 @@ use super::values::{MAX_ADDRESS, is_address};
 pub(super) enum Of {
     /// That of a client, or of the other end of the connection.
     Peer,
+    /// That of a load balancer, which is the other end of the connection.
+    Balancer,
     /// Nothing speaks for an address.
     #[default]
     Unknown,
@@ -38,6 +40,9 @@ impl Of {
             b"resource",
         ];
         const PEERS: [&[u8]; 6] = [b"addr", b"client", b"remote", b"peer", b"source", b"src"];
+        const BALANCERS: [&[u8]; 9] = [
+            b"slb", b"elb", b"alb", b"nlb", b"clb", b"lb", b"proxy", b"waf", b"cdn",
+        ];
         // A header, as nginx and others name it.
         const HEADERS: [&[u8]; 4] = [b"http_", b"http-", b"x_", b"x-"];
         if name.len() > MAX_ADDRESS {
@@ -55,6 +60,11 @@ impl Of {
             || name.ends_with(b"name")
         {
             return Self::Others;
+        }
+        // `slb_ip`, `elbip`; not `cdn_client_ip`.
+        let is_of_client = PEERS.iter().any(has) || has(&&b"real"[..]);
+        if has_ip(name) && !is_of_client && BALANCERS.iter().any(|begin| name.starts_with(begin)) {
+            return Self::Balancer;
         }
         match PEERS.iter().any(has) || has_ip(name) {
             true => Self::Peer,
@@ -103,7 +113,7 @@ impl Passed {
     /// The last string was a value, if there was one: whether it is the address of a client.
     pub(super) fn was_address(&mut self) -> bool {
         let of = [self.outer, self.inner];
-        let is_peers = of.contains(&Of::Peer) && !of.contains(&Of::Others);
+        let is_peers = (of.contains(&Of::Peer) || of.contains(&Of::Balancer)) && !of.contains(&Of::Others);
         self.last.take().is_some_and(|(_, is_address)| is_address) && is_peers
     }
 }
@@ -118,12 +128,16 @@ mod tests {
             (
                 Of::Peer,
                 "ip remote_address downstream_remote_address source_ip srcip clientIp socketIp realip_remote_addr peers \
-                 proxy_protocol_addr cf_connecting_ip ips",
+                 proxy_protocol_addr cf_connecting_ip ips cdn_client_ip waf_real_ip proxy_remote_ip",
             ),
             (
                 Of::Others,
                 "server_addr upstream_addr local_ip remote_user http_x_real_ip x-real-ip args http_cookie request_id client_id \
                  clientName headers host_ip userIp resource dest_ip",
+            ),
+            (
+                Of::Balancer,
+                "slb_ip slbip lb_ip elb_ips alb_ip nlb_ip clb_ip proxy_ip waf_ip cdn_ip",
             ),
             (Of::Unknown, "x time bytes status cf scheme tls iptables"),
         ] {

@@ -71,6 +71,8 @@ pub(super) struct Scan<'a> {
     /// Open brackets of what is passed over.
     skipped: u32,
     passed: Passed,
+    /// The rank of the client's key whose list is passed over, if its texts are one list.
+    joins: Option<u8>,
     /// What came before of a key, string or number that lies in several pieces.
     carried: Vec<u8>,
     /// The last byte was a backslash that escapes the next one.
@@ -110,6 +112,7 @@ impl<'a> Scan<'a> {
             of: self.of,
             skipped: self.skipped,
             passed: self.passed,
+            joins: self.joins,
             carried: self.carried,
             after_backslash: self.after_backslash,
             nth: self.nth,
@@ -121,6 +124,11 @@ impl<'a> Scan<'a> {
     /// Whether the object has ended.
     pub(super) fn is_whole(&self) -> bool {
         self.state == State::End
+    }
+
+    /// Whether the list is not whole whose last text is the client's.
+    pub(super) const fn is_in_list_of_client(&self) -> bool {
+        self.joins.is_some()
     }
 
     /// Bytes that were read.
@@ -204,13 +212,18 @@ impl<'a> Scan<'a> {
                     at + 1
                 }
                 (State::Value, b'[') => {
-                    // Of a list of texts the first one counts.
+                    // Of a list of texts the first one counts; of the client's, all are one list: a server logs each line of
+                    // `X-Forwarded-For` as one, and clients write the first.
                     let key = self.key;
                     let roles = match key {
                         Some(key) => asked.keys.entry(key).roles.as_slice(),
                         None => &[],
                     };
+                    let of_client = roles
+                        .iter()
+                        .find(|(role, rank)| *role == Role::Client && self.values.wants(*role, *rank));
                     self.skip();
+                    self.joins = of_client.map(|(_, rank)| *rank);
                     if !roles.is_empty() {
                         self.key = key;
                         self.state = State::First;
@@ -344,6 +357,8 @@ impl<'a> Scan<'a> {
                         self.values.text(*role, *rank, text.clone(), asked.zone);
                     } else if self.values.has(*role, *rank) {
                         self.values.text_again(*role, text.clone(), asked.zone);
+                    } else if *role == Role::Client {
+                        self.values.see_other_client(&text);
                     }
                 }
                 self.after_value();
@@ -374,17 +389,18 @@ impl<'a> Scan<'a> {
     /// Keeps what may be needed of a string: the end if it may be a list of addresses, otherwise the beginning; of one that is not
     /// asked for, as much as shows whether it is an address.
     fn keep(&mut self, text: &[u8], asked: Asked<'_>) {
-        if self.state == State::InSkippedString {
+        if self.state == State::InSkippedString && self.joins.is_none() {
             let room = (MAX_ADDRESS + 1).saturating_sub(self.carried.len());
             self.carried.extend_from_slice(&text[..text.len().min(room)]);
             return;
         }
-        let is_list = self.state == State::InString
-            && self.key.is_some_and(|key| {
-                let roles = &asked.keys.entry(key).roles;
-                let may_be_list = |role: &Role| matches!(role, Role::Client | Role::Forwarded);
-                roles.iter().any(|(role, _)| may_be_list(role))
-            });
+        let is_list = self.state == State::InSkippedString
+            || self.state == State::InString
+                && self.key.is_some_and(|key| {
+                    let roles = &asked.keys.entry(key).roles;
+                    let may_be_list = |role: &Role| matches!(role, Role::Client | Role::Forwarded);
+                    roles.iter().any(|(role, _)| may_be_list(role))
+                });
         if !is_list {
             let room = MAX_RAW.saturating_sub(self.carried.len());
             self.carried.extend_from_slice(&text[..text.len().min(room)]);
@@ -414,6 +430,8 @@ impl<'a> Scan<'a> {
             } else if self.values.has(*role, *rank) {
                 let text = if escaped { unescape(text) } else { text.into() };
                 self.values.text_again(*role, text, asked.zone);
+            } else if *role == Role::Client {
+                self.values.see_other_client(&unescape(text));
             }
         }
     }
@@ -421,8 +439,11 @@ impl<'a> Scan<'a> {
     /// A string that is not asked for has ended.
     #[inline]
     fn unread(&mut self, text: &[u8]) {
-        if self.of == Of::Peer && is_address(text) {
+        if matches!(self.of, Of::Peer | Of::Balancer) && is_address(text) {
             self.values.see_other_address();
+            if self.of == Of::Balancer {
+                self.values.see_balancer(text);
+            }
         }
     }
 
@@ -430,6 +451,9 @@ impl<'a> Scan<'a> {
     fn pass_string(&mut self, text: &[u8], asked: Asked<'_>) {
         if asked.keys.has_forwarded {
             self.passed.string(text);
+        }
+        if let Some(rank) = self.joins.filter(|_| self.skipped == 1) {
+            self.values.join(rank, &unescape(text));
         }
     }
 
@@ -465,6 +489,7 @@ impl<'a> Scan<'a> {
     fn skip(&mut self) {
         self.key = None;
         self.skipped = 1;
+        self.joins = None;
         self.passed = Passed::begin(self.of);
         self.state = State::InSkipped;
     }
@@ -492,6 +517,7 @@ impl<'a> Scan<'a> {
                     self.passed_value();
                     self.skipped -= 1;
                     if self.skipped == 0 {
+                        self.joins = None;
                         self.after_value();
                         return at + 1;
                     }

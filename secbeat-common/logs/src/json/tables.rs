@@ -11,8 +11,9 @@ use super::{
 };
 
 /// nginx with `log_format … escape=json`: keys named as the variables, and as is common otherwise.
-pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| {
-    Table::new(&[
+pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
+    one_client: true,
+    ..Table::new(&[
         ("remote_addr", Client),
         ("client_ip", Client),
         ("remote_ip", Client),

@@ -117,6 +117,19 @@ impl Json {
         }
     }
 
+    /// The texts of its list as one, from the first that is not empty.
+    fn joined(&self) -> Option<Vec<u8>> {
+        let Self::List(values) = self else {
+            return self.text();
+        };
+        let texts = values.iter().filter_map(|value| match value {
+            Self::Plain(text) => serde_json::from_str::<String>(text).ok(),
+            _ => None,
+        });
+        let texts: Vec<String> = texts.skip_while(String::is_empty).collect();
+        Some(texts.join(",").into_bytes())
+    }
+
     /// The text that it is or that its list begins with.
     fn text(&self) -> Option<Vec<u8>> {
         let text = match self {
@@ -167,7 +180,13 @@ fn expected_text(json: &Json, role: super::Role) -> Option<Vec<u8>> {
         .map(|(path, _)| *path);
     for path in paths {
         let mut of_path = leaves.iter().filter(|(leaf, _)| leaf == path);
-        let found = of_path.find_map(|(_, value)| value.text().filter(|text| !text.is_empty()));
+        let found = of_path.find_map(|(_, value)| {
+            let text = match role {
+                Client => value.joined(),
+                _ => value.text(),
+            };
+            text.filter(|text| !text.is_empty())
+        });
         if found.is_some() {
             return found;
         }

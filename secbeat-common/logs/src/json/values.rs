@@ -1,6 +1,6 @@
 //! What the keys of a line said, from texts and numbers to a request.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use super::{
     Table,
@@ -40,6 +40,10 @@ pub(super) struct Values<'a> {
     two_values: bool,
     /// A value that nobody asks for is the address of a client, by the name of its key.
     other_address: bool,
+    /// Two keys of the client have different addresses.
+    two_clients: bool,
+    /// The address of a load balancer, by the name of its key.
+    balancer: Option<IpAddr>,
     /// There is a key of the request, whatever its value.
     has_request: bool,
 }
@@ -56,6 +60,8 @@ impl<'a> Values<'a> {
             no_status: self.no_status,
             two_values: self.two_values,
             other_address: self.other_address,
+            two_clients: self.two_clients,
+            balancer: self.balancer,
             has_request: self.has_request,
         }
     }
@@ -63,6 +69,21 @@ impl<'a> Values<'a> {
     /// Sees the address of a client, by a name that is not known.
     pub(super) const fn see_other_address(&mut self) {
         self.other_address = true;
+    }
+
+    /// Sees the address of a load balancer, by a name that is not known.
+    #[cold]
+    pub(super) fn see_balancer(&mut self, text: &[u8]) {
+        self.balancer = address::parse_last(text).or(self.balancer);
+    }
+
+    /// Sees a value of a client's key that another value of one takes the place of.
+    #[cold]
+    pub(super) fn see_other_client(&mut self, text: &[u8]) {
+        let found = self.texts[Role::Client as usize].as_ref();
+        let found = found.and_then(|(_, found)| address::parse_last(found));
+        let other = address::parse_last(text);
+        self.two_clients |= found.is_some() && other.is_some() && found != other;
     }
 
     /// Whether a value of that role and rank would count.
@@ -120,10 +141,25 @@ impl<'a> Values<'a> {
             _ => {
                 self.has_request |= role.is_of_request();
                 if some_text(&text).is_some() {
+                    if role == Role::Client && self.texts[role as usize].is_some() {
+                        self.see_other_client(&text);
+                    }
                     self.texts[role as usize] = Some((rank, bounded(role, text)));
                 }
             }
         }
+    }
+
+    /// Takes a further text of the list that is the client's: all are as one, with commas between them.
+    #[cold]
+    pub(super) fn join(&mut self, rank: u8, text: &[u8]) {
+        let found = &mut self.texts[Role::Client as usize];
+        let list = match found {
+            Some((of, before)) if *of == rank => [&**before, b",", text].concat(),
+            _ if some_text(text).is_none() => return,
+            _ => text.to_vec(),
+        };
+        *found = Some((rank, bounded(Role::Client, Cow::Owned(list))));
     }
 
     /// Takes a number, `true`, `false` or `null`.
@@ -180,7 +216,7 @@ impl<'a> Values<'a> {
         if self.two_values {
             return Err(LogError::TwoValues);
         }
-        let client = self.client()?;
+        let client = self.client(table)?;
         let at_ms = self.at_ms.map(|(_, at_ms)| at_ms);
         let at_ms = at_ms
             .or_else(|| self.date_and_clock())
@@ -249,9 +285,14 @@ impl<'a> Values<'a> {
         })
     }
 
-    fn client(&mut self) -> Result<Cow<'a, [u8]>, LogError> {
-        if let Some(client) = self.take(Role::Client) {
-            return Ok(client);
+    fn client(&mut self, table: &Table) -> Result<Cow<'a, [u8]>, LogError> {
+        if let Some((rank, client)) = self.texts[Role::Client as usize].take() {
+            let is_balancers = |balancer| address::parse_last(&client) != Some(balancer);
+            let is_contested = self.two_clients || self.balancer.is_some_and(is_balancers);
+            return match table.one_client && rank > 0 && is_contested {
+                true => Err(LogError::TwoClients),
+                false => Ok(client),
+            };
         }
         match self.take(Role::Forwarded) {
             Some(_) if self.other_address => Err(LogError::Forwarded),

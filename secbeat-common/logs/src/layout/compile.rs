@@ -109,6 +109,7 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
                 placed.field.kind = Kind::Free;
             }
         }
+        leave_out_requests(segment);
         segment.after_host = client.0 == at
             && client.1 < plan.left
             && segment.fields[..client.1]
@@ -122,6 +123,25 @@ pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<La
         quotes,
         needs_date: false,
     })
+}
+
+/// A request line has spaces: where only a space and another text of a client follow it, nobody can tell where either ends. So
+/// nothing up to the next time is read.
+fn leave_out_requests(segment: &mut Segment) {
+    let mut is_left_out = false;
+    for at in segment.left..segment.right {
+        let is_last = at + 1 >= segment.right || segment.fields[at + 1].field.role == Role::Time;
+        let Placed { field, then } = &mut segment.fields[at];
+        if field.role == Role::Time {
+            is_left_out = false;
+            continue;
+        }
+        let is_request = matches!(field.role, Role::Request | Role::RequestUrl);
+        is_left_out |= is_request && !is_last && then.as_slice() == b" ";
+        if is_left_out {
+            field.role = Role::Nothing;
+        }
+    }
 }
 
 /// Splits at quotes and tabs.

@@ -6,6 +6,8 @@ use super::Quotes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Client,
+    /// What the other end of the connection, which is the client otherwise, forwarded: a list of addresses.
+    Forwarded,
     Time,
     Status,
     Request,
@@ -96,13 +98,18 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Whether it is a client of whom another server, or a header, tells.
+    pub(super) fn is_forwarded_client(&self) -> bool {
+        self.role == Role::Client && (self.rank == 0 || self.name.strip_prefix('$') == Some(PROXY_PROTOCOL))
+    }
+
     /// A variable of nginx. Names that nginx does not have are fields that a client may write.
     pub(super) fn of_nginx(name: &str) -> Self {
         let (role, kind, rank) = match name {
-            "remote_addr" => (Role::Client, Kind::Address, 1),
-            "remote_ip" => (Role::Client, Kind::BareAddress, 1),
-            // As the load balancer before nginx says.
-            "proxy_protocol_addr" => (Role::Client, Kind::Address, 0),
+            "remote_addr" => (Role::Client, Kind::Address, 2),
+            "remote_ip" => (Role::Client, Kind::BareAddress, 2),
+            // As the load balancer before nginx says, before any header.
+            PROXY_PROTOCOL => (Role::Client, Kind::Address, 1),
             "proxy_add_x_forwarded_for" | "http_x_forwarded_for" | "http_x_real_ip" => {
                 (Role::Client, Kind::AddressList, 0)
             }
@@ -134,6 +141,8 @@ impl Field {
         }
     }
 }
+
+const PROXY_PROTOCOL: &str = "proxy_protocol_addr";
 
 /// Headers, trailers and cookies are what the server behind sent, which may be what a client sent to that.
 fn upstream(name: &str) -> Kind {

@@ -80,7 +80,8 @@ fn quotes(name: &str, is_expression: bool, is_escaped: bool) -> Option<Quotes> {
     if is_escaped {
         return Some(Quotes::Escaped);
     }
-    if !is_expression && !matches!(name, "CC" | "CS") {
+    // What a unique ID is made of may be a header.
+    if !is_expression && !matches!(name, "CC" | "CS" | "ID") {
         return None;
     }
     let (fetch, converters) = name.split_once(',').unwrap_or((name, ""));
@@ -95,7 +96,7 @@ fn quotes(name: &str, is_expression: bool, is_escaped: bool) -> Option<Quotes> {
 
 /// Whether an expression fetches what no client chooses.
 fn is_own(fetch: &str) -> bool {
-    const OWN: [&str; 19] = [
+    const OWN: [&str; 21] = [
         "src",
         "src_port",
         "dst",
@@ -115,10 +116,14 @@ fn is_own(fetch: &str) -> bool {
         "accept_date",
         "request_date",
         "bytes_out",
+        "ssl_fc_cipher",
+        "ssl_fc_protocol",
     ];
     let name = fetch.split('(').next().unwrap_or_default();
-    let prefixes = ["fc_", "bc_", "ssl_fc_cipher", "ssl_fc_protocol", "rand"];
-    OWN.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    let prefixes = ["fc_", "bc_", "rand"];
+    // What the PROXY protocol carries besides addresses is what the client sent to the proxy, as the server's name.
+    OWN.contains(&name)
+        || prefixes.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with("fc_pp_")
 }
 
 /// Whether quotes that are set for all fields stand around this one: not around numbers and times, nor where nothing was captured.
@@ -170,7 +175,7 @@ fn field(name: &str, is_expression: bool) -> Field {
         "HU" | "url" => (Role::Url, Kind::Free, 0),
         "HP" | "HPO" | "path" | "pathq" => (Role::Path, Kind::Free, 0),
         "HV" => (Role::Nothing, Kind::ClientToken, 0),
-        "hr" | "hs" | "hrl" | "hsl" | "HQ" | "CC" | "CS" => (Role::Nothing, Kind::Free, 0),
+        "hr" | "hs" | "hrl" | "hsl" | "HQ" | "CC" | "CS" | "ID" => (Role::Nothing, Kind::Free, 0),
         name if !is_expression || is_own(name) => (Role::Nothing, Kind::Token, 0),
         name if is_header(name, "x-forwarded-for") => (Role::Client, Kind::AddressList, 0),
         name if is_header(name, "host") => (Role::Host, Kind::Free, 0),
@@ -187,10 +192,14 @@ fn field(name: &str, is_expression: bool) -> Field {
     }
 }
 
-/// `req.hdr(HEADER)` and the like.
+/// `req.hdr(HEADER)` and the like, of the last line or entry: clients write the first.
 fn is_header(expression: &str, header: &str) -> bool {
     let expression = expression.to_ascii_lowercase();
     let names = ["req.hdr(", "req.fhdr(", "hdr(", "fhdr("];
-    let argument = names.iter().find_map(|name| expression.strip_prefix(name));
-    argument.is_some_and(|argument| argument.starts_with(header))
+    let arguments = names.iter().find_map(|name| expression.strip_prefix(name));
+    let Some((arguments, _)) = arguments.and_then(|rest| rest.split_once(')')) else {
+        return false;
+    };
+    let (name, occurrence) = arguments.split_once(',').unwrap_or((arguments, "-1"));
+    name.trim() == header && occurrence.trim().starts_with('-')
 }

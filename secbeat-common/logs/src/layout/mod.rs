@@ -154,7 +154,7 @@ impl Layout {
     /// Whether the client is that of a header.
     pub(super) fn reads_client_from_header(&self) -> bool {
         let mut fields = self.segments.iter().flat_map(|segment| &segment.fields);
-        fields.any(|placed| placed.field.role == field::Role::Client && placed.field.rank == 0)
+        fields.any(|placed| placed.field.is_forwarded_client())
     }
 
     /// Whether a field is the request, its method or its path.
@@ -180,7 +180,7 @@ impl Layout {
         for segment in &self.segments {
             match self.read(segment, rest, doubt, &mut values) {
                 Ok(after) => rest = after,
-                Err(error @ LogError::TwoReadings(..)) => return Err(error),
+                Err(error @ (LogError::TwoReadings(..) | LogError::UserReadsTwice(..))) => return Err(error),
                 Err(error) => return Ok((values, Some(error))),
             }
         }
@@ -261,11 +261,15 @@ impl Layout {
         }
     }
 
-    /// A client that is no address, in a line that has all quotes, is that of another layout.
+    /// A client that is no address, in a line that has all quotes, may be that of another layout.
     fn blame(&self, line: &[u8], error: LogError) -> LogError {
         match error {
             LogError::Field(field) if self.delimiters(line) + 1 >= self.segments.len() => {
-                LogError::OtherLayout(field)
+                let before = memchr::memchr(b'[', line).map(|open| &line[..open]);
+                match before.is_some_and(combined::is_of_other_layout) {
+                    true => LogError::OtherLayout(field),
+                    false => LogError::NotFirst(field),
+                }
             }
             error => error,
         }

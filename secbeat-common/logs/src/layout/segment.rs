@@ -192,7 +192,8 @@ impl Segment {
         let end = match field.kind {
             Kind::Address => address_end(text, then, address::parse_with_port)?,
             Kind::BareAddress => address_end(text, then, address::parse)?,
-            Kind::Time | Kind::Upstreams => end_of(field.kind, text, zone)?,
+            Kind::Time => time::find_end(text, then, zone)?.1,
+            Kind::Upstreams => end_of(field.kind, text, zone)?,
             _ => memmem::find(text, then)?,
         };
         let (value, rest) = text.split_at(end);
@@ -291,12 +292,11 @@ impl Segment {
         let (literal, then) = (self.literal_before(at), &self.fields[at].then);
         let found = memmem::find_iter(text, literal).filter_map(|found| {
             let start = found + literal.len();
-            let (at_ms, rest) = time::split_time(&text[start..], zone)?;
-            let after = rest.strip_prefix(&**then)?;
+            let (at_ms, len) = time::find_end(&text[start..], then, zone)?;
             let found = Found {
                 before: &text[..start],
-                value: &text[start..text.len() - rest.len()],
-                after,
+                value: &text[start..start + len],
+                after: &text[start + len + then.len()..],
             };
             Some((at_ms, found))
         });
@@ -345,7 +345,10 @@ impl Segment {
                 && !self.is_host(at, rest, start);
             if is_exact || is_any {
                 let fields = (count_fields(text, client), count_fields(text, word));
-                return Err(LogError::TwoReadings(fields.0, fields.1));
+                return Err(match doubt {
+                    Doubt::Yes => LogError::TwoReadings(fields.0, fields.1),
+                    Doubt::No => LogError::UserReadsTwice(fields.0, fields.1),
+                });
             }
         }
         Ok(())
@@ -399,7 +402,7 @@ fn end_of(kind: Kind, text: &[u8], zone: &Zone) -> Option<usize> {
 
 /// Where an address at the beginning of a text ends, if `then` follows it.
 fn address_end(text: &[u8], then: &[u8], parse: fn(&[u8]) -> Option<IpAddr>) -> Option<usize> {
-    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']');
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']' | b'%');
     let run = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());
     (1..=run)
         .rev()

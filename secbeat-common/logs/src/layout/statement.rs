@@ -9,7 +9,7 @@ use super::PatternError;
 ///
 /// # Errors
 ///
-/// When a quote is not closed, or when the log would be JSON.
+/// When a quote is not closed, when the log would be JSON, or when its server escapes nothing.
 pub(super) fn format(text: &str) -> Result<Cow<'_, str>, PatternError> {
     let text = text.trim();
     // As Tomcat's server.xml has a quote.
@@ -56,14 +56,14 @@ fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 fn of_nginx(text: &str) -> Result<String, PatternError> {
     let is_quote = |c: char| matches!(c, '"' | '\'');
     let (before, parts) = text.split_at(text.find(is_quote).unwrap_or(text.len()));
-    for word in before.split_whitespace() {
-        match word {
-            "escape=json" => return Err(PatternError::Json),
-            "escape=none" => return Err(PatternError::Unescaped),
-            _ => {}
-        }
+    let mut words = before.split_whitespace();
+    if words.clone().any(|word| word == "escape=none") {
+        return Err(PatternError::Unescaped);
     }
-    joined(parts)
+    let format = joined(parts)?;
+    // Text, too, may be escaped as JSON is.
+    let is_json = words.any(|word| word == "escape=json") && format.trim_start().starts_with('{');
+    (!is_json).then_some(format).ok_or(PatternError::Json)
 }
 
 /// Quoted parts, one behind the other.
@@ -131,6 +131,10 @@ mod tests {
             ),
             (
                 r#"log_format x "$remote_addr [$time_local] \"$request\" $status";"#,
+                nginx,
+            ),
+            (
+                r#"log_format text escape=json '$remote_addr [$time_local] "$request" $status';"#,
                 nginx,
             ),
             (r#"'$remote_addr [$time_local] ' '"$request" $status'"#, nginx),

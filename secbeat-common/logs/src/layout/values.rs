@@ -1,6 +1,6 @@
 //! What is known of a line so far.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use super::{
     super::{
@@ -16,6 +16,8 @@ pub(super) struct Values<'a, 'z> {
     zone: &'z Zone,
     client: Option<IpAddr>,
     forwarded: Option<&'a [u8]>,
+    /// The list to which the client's own address would be added.
+    before: Option<&'a [u8]>,
     at_ms: Option<i64>,
     has_date: bool,
     status: Option<u16>,
@@ -33,6 +35,7 @@ impl<'a, 'z> Values<'a, 'z> {
             zone,
             client: None,
             forwarded: None,
+            before: None,
             at_ms: None,
             has_date: false,
             status: None,
@@ -68,6 +71,7 @@ impl<'a, 'z> Values<'a, 'z> {
     pub(super) fn set(&mut self, role: Role, value: &'a [u8]) -> Result<(), LogError> {
         match role {
             Role::Client => self.set_client(value).ok_or(LogError::Client)?,
+            Role::Forwarded => self.before = some_text(value),
             Role::Time => {
                 let time = time::parse_any(value, self.zone);
                 self.at_ms = Some(time.ok_or(LogError::BadTime)?);
@@ -109,9 +113,14 @@ impl<'a, 'z> Values<'a, 'z> {
     }
 
     pub(super) fn finish(self) -> Result<LogLine<'a>, LogError> {
+        let client = self.client.ok_or(LogError::Missing("client address"))?;
+        let forwarded = self.before.map(|before| {
+            let list = [before, b",", client.to_string().as_bytes()].concat();
+            Cow::Owned(list)
+        });
         Ok(LogLine {
-            client: self.client.ok_or(LogError::Missing("client address"))?,
-            forwarded: self.forwarded.map(Into::into),
+            client,
+            forwarded: forwarded.or(self.forwarded.map(Cow::Borrowed)),
             at_ms: self.at_ms.ok_or(LogError::Missing("time"))?,
             method: self.method.into(),
             path: self.path.into(),

@@ -36,15 +36,17 @@ fn with_kinds(
     kind: impl Fn(&str) -> Option<Kind>,
 ) -> Result<Layout, PatternError> {
     let names = fields.trim_start_matches("#Fields:").split_ascii_whitespace();
+    let has_peer = names.clone().any(|name| name.eq_ignore_ascii_case("c-ip"));
     let mut parts = Vec::new();
-    let mut before = None;
+    let mut before: Option<&str> = None;
     for name in names {
         // A date and the time after it are one time.
-        if !(before == Some("date") && name == "time") {
+        let is_of_date = before.is_some_and(|before| before.eq_ignore_ascii_case("date"));
+        if !(is_of_date && name.eq_ignore_ascii_case("time")) {
             if before.is_some() {
                 parts.push(Part::Text(separator.to_string()));
             }
-            let field = field(name);
+            let field = field(name, has_peer);
             let kind = kind(name).unwrap_or(field.kind);
             parts.push(Part::Field(Field { kind, ..field }));
         }
@@ -53,18 +55,22 @@ fn with_kinds(
     compile::compile(fields, parts, Quotes::Encoded)
 }
 
-fn field(name: &str) -> Field {
-    let (role, kind, rank) = match name {
+/// `has_peer` says whether the other end of the connection has a field, too.
+fn field(name: &str, has_peer: bool) -> Field {
+    // Tools that write headers of their own do not agree on the case.
+    let (role, kind, rank) = match &*name.to_ascii_lowercase() {
         "c-ip" => (Role::Client, Kind::Address, 1),
-        "x-forwarded-for" | "cs(X-Forwarded-For)" => (Role::Client, Kind::AddressList, 0),
+        // No space is in it, as in all others.
+        "x-forwarded-for" | "cs(x-forwarded-for)" if has_peer => (Role::Forwarded, Kind::Token, 0),
+        "x-forwarded-for" | "cs(x-forwarded-for)" => (Role::Client, Kind::Token, 0),
         "date" => (Role::Time, Kind::Time, 0),
         "timestamp" | "timestamp(ms)" => (Role::Time, Kind::Time, 1),
         "sc-status" => (Role::Status, Kind::Status, 0),
         "cs-method" => (Role::Method, Kind::Token, 0),
         "cs-uri-stem" | "cs-uri" => (Role::Path, Kind::Token, 0),
-        "x-host-header" | "cs-host" | "cs(Host)" => (Role::Host, Kind::Token, 0),
-        "cs(User-Agent)" => (Role::UserAgent, Kind::Token, 0),
-        "cs(Referer)" => (Role::Referer, Kind::Token, 0),
+        "x-host-header" | "cs-host" | "cs(host)" => (Role::Host, Kind::Token, 0),
+        "cs(user-agent)" => (Role::UserAgent, Kind::Token, 0),
+        "cs(referer)" => (Role::Referer, Kind::Token, 0),
         _ => (Role::Nothing, Kind::Token, 0),
     };
     Field {

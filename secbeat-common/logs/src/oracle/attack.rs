@@ -42,7 +42,10 @@ impl Sent<'_> {
     fn is_plain(&self) -> bool {
         let fields = [self.host, self.target, self.agent, self.referer, self.user];
         let is_plain = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'.');
-        fields.iter().all(|field| field.iter().all(is_plain)) && self.forwarded.is_empty()
+        // No host has a slash.
+        fields.iter().all(|field| field.iter().all(is_plain))
+            && self.forwarded.is_empty()
+            && !self.host.contains(&b'/')
     }
 }
 

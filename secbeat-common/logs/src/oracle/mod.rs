@@ -93,12 +93,12 @@ pub fn check_wrapped(log: &[u8]) {
     let mut is_clear = true;
     for line in log.split(|byte| *byte == b'\n') {
         let divided = open.divided();
-        let mut in_wrappers = open.in_wrappers();
+        let mut seen = open.seen();
         let read = formats.read(Piece::Line(line), &mut open);
         let read = read.map(|parsed| parsed.map(LogLine::into_owned));
-        is_clear &= !(matches!(read, Some(Ok(_))) && OpenLines::after(line).is_open());
+        is_clear &= !(read.is_some() && OpenLines::after(line).is_open());
         if divided == [false; 2] && open.divided() == divided {
-            assert_eq!(read, Some(format.parse_after(line, &mut in_wrappers)));
+            assert_eq!(read, Some(format.parse_after(line, &mut seen)));
             check_pieces(&format, line);
         }
     }

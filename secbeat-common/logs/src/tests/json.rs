@@ -383,6 +383,91 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
 }
 
 #[test]
+fn texts_of_a_list_are_one_list_of_addresses() {
+    let all = |path: &str| vec![path.to_owned()];
+    let format = Format::json(JsonKeys {
+        client: all("request.headers.X-Forwarded-For"),
+        time: all("ts"),
+        status: all("status"),
+        method: all("m"),
+        path: all("u"),
+        ..JsonKeys::default()
+    })
+    .unwrap();
+    for (list, client) in [
+        (r#"["6.6.6.6","203.0.113.2"]"#, "203.0.113.2"),
+        (r#"["6.6.6.6, 203.0.113.2"]"#, "203.0.113.2"),
+        (r#"["","203.0.113.2"]"#, "203.0.113.2"),
+        (r#"["6.6.6.6",["6.6.6.7"],"5.5.5.5, 203.0.113.2"]"#, "203.0.113.2"),
+        (r#"["6.6.6.6","x"]"#, "! the client is not an address"),
+        (r#"["6.6.6.6",""]"#, "! the client is not an address"),
+        (
+            "[]",
+            "! no client address under a key that the format knows: name yours in `[access_log.keys]`",
+        ),
+    ] {
+        let line = format!(
+            r#"{{"ts":1796046892.634336,"m":"GET","u":"/t1/x","request":{{"headers":{{"X-Forwarded-For":{list}}}}},"status":404}}"#
+        );
+        let shown = understood(&format, line.as_bytes());
+        assert!(shown.starts_with(client), "{list}: {shown}");
+        json::check(line.as_bytes());
+    }
+    // Nobody knows what comes last of a list that is cut off.
+    let begin = r#"{"ts":1796046892,"status":404,"request":{"headers":{"X-Forwarded-For":["#;
+    for (cut, client) in [
+        (r#""203.0.113.2"],"X":["x"#, "203.0.113.2 "),
+        (r#""6.6.6.6","x"#, "! "),
+        (r#""6.6.6.6","#, "! "),
+        (r#""6.6.6.6""#, "! "),
+    ] {
+        let shown = understood(&format, format!("{begin}{cut}").as_bytes());
+        assert!(shown.starts_with(client), "{cut}: {shown}");
+    }
+    let line = br#"{"ts":1796046892,"request":{"headers":{"X-Forwarded-For":["6.6.6.6","203.0.113.2","10.0.0.5"]}},"status":404}"#;
+    let mut parsed = format.parse(line).unwrap();
+    parsed
+        .see_through(|address| address.to_string().starts_with("10."))
+        .unwrap();
+    assert_eq!(parsed.client.to_string(), "203.0.113.2");
+}
+
+#[test]
+fn two_addresses_of_which_none_is_remote_addr_are_nobodys() {
+    let read = |clients: &str| {
+        let line = format!(
+            r#"{{"timestamp":"2026-11-21T10:06:56Z","request_method":"GET","request":"/x","status":404,{clients}}}"#
+        );
+        json::check(line.as_bytes());
+        let parsed = named("nginx-json").parse(line.as_bytes());
+        parsed.map_or_else(|error| error.to_string(), |line| line.client.to_string())
+    };
+    let nobodys = LogError::TwoClients.to_string();
+    for clients in [
+        r#""client_ip":"6.6.6.6","client":"203.0.113.7""#,
+        r#""client":"203.0.113.7","client_ip":"6.6.6.6""#,
+        r#""slb_ip":"203.0.113.7","client_ip":"6.6.6.6""#,
+        r#""clientip":"6.6.6.6","slbip":"203.0.113.7""#,
+        r#""alb_ip":"203.0.113.7","client_ip":"6.6.6.6""#,
+        r#""client_ip":"6.6.6.6","cdn_ip":"203.0.113.7""#,
+    ] {
+        assert_eq!(read(clients), nobodys, "{clients}");
+    }
+    let nobodys = Err(LogError::TwoClients);
+    assert_eq!(Caution::of_line(b"{}", &nobodys), Some(Caution::TwoClients));
+    for clients in [
+        r#""client_ip":"","client":"203.0.113.7""#,
+        r#""client_ip":"-","client":"203.0.113.7""#,
+        r#""client_ip":"203.0.113.7","remote":"203.0.113.7:4711""#,
+        r#""client_ip":"6.6.6.6","remote_addr":"203.0.113.7""#,
+        r#""remote_addr":"203.0.113.7","client_ip":"6.6.6.6","slb_ip":"10.0.0.5""#,
+        r#""client_ip":"203.0.113.7","server_addr":"10.0.0.5","realip_remote_addr":"10.0.0.6""#,
+    ] {
+        assert_eq!(read(clients), "203.0.113.7", "{clients}");
+    }
+}
+
+#[test]
 fn contours_default_is_envoys() {
     for forwarded in [r#""6.6.6.6""#, "null"] {
         let line = format!(

@@ -134,6 +134,34 @@ fn w3cs_fields_are_those_of_the_header() {
         "the pattern has no status: `$status`, `%>s` or `%ST`"
     );
 
+    // Behind a load balancer, whose address is that of the connection.
+    let with_peer = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken X-Forwarded-For";
+    let format = named("iis").after_header(with_peer).unwrap();
+    let line = b"2026-11-21 10:06:56 10.0.0.5 GET /x 404 15 6.6.6.6,+203.0.113.7";
+    let mut parsed = format.parse(line).unwrap();
+    assert_eq!(parsed.client.to_string(), "10.0.0.5");
+    let is_proxy = |address: std::net::IpAddr| address.to_string() == "10.0.0.5";
+    parsed.see_through(is_proxy).unwrap();
+    assert_eq!(parsed.client.to_string(), "203.0.113.7");
+    let mut direct = format
+        .parse(b"2026-11-21 10:06:56 10.0.0.5 GET /x 404 15 -")
+        .unwrap();
+    assert_eq!(direct.see_through(is_proxy), Err(LogError::Proxy));
+    let alone = b"#Fields: date time cs-method cs-uri-stem sc-status cs(X-Forwarded-For) time-taken";
+    let format = named("iis").after_header(alone).unwrap();
+    let line = b"2026-11-21 10:06:56 GET /x 404 6.6.6.6,+203.0.113.7 15";
+    assert_eq!(format.parse(line).unwrap().client.to_string(), "203.0.113.7");
+    let other_case =
+        b"#Fields: Date Time C-IP cs-method cs-uri-stem cs-host CS(User-Agent) sc-status time-taken";
+    let format = named("iis").after_header(other_case).unwrap();
+    let line = b"2026-11-21 10:06:56 203.0.113.7 GET /x www.example.org curl 404 15";
+    assert_eq!(understood(&format, line), SHOWN);
+    let linked = b"2026-11-21 10:06:56 fe80::1%4 GET /x www.example.org curl 404 15";
+    assert_eq!(
+        understood(&format, linked),
+        SHOWN.replace("203.0.113.7", "fe80::1")
+    );
+
     let cloudfront =
         "2026-11-21\t10:06:56\tFRA2\t392\t203.0.113.7\tGET\twww.example.org\t/x\t404\t-\tcurl\t-\t-\tHit\tid";
     assert_eq!(shown("cloudfront", cloudfront), SHOWN);

@@ -51,12 +51,12 @@ fn what_does_not_match_is_named() {
         (
             "203.0.113.7",
             "localhost",
-            "! the line is a request, but field 2 is not a single address",
+            "! the line does not begin as its format does, with the client's address in field 2",
         ),
         (
             "203.0.113.7",
             "6.6.6.6, 203.0.113.7",
-            "! the line is a request, but field 2 is not a single address",
+            "! the line does not begin as its format does, with the client's address in field 2",
         ),
         ("10/Oct", "10/Okt", "! ` [` expected after `$remote_user`"),
         ("] \"GET", "]\"GET", "! `] ` expected after `$time_local`"),

@@ -165,3 +165,63 @@ fn haproxys_formats_in_which_a_client_writes_bare_quotes_are_refused() {
         assert_eq!(shown(pattern, &line("a%22b")), SHOWN, "{pattern}");
     }
 }
+
+/// What stands in a unique ID, and what the PROXY protocol carries besides addresses, may be a client's; of headers, the last line is the
+/// proxy's.
+#[test]
+fn what_haproxy_got_from_a_client_is_nothing_of_its_own() {
+    for id in [
+        "%ID",
+        "%[fc_pp_authority]",
+        "%[fc_pp_unique_id]",
+        "%[ssl_fc_cipherlist_str]",
+    ] {
+        refused(&format!("{id} %ci:%cp [%tr] %ST %{{+Q}}r"));
+        assert!(
+            Format::pattern(&format!("%ci:%cp [%tr] %ST {id}")).is_ok(),
+            "{id}"
+        );
+    }
+    for own in ["%[ssl_fc_cipher]", "%[ssl_fc_protocol]", "%[fc_http_major]"] {
+        assert!(
+            Format::pattern(&format!("{own} %ci:%cp [%tr] %ST %{{+Q}}r")).is_ok(),
+            "{own}"
+        );
+    }
+    for arguments in ["x-forwarded-for,1", "x-forwarded-forger", "x-forwarded-for,0"] {
+        let pattern = format!(r#"[%tr] %ST "%[req.hdr({arguments}),json(utf8s)]" %B"#);
+        assert!(
+            refused(&pattern).starts_with("the pattern has no client"),
+            "{arguments}"
+        );
+    }
+    for arguments in ["x-forwarded-for", "X-Forwarded-For, -1"] {
+        let pattern = format!(r#"[%tr] %ST "%[req.hdr({arguments}),json(utf8s)]" %B"#);
+        let line = r#"[21/Nov/2026:10:06:56.000] 404 "6.6.6.6, 203.0.113.7" 12"#;
+        assert!(shown(&pattern, line).starts_with("203.0.113.7 "), "{arguments}");
+    }
+}
+
+#[test]
+fn a_request_that_other_texts_follow_without_quotes_is_none() {
+    let line = "203.0.113.7 404 GET /x HTTP/1.1 www.example.org/x [21/Nov/2026:11:06:56 +0100] 'curl'";
+    let read = shown("%h %s %r %v%U %t '%{User-Agent}i'", line);
+    assert!(
+        read.starts_with("203.0.113.7 2026-11-21T10:06:56Z 404 - "),
+        "{read}"
+    );
+    let hestia = r#"%h %l %u %t %r "%>s" %b"#;
+    let line = r#"203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] GET /x HTTP/1.1 "404" 12"#;
+    assert_eq!(shown(hestia, line), SHOWN);
+}
+
+#[test]
+fn the_proxy_protocol_counts_more_than_a_header() {
+    assert_eq!(
+        shown(
+            r#""$http_x_forwarded_for" $proxy_protocol_addr - $remote_user [$time_local] "$request" $status"#,
+            r#""6.6.6.6" 203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] "GET /x HTTP/1.1" 404"#,
+        ),
+        SHOWN
+    );
+}

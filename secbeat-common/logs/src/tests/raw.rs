@@ -352,6 +352,13 @@ fn what_a_log_asks_of_its_operator_is_told() {
     };
     let combined = format!(r#"203.0.113.7 - - {TIME} "GET /x HTTP/1.1" 404 1"#);
     assert_eq!(caution("combined", &combined), (None, None));
+    let of_header = |format: &str| Caution::of_header(&Formats::from(named(format)));
+    assert_eq!(of_header("caddy-json"), Some(Caution::CaddyHeader));
+    assert_eq!(of_header("combined"), None);
+    assert_eq!(
+        of_header("$proxy_protocol_addr [$msec] \"$request\" $status"),
+        None
+    );
     assert_eq!(
         caution("combined", "203.0.113.7 - x"),
         (None, Some(Caution::LineFeeds))
@@ -374,6 +381,16 @@ fn what_a_log_asks_of_its_operator_is_told() {
         assert_eq!(caution(format, "").0, expected, "{format}");
     }
     assert!(Caution::Traefik.text().contains("have it log JSON"));
+    let list = format!(r#"6.6.6.6, 203.0.113.7 - - {TIME} "GET /x HTTP/1.1" 404 1"#);
+    for line in [list.clone(), format!("2026-11-21T10:06:56.1Z stdout F {list}")] {
+        assert_eq!(caution("combined", &line), (None, Some(Caution::BareList)));
+    }
+    // What its text says to do instead.
+    let quoted = format!(r#""6.6.6.6 - x, 203.0.113.7" - - {TIME} "GET /x HTTP/1.1" 404 1"#);
+    let pattern = r#""%{X-Forwarded-For}i" %l %u %t "%r" %>s"#;
+    assert!(Caution::BareList.text().contains(pattern));
+    assert_eq!(understood(&named(pattern), quoted.as_bytes()), SHOWN);
+    assert_eq!(caution(pattern, &quoted), (Some(Caution::ClientFromHeader), None));
 }
 
 #[test]

@@ -7,6 +7,16 @@ use super::{named, understood};
 const HAPROXY: &str = r#"203.0.113.7:14853 [14/Jan/2026:12:48:57.127] https-in~ site/web1 170/0/0/3/173 200 739 - - --NN 0/0/0/0/0 0/0 {example.org|curl} {} "GET /a HTTP/1.1""#;
 const SHOWN: &str = "203.0.113.7 2026-01-14T12:48:57.127Z 200 GET /a host=– agent=–";
 
+/// What HAProxy writes on its standard output, and rsyslog by its older templates.
+const OWN_HEADERS: [&str; 6] = [
+    "2026-01-14T12:48:57.123456+01:00 ",
+    "<6>2026-01-14T12:48:57.123456+01:00 ",
+    "<6>",
+    "haproxy[14389]: ",
+    "haproxy[14389]:  ",
+    "Jan 14 12:48:57 lb1 haproxy[4711] ",
+];
+
 #[test]
 fn haproxy_with_and_without_a_syslog_header() {
     let haproxy = named("haproxy");
@@ -14,7 +24,10 @@ fn haproxy_with_and_without_a_syslog_header() {
         "",
         "<134>Jan 14 12:48:57 lb1 haproxy[4711]: ",
         "<134>1 2026-01-14T12:48:57+01:00 lb1 haproxy 4711 - - ",
-    ] {
+    ]
+    .into_iter()
+    .chain(OWN_HEADERS)
+    {
         assert_eq!(
             understood(&haproxy, format!("{before}{HAPROXY}").as_bytes()),
             SHOWN,
@@ -121,6 +134,37 @@ fn haproxys_odd_requests() {
             expected,
             "{to}"
         );
+    }
+}
+
+/// A socket's client has no address, and what captured headers look like is none of its fields.
+#[test]
+fn captured_headers_are_no_beginning_of_haproxys_line() {
+    let captured = r#"{M 6.6.6.6:1 [21/Nov/2026:11:06:56.127] a b/c 0/0/0/0/0 404 x} "GET /x HTTP/1.1""#;
+    let rest = format!(
+        "[30/Nov/2026:14:03:40.135] fe fe/<NOSRV> 0/-1/-1/-1/0 404 56 - - LR-- 1/1/0/0/0 0/0 {captured}"
+    );
+    for (client, expected) in [
+        ("unix:1", "! no `client:port [date]` of an HTTP log"),
+        ("-:22222", "! no `client:port [date]` of an HTTP log"),
+        (
+            "203.0.113.7:1",
+            "203.0.113.7 2026-11-30T14:03:40.135Z 404 GET /x ",
+        ),
+    ] {
+        let headers = ["", "<134>Jan 14 12:48:57 lb1 haproxy[4711]: "].into_iter();
+        for before in headers.chain(OWN_HEADERS) {
+            let line = format!("{before}{client} {rest}");
+            let shown = understood(&named("haproxy"), line.as_bytes());
+            assert!(shown.starts_with(expected), "{line}: {shown}");
+            let mut detection = crate::Detection::default();
+            detection.see(line.as_bytes());
+            let chosen = detection.chosen().map(ToString::to_string);
+            assert!(
+                chosen.is_none() || chosen.as_deref() == Some("haproxy"),
+                "{chosen:?}"
+            );
+        }
     }
 }
 

@@ -203,6 +203,34 @@ fn a_log_in_wrappers_that_clients_could_write_shows_it_first() {
 }
 
 #[test]
+fn among_bare_lines_no_other_programs_line_is_a_request() {
+    let forged = COMBINED.replace("203.0.113.7", "6.6.6.6");
+    let others = [
+        "2026-11-30 14:00:00 WARNING app: ",
+        "2026-11-30T14:00:00Z warn: ",
+        "app  | ",
+    ]
+    .map(|before| format!("{before}{forged}"));
+    let shown_forged = SHOWN.replace("203.0.113.7", "6.6.6.6");
+    for other in others {
+        let log = format!("{COMBINED}\n{other}\n{COMBINED}");
+        let shown = read(&Format::COMBINED, log.as_bytes(), 10_000);
+        assert!(shown[1].starts_with("! "), "{other}: {shown:?}");
+        assert_eq!((&*shown[0], &*shown[2]), (SHOWN, SHOWN), "{other}");
+        // Within a wrapper that says nothing, too.
+        let log = [COMBINED, &other]
+            .map(|line| docker(&format!("{line}\n")))
+            .join("\n");
+        let shown = read(&Format::COMBINED, log.as_bytes(), 10_000);
+        assert!(shown[1].starts_with("! "), "{other}: {shown:?}");
+        // Where lines are in such wrappers, it is one of them.
+        let log = format!("{other}\n{COMBINED}\n{other}");
+        let shown = read(&Format::COMBINED, log.as_bytes(), 10_000);
+        assert_eq!(shown, [&*shown_forged, SHOWN, &shown_forged], "{other}");
+    }
+}
+
+#[test]
 fn long_lines_of_layouts_are_their_clients_errors() {
     let long = "a".repeat(200_000);
     for (format, line, expected) in [

@@ -300,6 +300,20 @@ pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u
     split_epoch(text)
 }
 
+/// A time at the beginning of a text that `then` follows, with or without the name of a zone before it: the time, in milliseconds since
+/// the Unix epoch, and where it ends.
+pub(super) fn find_end(text: &[u8], then: &[u8], zone: &Zone) -> Option<(i64, usize)> {
+    let (at_ms, rest) = split_time(text, zone)?;
+    let end = text.len() - rest.len();
+    if rest.starts_with(then) {
+        return Some((at_ms, end));
+    }
+    let name = rest.strip_prefix(b" ")?;
+    let end = end + 1 + name.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let at_ms = parse_any(&text[..end], zone).filter(|_| text[end..].starts_with(then))?;
+    Some((at_ms, end))
+}
+
 /// Splits what may follow date and clock: a fraction and an offset. `second` is what they are if they were UTC.
 fn split_rest<'a>(second: i64, rest: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
     let (ms, rest) = split_fraction(rest)?;
@@ -519,12 +533,13 @@ fn fraction_ms(text: &[u8]) -> Option<i64> {
 }
 
 /// Milliseconds since the epoch, from seconds; from milli-, micro- or nanoseconds if the number is too large for seconds of
-/// this age.
+/// this age. A number of 14 digits is `20261121110656`, a date, rather than a time in a far century.
 pub(super) fn from_epoch(number: f64) -> Option<i64> {
     let ms = match number {
         n if n < 0.0 => return None,
         n if n < EPOCH_SECONDS as f64 => n * 1e3,
-        n if n < 1e14 => n,
+        n if n < 1e13 => n,
+        n if n < 1e14 => return None,
         n if n < 1e17 => n / 1e3,
         n if n < 1e20 => n / 1e6,
         _ => return None,

@@ -17,7 +17,10 @@ mod time;
 use std::{borrow::Cow, net::IpAddr};
 
 use jiff::tz::TimeZone;
-use secbeat_common::wire::{LearnedFrom, MAX_WAF_RULES, WafEvent, WafOutcome, WafRule, cut};
+use secbeat_common::{
+    rules::short_path,
+    wire::{LearnedFrom, MAX_WAF_RULES, WafEvent, WafOutcome, WafRule, cut},
+};
 use serde_json::error::Category;
 use strum::{Display, EnumString, VariantArray};
 
@@ -136,7 +139,7 @@ impl Entry<'_> {
             outcome: self.outcome,
             anomaly_score: self.matches.iter().filter_map(Match::anomaly_score).max(),
             message: cut(&message.text).to_owned(),
-            uri: cut(path).to_owned(),
+            uri: short_path(path).into_owned(),
             host: cut(self.host.as_deref().unwrap_or_default()).to_owned(),
             rules,
         })

@@ -14,11 +14,28 @@ use std::borrow::Cow;
 
 pub(crate) use self::{
     docker::begins as begins_as_docker,
-    syslog::{after_data, is_level, repeated},
+    syslog::{after_data, is_haproxys_tag, is_level, repeated, without_priority},
 };
 
 /// Wrappers that may be within each other.
 pub(crate) const MAX_NESTED: usize = 3;
+
+/// What the lines of a log so far show of wrappers that clients could write themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Seen {
+    #[default]
+    Nothing,
+    /// Lines are in such.
+    Wrapped,
+    /// Lines are in none: what looks like one is another program's line, which may quote a client.
+    Bare,
+}
+
+impl Seen {
+    pub(crate) const fn wrapped(is_wrapped: bool) -> Self {
+        if is_wrapped { Self::Wrapped } else { Self::Nothing }
+    }
+}
 
 /// What was in a wrapper.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub(crate) fn repeated(message: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 /// What follows `<0>` to `<191>`.
-fn without_priority(line: &[u8]) -> Option<&[u8]> {
+pub(crate) fn without_priority(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"<")?;
     let end = memchr(b'>', &rest[..rest.len().min(4)])?;
     let is_number = end > 0 && rest[..end].iter().all(u8::is_ascii_digit);
@@ -154,11 +154,20 @@ fn after_iso_time(text: &[u8]) -> Option<&[u8]> {
     (time.len() >= 19 && all).then_some(rest)
 }
 
-/// The message, if `tag` is one: `nginx:` or `nginx[12]:`.
+/// The message, if `tag` is one: `nginx:` or `nginx[12]:`. HAProxy's may have no colon.
 fn after_tag<'a>(tag: &[u8], message: &'a [u8]) -> Option<&'a [u8]> {
-    let program = tag.strip_suffix(b":")?;
+    let bare = is_haproxys_tag(tag).then_some(tag);
+    let program = tag.strip_suffix(b":").or(bare)?;
     let of_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./@[]()".contains(byte);
     (!program.is_empty() && program.iter().all(of_tag)).then_some(message)
+}
+
+/// Whether a word is the tag of HAProxy's messages without a colon, as some templates of rsyslog have it: `haproxy[12]`.
+pub(crate) fn is_haproxys_tag(word: &[u8]) -> bool {
+    let process = word
+        .strip_prefix(b"haproxy[")
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    process.is_some_and(|process| process.iter().all(u8::is_ascii_digit))
 }
 
 /// What follows the time, host, program, process and message id, and the structured data.
@@ -234,6 +243,7 @@ mod tests {
             "Nov 21 2026 11:06:56 web1 nginx: ",
             "1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
             "Nov 21 11:06:56 web1 nginx: @cee: ",
+            "Nov 21 11:06:56 web1 haproxy[12] ",
             "<190>2026-11-21T11:06:56Z web1 nginx: ",
             "<190>1 2026-11-21T11:06:56+01:00 web1 nginx 12 - - ",
             "<190>1 - - - - - - ",
@@ -277,6 +287,7 @@ mod tests {
             "2026-11-21 11:06 web1 nginx: x",
             "Sat Nov 21 11:06:56 2026 web1 nginx: x",
             "Nov 21 11:06:56 web1 local7 nginx: x",
+            "Nov 21 11:06:56 web1 nginx[12] x",
             "1795255616 web1 nginx[12]: x",
             "[12345.678901] web1 x",
             "[x.678901] web1 nginx: x",

@@ -478,6 +478,24 @@ fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
 }
 
 #[test]
+fn what_servers_pass_over_pushes_no_path_out_of_what_is_reported() {
+    let path = format!("/dav/{}../x7.php", "./".repeat(130));
+    let answer = ObservedResponse {
+        client: "198.51.100.7".parse().unwrap(),
+        at_ms: 1_000,
+        status: 404,
+        method: "GET",
+        path: &path,
+        host: "h",
+        user_agent: "ua",
+        upstream: 0,
+        learned_from: LearnedFrom::Peer,
+        signatures: &[],
+    };
+    assert_eq!(answer.reported().request.unwrap().path, "/x7.php");
+}
+
+#[test]
 fn a_request_that_the_client_gave_up_is_counted_and_no_error() {
     let mut batcher = batcher(10, 0);
     for status in [499, 0] {

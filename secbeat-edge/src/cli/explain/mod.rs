@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use jiff::{Timestamp, tz::TimeZone};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    cli::{Output, printable},
+    cli::{Output, counted, printable},
     compressed::decompressed,
 };
 use secbeat_logs::{
@@ -25,8 +25,13 @@ use serde::Serialize;
 use self::{firewall::Choice, suggest::Server};
 use super::{filter, signatures::Finder};
 use crate::{
+    config::Config,
     signatures::Sought,
-    sources::{client_address::TrustedProxies, service_log::Filters},
+    sources::{
+        access_log::{AccessLogConfig, ClientColumn},
+        client_address::TrustedProxies,
+        service_log::Filters,
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +54,8 @@ pub struct Args {
     /// Print a log format for this web server which is understood, and in which no request can move a field.
     #[arg(long, value_enum, value_name = "SERVER")]
     suggest: Option<Server>,
-    /// Log file, also one compressed by gzip or Zstandard; `-` is standard input.
+    /// Log file, also one compressed by gzip or Zstandard; `-` is standard input. One that the config names is read as its entry says,
+    /// unless `--format` is given.
     #[arg(required_unless_present = "suggest", conflicts_with = "suggest")]
     file: Option<PathBuf>,
 }
@@ -108,7 +114,49 @@ struct Summary {
     cautions: Vec<&'static str>,
 }
 
-pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought) -> anyhow::Result<()> {
+/// The logs of the config, and whose lists of addresses it believes.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    entries: Vec<AccessLogConfig>,
+    trusted: Vec<Prefix>,
+}
+
+impl Logs {
+    pub(super) fn of(config: Config) -> Self {
+        Self {
+            entries: config.access_log,
+            trusted: config.trusted_proxies,
+        }
+    }
+
+    /// The entry that names `file`.
+    fn entry(&self, file: &Path) -> Option<&AccessLogConfig> {
+        let paths = [std::path::absolute(file).ok(), file.canonicalize().ok()];
+        let mut entries = self.entries.iter();
+        entries.find(|entry| paths.iter().flatten().any(|path| entry.place.covers(path)))
+    }
+}
+
+/// How the client of a line is found.
+struct Clients {
+    trusted: TrustedProxies,
+    /// Whether a list of addresses is walked; otherwise, the last one is the client.
+    are_listed: bool,
+    /// Whether the config says that they come from a header.
+    are_of_header: bool,
+}
+
+impl Clients {
+    fn of(args: &Args) -> Self {
+        Self {
+            trusted: args.trusted_proxies.iter().copied().collect(),
+            are_listed: true,
+            are_of_header: false,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought, logs: &Logs) -> anyhow::Result<()> {
     if let (Some(service), Some(file)) = (&args.service, &args.file) {
         let filter = filters.load(service).map_err(anyhow::Error::msg)?;
         return filter::explain(&filter, file, args.output);
@@ -119,7 +167,7 @@ pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought) -> anyhow
         suggest::print(server, args.output, &mut output).context("writing to standard output")?;
     }
     let summary = match &args.file {
-        Some(file) => explain_file(args, file, &mut finder, &mut output)
+        Some(file) => explain_named(args, logs, file, &mut finder, &mut output)
             .with_context(|| format!("explaining {}", file.display()))?,
         None => Summary::default(),
     };
@@ -129,6 +177,40 @@ pub(super) fn run(args: &Args, filters: &Filters, signatures: &Sought) -> anyhow
         bail!("no line of {name} is a request that can be counted");
     }
     Ok(())
+}
+
+/// Explains a file as its entry in the config reads it, unless there is none, or the format is stated.
+fn explain_named(
+    args: &Args,
+    logs: &Logs,
+    file: &Path,
+    finder: &mut Finder,
+    output: &mut impl Write,
+) -> io::Result<Summary> {
+    let is_stated = !matches!(Choice::of(&args.format), Ok(Choice::Access(FormatChoice::Auto)));
+    let Some(entry) = logs.entry(file).filter(|_| !is_stated) else {
+        return explain_file(args, file, finder, output);
+    };
+    let are_of_header = entry.client == ClientColumn::Header;
+    let trusted = match args.trusted_proxies.is_empty() {
+        true => &logs.trusted,
+        false => &args.trusted_proxies,
+    };
+    let clients = Clients {
+        trusted: trusted.iter().copied().collect(),
+        are_listed: are_of_header,
+        are_of_header,
+    };
+    let input = decompressed(File::open(file)?)?;
+    if args.output == Output::Table {
+        let client = if are_of_header { "header" } else { "peer" };
+        writeln!(
+            output,
+            "as the config's entry for {} reads it, with client = \"{client}\"",
+            entry.place
+        )?;
+    }
+    explain_as((&entry.format, &[]), &clients, args, input, finder, output)
 }
 
 fn explain_file(
@@ -152,13 +234,27 @@ fn explain(
 ) -> io::Result<Summary> {
     match Choice::of(&args.format).map_err(io::Error::other)? {
         Choice::Firewall(format) => firewall::explain(format, args, input, output),
-        Choice::Access(FormatChoice::Is(formats)) => explain_as((&formats, &[]), args, input, finder, output),
+        Choice::Access(FormatChoice::Is(formats)) => {
+            let formats = formats.with_time_zone(&args.time_zone);
+            explain_as((&formats, &[]), &Clients::of(args), args, input, finder, output)
+        }
         Choice::Access(FormatChoice::Auto) => {
             let (detection, input) = Detection::of(input)?;
             if args.output == Output::Table {
-                writeln!(output, "of the first {} lines", detection.lines())?;
-                for (format, understood) in detection.understood() {
-                    writeln!(output, "  {understood:>6} are {format}")?;
+                writeln!(
+                    output,
+                    "of the first {}",
+                    counted(detection.lines(), "line", "lines")
+                )?;
+                let understood = detection.understood().iter();
+                let fitting = understood.filter(|(_, understood)| *understood > 0);
+                let mut is_known = false;
+                for (format, understood) in fitting {
+                    is_known = true;
+                    writeln!(output, "  {understood:>6} as {format}")?;
+                }
+                if !is_known {
+                    writeln!(output, "  none is in a known format")?;
                 }
             }
             if let Some(conflict) = detection.conflict() {
@@ -167,8 +263,9 @@ fn explain(
                 }
                 return Err(io::Error::other(conflict.to_string()));
             }
-            let formats = detection.likeliest().into();
-            explain_as((&formats, detection.understood()), args, input, finder, output)
+            let formats = Formats::from(detection.likeliest()).with_time_zone(&args.time_zone);
+            let detected = (&formats, detection.understood());
+            explain_as(detected, &Clients::of(args), args, input, finder, output)
         }
     }
 }
@@ -189,6 +286,7 @@ fn write_readings(conflict: &Conflict<'_>, output: &mut impl Write) -> io::Resul
 
 fn explain_as(
     (formats, detected_from): (&Formats, &[(Format, usize)]),
+    clients: &Clients,
     args: &Args,
     input: impl Read,
     finder: &mut Finder,
@@ -204,13 +302,15 @@ fn explain_as(
             .collect(),
         cautions: Vec::new(),
     };
-    let mut cautions: BTreeSet<Caution> = Caution::of_formats(formats).into_iter().collect();
+    let mut cautions: BTreeSet<Caution> = match clients.are_of_header {
+        true => Caution::of_header(formats).into_iter().collect(),
+        false => Caution::of_formats(formats).into_iter().collect(),
+    };
     let mut of_firewall = None;
     if args.output == Output::Table {
         writeln!(output, "read as {formats}")?;
     }
-    let mut formats = formats.clone().with_time_zone(&args.time_zone);
-    let trusted: TrustedProxies = args.trusted_proxies.iter().copied().collect();
+    let mut formats = formats.clone();
     let mut lines = Lines::new(input);
     let mut open = OpenLines::default();
     while let Some(piece) = lines.next_piece()? {
@@ -225,7 +325,10 @@ fn explain_as(
             }
         }
         let parsed = parsed.and_then(|mut line| {
-            line.see_through(|address| trusted.contains(address))?;
+            if !clients.are_listed {
+                line.forwarded = None;
+            }
+            line.see_through(|address| clients.trusted.contains(address))?;
             Ok(line)
         });
         summary.lines += 1;
@@ -264,7 +367,8 @@ fn write_summary(summary: &Summary, shown: Output, output: &mut impl Write) -> i
         Output::Table => {
             writeln!(
                 output,
-                "{lines} lines, {understood} understood, {} not",
+                "{}, {understood} understood, {} not",
+                counted(*lines, "line", "lines"),
                 lines - understood
             )?;
             summary
@@ -419,11 +523,8 @@ mod tests {
     fn people_see_formats_lines_and_a_summary() {
         assert_eq!(
             explained(&[]),
-            "of the first 3 lines\n       2 are combined\n       2 are common\n       0 are vhost-combined\n       0 are nginx-json\n       \
-             0 are caddy-json\n       0 are traefik-json\n       0 are haproxy\n       0 are envoy-json\n       0 are kong-json\n       \
-             0 are pino-json\n       0 are cloudflare-json\n       0 are ecs-json\n       0 are cloud-json\n       0 are envoy\n       \
-             0 are istio\n       0 are nginx-proxy-manager\n       2 are ingress-nginx\n       0 are apisix\n       \
-             2 are lighttpd\n       1 are python-http-server\n       0 are aws-alb\n       0 are cloudfront\n       0 are iis\n       0 are squid\n       0 are aws-s3\n       0 are uwsgi\n\
+            "of the first 3 lines\n       2 as combined\n       2 as common\n       2 as ingress-nginx\n       2 as lighttpd\n       \
+             1 as python-http-server\n\
              read as combined\n       \
              1  203.0.113.7  2023-10-10T09:06:56.000Z  404  GET  /\\u{1b}[2J  -\n       \
              2  2001:db8::7  2023-10-10T09:06:57.000Z  400  -  -  -\n       \
@@ -476,6 +577,46 @@ mod tests {
         let Parser { args } = clap::Parser::parse_from(["explain", path.to_str().unwrap()]);
         let summary = explain_file(&args, &path, &mut finder(), &mut Vec::new()).unwrap();
         assert_eq!((summary.lines, summary.understood), (3, 2));
+    }
+
+    #[test]
+    fn a_file_that_an_entry_names_is_read_as_that_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k.json");
+        let line = r#"{"at":"2026-11-21 10:06:56","who":["6.6.6.6","203.0.113.7, 10.0.0.5"],"code":404}"#;
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+        let shown = |client: &str, arguments: &[&str]| {
+            let entry = format!(
+                "path = \"{}/*.json\"\nclient = \"{client}\"\ntime_zone = \"+02:00\"\n[keys]\nclient = \"who\"\ntime = \"at\"\nstatus = \"code\"",
+                folder.path().canonicalize().unwrap().display()
+            );
+            let logs = Logs {
+                entries: vec![toml::from_str(&entry).unwrap()],
+                trusted: vec!["10.0.0.0/8".parse().unwrap()],
+            };
+            let file = path.to_str().unwrap();
+            let Parser { args } =
+                clap::Parser::parse_from(["explain"].iter().chain(arguments).chain(&[file]));
+            let mut output = Vec::new();
+            explain_named(&args, &logs, &path, &mut finder(), &mut output).unwrap();
+            String::from_utf8(output).unwrap()
+        };
+        let header = shown("header", &[]);
+        assert!(
+            header.contains("  203.0.113.7  2026-11-21T08:06:56.000Z  404  "),
+            "{header}"
+        );
+        assert!(
+            header.contains("/*.json reads it, with client = \"header\"\nread as json\n"),
+            "{header}"
+        );
+        let peer = shown("peer", &[]);
+        assert!(
+            peer.contains("not understood: the client is a trusted proxy"),
+            "{peer}"
+        );
+        let stated = shown("header", &["-fnginx-json"]);
+        assert!(stated.contains("not understood: no client address"), "{stated}");
     }
 
     #[test]

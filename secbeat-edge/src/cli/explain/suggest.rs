@@ -130,8 +130,13 @@ pub(super) fn print(server: Server, output: Output, to: &mut impl Write) -> io::
         Output::Json => super::write_json(&suggestion, to),
         Output::Table => writeln!(
             to,
-            "# {place}\n{config}\n# edge.toml\n[[access_log]]\npath = \"{path}\"\nformat = \"{format}\"\n\n\
+            "# {place}\n{config}\n# {}\n[[access_log]]\npath = \"{path}\"\nformat = \"{format}\"\n\n\
              # Then see how it is read\n{} explain --format {format} {path}",
+            if program::is_one_host() {
+                "secbeat.toml"
+            } else {
+                "edge.toml"
+            },
             program::of_host()
         ),
     }

@@ -12,7 +12,10 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
-use secbeat_logs::{Format, Formats, KeysError};
+use secbeat_logs::{
+    Format, Formats, KeysError,
+    services::{facility, is_unit, slice_of_instances},
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
@@ -58,26 +61,68 @@ pub enum Place {
 /// What is read of the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    /// `NAME@*.service` is each that its template makes.
     pub units: Vec<String>,
-    /// Values of `SYSLOG_IDENTIFIER`.
+    /// Values of `SYSLOG_IDENTIFIER`: of the units, or if there are none, of what comes by syslog or by the journal's own protocol.
     pub identifiers: Vec<String>,
+    /// Facilities, of what comes by syslog or by the journal's own protocol.
+    pub facilities: Vec<String>,
 }
 
 impl Wanted {
-    /// What entries have to be like, `FIELD=value` each: messages of one of the units, and by one of the names, since the host
-    /// was booted.
+    /// What entries have to be like, since the host was booted.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell which boot this is.
-    pub(super) fn matches(&self) -> io::Result<Vec<String>> {
+    pub(super) fn matches(&self) -> io::Result<Matches> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let boot = format!("_BOOT_ID={}", boot.trim().replace('-', ""));
-        let units = self.units.iter().map(|unit| format!("_SYSTEMD_UNIT={unit}"));
-        let identifiers = self.identifiers.iter();
-        let identifiers = identifiers.map(|name| format!("SYSLOG_IDENTIFIER={name}"));
-        Ok(units.chain(identifiers).chain([boot]).collect())
+        Ok(Matches {
+            all: format!("_BOOT_ID={}", boot.trim().replace('-', "")),
+            any: self.any(),
+        })
     }
+
+    /// What an entry has to be like, `FIELD=value` each: it needs one value of each field of one of the lists. Where no unit is known, what
+    /// comes by standard output is not asked for: it is divided at line breaks, and so may be the lines of a client.
+    pub(in crate::sources) fn any(&self) -> Vec<Vec<String>> {
+        const WHOLE: [&str; 2] = ["_TRANSPORT=syslog", "_TRANSPORT=journal"];
+        let whole = |fields: &[String]| -> Vec<String> {
+            fields.iter().cloned().chain(WHOLE.map(str::to_owned)).collect()
+        };
+        let names = self.identifiers.iter();
+        let names: Vec<_> = names.map(|name| format!("SYSLOG_IDENTIFIER={name}")).collect();
+        let numbers = self.facilities.iter().filter_map(|name| facility(name));
+        let numbers: Vec<_> = numbers
+            .map(|number| format!("SYSLOG_FACILITY={number}"))
+            .collect();
+        let slices = self.units.iter().filter_map(|unit| slice_of_instances(unit));
+        let units = self
+            .units
+            .iter()
+            .filter(|unit| slice_of_instances(unit).is_none());
+        let mut any: Vec<Vec<String>> = vec![
+            units.map(|unit| format!("_SYSTEMD_UNIT={unit}")).collect(),
+            slices.map(|slice| format!("_SYSTEMD_SLICE={slice}")).collect(),
+        ];
+        any.retain(|list| !list.is_empty());
+        match any.is_empty() {
+            true if names.is_empty() => {}
+            true => any.push(whole(&names)),
+            false => any.iter_mut().for_each(|unit| unit.extend_from_slice(&names)),
+        }
+        any.extend((!numbers.is_empty()).then(|| whole(&numbers)));
+        any
+    }
+}
+
+/// What entries of the journal are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Matches {
+    /// `FIELD=value` that each has.
+    pub(super) all: String,
+    /// Lists of `FIELD=value`, one of which it fits; any entry does if there are none.
+    pub(super) any: Vec<Vec<String>>,
 }
 
 impl fmt::Display for Wanted {
@@ -86,6 +131,7 @@ impl fmt::Display for Wanted {
             .units
             .iter()
             .chain(&self.identifiers)
+            .chain(&self.facilities)
             .map(String::as_str)
             .collect();
         f.pad(&names.join("+"))
@@ -96,7 +142,7 @@ impl From<Unit> for Wanted {
     fn from(Unit(unit): Unit) -> Self {
         Self {
             units: vec![unit],
-            identifiers: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -285,13 +331,11 @@ pub struct Unit(String);
 impl<'de> Deserialize<'de> for Unit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // systemd.unit(5)
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-        if text.contains('.') && !text.starts_with('-') && text.bytes().all(is_name) {
+        if is_unit(&text) {
             return Ok(Self(text));
         }
         Err(D::Error::custom(format!(
-            "invalid unit `{text}`: expected its full name, such as nginx.service"
+            "invalid unit `{text}`: expected its full name, such as nginx.service, or x@*.service for all of a template"
         )))
     }
 }
@@ -347,7 +391,9 @@ impl TryFrom<Keys> for AccessLogConfig {
         let place = match (keys.path, keys.journald) {
             (Some(path), None) => Place::Files(path),
             (None, Some(unit)) => Place::Journal(unit),
-            (None, None) => return Err("path or journald says where the lines are".to_owned()),
+            (None, None) => {
+                return Err("missing: set `path` (a file or a pattern) or `journald` (a unit)".to_owned());
+            }
             (Some(_), Some(_)) => {
                 return Err("path and journald are two places; give each an entry of its own".to_owned());
             }
@@ -500,7 +546,10 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (text, error) in [
-            ("", "path or journald says where the lines are"),
+            (
+                "",
+                "missing: set `path` (a file or a pattern) or `journald` (a unit)",
+            ),
             (
                 "path = \"/a\"\njournald = \"a.service\"",
                 "path and journald are two places",

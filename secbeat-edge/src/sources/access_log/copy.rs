@@ -61,6 +61,52 @@ pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<
     }))
 }
 
+/// Whether `copy` holds what was read of `log` up to `mark`, or begins as that did. Two logs may begin with the same few lines, as
+/// those of a monitor.
+///
+/// # Errors
+///
+/// Those of reading.
+pub(super) fn holds(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> {
+    let shared = mark.offset.min(copy.metadata()?.len());
+    if shared < HEAD as u64 {
+        return Ok(false);
+    }
+    let copied = Mark::at(copy, shared, false)?;
+    let is_alike = match shared == mark.offset {
+        // The log may have been truncated since.
+        true => copied.head == mark.head && copied.tail == mark.tail,
+        false => begin_alike(log, copy, shared)?,
+    };
+    Ok(is_alike && (shared >= TAIL as u64 || is_telling(&copied.tail)))
+}
+
+/// Whether `copy` holds nothing but what `log`, which was read up to `mark`, holds or held before it was truncated.
+///
+/// # Errors
+///
+/// Those of reading.
+pub(super) fn is_part(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> {
+    if begin_alike(log, copy, copy.metadata()?.len())? {
+        return Ok(true);
+    }
+    let is_truncated =
+        log.metadata()?.len() < mark.offset || Mark::at(log, mark.offset, false)?.head != mark.head;
+    Ok(is_truncated && holds(copy, log, mark)?)
+}
+
+/// Where to go on in `file` behind the last whole line of its first `held` bytes.
+///
+/// # Errors
+///
+/// Those of reading.
+pub(super) fn behind(file: &File, held: u64) -> io::Result<Mark> {
+    match end_of_lines(file, held)? {
+        Some(mark) => Ok(mark),
+        None => Mark::at(file, held, held > 0),
+    }
+}
+
 /// Where to go on in `file`, which was read up to `mark` and then written anew, if it holds what was read last.
 ///
 /// # Errors

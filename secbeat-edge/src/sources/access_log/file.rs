@@ -149,6 +149,24 @@ impl LogFile {
         Ok(first)
     }
 
+    /// Whether it holds what was read of `log`, whatever their names are.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub(super) fn is_copy_of(&self, log: &Self) -> io::Result<bool> {
+        copy::holds(&self.file, &log.file, &log.mark)
+    }
+
+    /// Whether it has all that `copy` holds, or had it before it was truncated.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub(super) fn has_all_of(&self, copy: &File) -> io::Result<bool> {
+        copy::is_part(copy, &self.file, &self.mark)
+    }
+
     /// See [`Birth`].
     ///
     /// # Errors

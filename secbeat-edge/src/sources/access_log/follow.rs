@@ -7,7 +7,7 @@
 mod resume;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
@@ -22,11 +22,12 @@ use super::{
     checkpoint::{Saved, SavedFile},
     claims::Claimant,
     config::{PathPattern, Place},
+    copy,
     file::{Birth, FileId, LogFile, ReadOutcome},
     mark::{Mark, SavedMark},
     open::{OpenError, Opened, open_log},
     report::Reporter,
-    siblings,
+    siblings::{self, Sibling},
 };
 use crate::telemetry::Closed;
 
@@ -66,6 +67,8 @@ enum Judged {
     Log,
     /// A copy of another log, or compressed.
     NoLog,
+    /// It holds the so many bytes that were read of another log.
+    Copy(u64),
     /// Not to be told apart from a copy that is being made.
     NotYet,
 }
@@ -81,8 +84,8 @@ pub(super) struct Follower {
     seen: BTreeMap<PathBuf, FileId>,
     /// What lay beside the paths at the last look.
     known: HashSet<Birth>,
-    /// Compressed files and copies, which are not read.
-    ignored: HashSet<Birth>,
+    /// Compressed files and copies, which are not read; of a copy, what it held when that was found, in bytes.
+    ignored: HashMap<Birth, Option<u64>>,
     buffer: Box<[u8]>,
     /// What could not be read since the last look.
     trouble: Option<String>,
@@ -93,7 +96,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Takes up the copy of a file that was read up to `mark` and then truncated. Returns whether there is one with more.
     fn find_rest(&mut self, path: &Path, mark: &SavedMark, old: bool) -> bool {
-        let mut found = false;
+        let mut found = self.find_rest_in_logs(path, mark, old);
         for sibling in siblings::of(path) {
             let Some(Opened { file, metadata, path }) = sibling.open_copy(&mark.head) else {
                 continue;
@@ -110,6 +113,41 @@ impl Follower {
                 debug!(copy = %path.display(), "reading the rest of a truncated log in its copy");
                 let file = LogFile::new(&path, file, &metadata, mark).into_replaced();
                 self.add(if old { file.with_backlog() } else { file });
+            }
+        }
+        found
+    }
+
+    /// The same, of copies that are logs by their paths, whatever their names: they go on where the file was left.
+    fn find_rest_in_logs(&mut self, truncated: &Path, mark: &SavedMark, old: bool) -> bool {
+        let mut found = false;
+        for path in self.paths() {
+            let Some(sibling) = Sibling::at(&path).filter(|_| path != truncated) else {
+                continue;
+            };
+            let at = self.position(sibling.id());
+            if at.is_some_and(|at| !self.files[at].unproven) {
+                continue;
+            }
+            let Some(Opened { file, metadata, path }) = sibling.open_copy(&mark.head) else {
+                continue;
+            };
+            let Ok(Some(mark)) = mark.find_in(&file) else {
+                continue;
+            };
+            let has_more = metadata.len() > mark.offset;
+            // What the first one has is read there.
+            let mark = match found && has_more {
+                true => copy::behind(&file, metadata.len()),
+                false => Ok(mark),
+            };
+            let Ok(mark) = mark else { continue };
+            found |= has_more;
+            let file = LogFile::new(&path, file, &metadata, mark);
+            let file = if old { file.with_backlog() } else { file };
+            match at {
+                Some(at) => self.files[at] = file,
+                None => self.add(file),
             }
         }
         found
@@ -143,14 +181,18 @@ impl Follower {
                 here.insert(id);
                 self.seen.insert(path.clone(), id);
                 let birth = (id, opened.metadata.created().ok());
-                if self.position(id).is_none() && !self.ignored.contains(&birth) {
-                    let mark = before.and_then(|before| self.go_on_in(before, &opened));
-                    self.add(LogFile::new(
-                        &opened.path,
-                        opened.file,
-                        &opened.metadata,
-                        mark.unwrap_or_default(),
-                    ));
+                if self.position(id).is_some() {
+                    continue;
+                }
+                let mark = match self.ignored.get(&birth).copied() {
+                    Some(held) => held.and_then(|held| self.go_on_behind(held, birth, &opened)),
+                    None => {
+                        let mark = before.and_then(|before| self.go_on_in(before, &opened));
+                        Some(mark.unwrap_or_default())
+                    }
+                };
+                if let Some(mark) = mark {
+                    self.add(LogFile::new(&opened.path, opened.file, &opened.metadata, mark));
                 }
             }
         }
@@ -164,7 +206,7 @@ impl Follower {
             .retain(|path, id| paths.contains(path) || open.contains(id));
         self.find_missed(looked);
         self.files.sort_by_key(|file| file.replaced.is_none());
-        self.ignored.retain(|birth| here.contains(&birth.0));
+        self.ignored.retain(|birth, _| here.contains(&birth.0));
         self.claimant
             .keep_only(&self.files.iter().map(|file| file.id).collect());
         self.tell();
@@ -175,6 +217,27 @@ impl Follower {
         let at = self.position(before)?;
         let mark = self.files[at].leave_to(&opened.file).ok().flatten()?;
         debug!(file = %opened.path.display(), from = mark.offset, "a log was replaced by a copy of itself");
+        Some(mark)
+    }
+
+    /// Where to go on in a file that was a copy of another log when it `held` so many bytes, if it has become a log of its own.
+    fn go_on_behind(&mut self, held: u64, birth: Birth, opened: &Opened) -> Option<Mark> {
+        let length = opened.metadata.len();
+        if length == held {
+            return None;
+        }
+        let mut logs = self.files.iter();
+        if length > held && logs.any(|log| log.has_all_of(&opened.file).unwrap_or(true)) {
+            self.ignored.insert(birth, Some(length));
+            return None;
+        }
+        // One that is shorter was written anew.
+        let mark = match length > held {
+            true => copy::behind(&opened.file, held).ok()?,
+            false => Mark::default(),
+        };
+        self.ignored.remove(&birth);
+        debug!(file = %opened.path.display(), from = mark.offset, "a copy has become a log of its own");
         Some(mark)
     }
 
@@ -189,7 +252,8 @@ impl Follower {
         };
         self.skip(path, &format!("the entry with path = \"{reader}\" reads it"));
         // Not from its beginning when that one leaves it.
-        self.ignored.insert((metadata.into(), metadata.created().ok()));
+        self.ignored
+            .insert((metadata.into(), metadata.created().ok()), None);
         true
     }
 
@@ -241,7 +305,7 @@ impl Follower {
             let file = LogFile::new(&path, file, &metadata, Mark::default());
             match self.judge(&file) {
                 Judged::NotYet => {}
-                Judged::NoLog => drop(known.insert(birth)),
+                Judged::NoLog | Judged::Copy(_) => drop(known.insert(birth)),
                 Judged::Log => {
                     known.insert(birth);
                     self.add(file.with_backlog().into_replaced());
@@ -266,6 +330,13 @@ impl Follower {
         };
         for log in self.files.iter().filter(|log| log.id != file.id) {
             if !is_named_after(&file.path, &log.path) {
+                // What has taken a log's name is no copy that was made of it.
+                if file.path != log.path
+                    && begin_alike(&log.mark().head)
+                    && file.is_copy_of(log).unwrap_or(false)
+                {
+                    return Judged::Copy(log.mark().offset);
+                }
                 continue;
             }
             if begin_alike(&log.mark().head) {
@@ -296,7 +367,11 @@ impl Follower {
                         continue;
                     }
                     Judged::NoLog => {
-                        self.forget(at);
+                        self.forget(at, None);
+                        continue;
+                    }
+                    Judged::Copy(held) => {
+                        self.forget(at, Some(held));
                         continue;
                     }
                 }
@@ -327,6 +402,7 @@ impl Follower {
             at += 1;
         }
         self.close_left()?;
+        self.reporter.release(false)?;
         self.files.sort_by_key(|file| file.replaced.is_none());
         let health = self.reporter.health();
         let behind = self.files.iter().map(LogFile::behind).sum();
@@ -339,11 +415,12 @@ impl Follower {
         Ok(more)
     }
 
-    /// Closes a file that is no log, for good.
-    fn forget(&mut self, at: usize) {
+    /// Closes a file that is no log: for good, unless it is a copy that `held` so many bytes, to which a server may write yet.
+    fn forget(&mut self, at: usize, held: Option<u64>) {
         let file = self.files.remove(at);
         debug!(file = %file.path.display(), "not a log of its own");
-        self.ignored.extend(file.birth());
+        let held = held.map(|held| held.min(file.behind()));
+        self.ignored.extend(file.birth().map(|birth| (birth, held)));
     }
 
     /// Closes replaced files whose writers have left them.
@@ -386,6 +463,13 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// What the last checkpoint has to say: no line will come.
+    pub(super) fn ended(&mut self) -> Saved {
+        // Who is gone takes nothing.
+        let _ = self.reporter.release(true);
+        self.saved()
     }
 
     /// What a checkpoint has to say.

@@ -115,7 +115,12 @@ impl Journal {
             if matches!(stop.wait(None, RESTART), Ok(Woken::Stopped)) {
                 break;
             }
+            if self.reporter.release(false).is_err() {
+                return;
+            }
         }
+        // Who is gone takes nothing.
+        let _ = self.reporter.release(true);
         store.finish(self.saved());
     }
 
@@ -163,6 +168,7 @@ impl Journal {
             if journal.next()? {
                 self.read(journal, store, stop)?;
             }
+            self.reporter.release(false)?;
             store.keep(|| self.saved());
         }
         Ok(())
@@ -172,6 +178,7 @@ impl Journal {
     fn read(&mut self, journal: &mut SdJournal, store: &mut Store, stop: &Stop) -> Result<(), Ended> {
         for number in 1.. {
             self.take(journal)?;
+            self.reporter.release(false)?;
             store.keep(|| self.saved());
             if !journal.next()? {
                 break;

@@ -69,5 +69,6 @@ pub(super) fn run(mut follower: Follower, mut store: Store, stop: &Stop) {
             }
         }
     }
-    store.finish(follower.saved());
+    let ended = follower.ended();
+    store.finish(ended);
 }

@@ -42,6 +42,15 @@ pub(in crate::sources) trait Reading: Send {
         oldest_ms: Option<i64>,
     ) -> Result<Taken, Closed>;
 
+    /// Reports what has waited long enough for a further line; with `all`, whatever waits: none will come.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    fn release(&mut self, _all: bool) -> Result<(), Closed> {
+        Ok(())
+    }
+
     /// Says what the journal knows of the lines that follow, which are one entry of it.
     fn begin_entry(&mut self, _entry: EntryFields<'_>) {}
 
@@ -250,6 +259,11 @@ impl Reporter {
     /// See [`Reading::in_doubt`].
     pub(super) fn in_doubt(&self) -> Option<String> {
         self.reading.in_doubt()
+    }
+
+    /// See [`Reading::release`].
+    pub(super) fn release(&mut self, all: bool) -> Result<(), Closed> {
+        self.reading.release(all)
     }
 
     /// See [`Reading::begin_entry`].

@@ -13,6 +13,8 @@ use std::{
 
 use libloading::Library;
 
+use super::config::Matches;
+
 const LIBRARY: &str = "libsystemd.so.0";
 /// `SD_JOURNAL_LOCAL_ONLY`: not what other machines have sent.
 const LOCAL_ONLY: c_int = 1;
@@ -25,6 +27,8 @@ struct Calls {
     open: unsafe extern "C" fn(*mut Handle, c_int) -> c_int,
     close: unsafe extern "C" fn(Handle),
     add_match: unsafe extern "C" fn(Handle, *const c_void, usize) -> c_int,
+    add_conjunction: unsafe extern "C" fn(Handle) -> c_int,
+    add_disjunction: unsafe extern "C" fn(Handle) -> c_int,
     set_data_threshold: unsafe extern "C" fn(Handle, usize) -> c_int,
     seek_cursor: unsafe extern "C" fn(Handle, *const c_char) -> c_int,
     seek_realtime: unsafe extern "C" fn(Handle, u64) -> c_int,
@@ -49,6 +53,8 @@ impl Calls {
                 open: *library.get(b"sd_journal_open\0")?,
                 close: *library.get(b"sd_journal_close\0")?,
                 add_match: *library.get(b"sd_journal_add_match\0")?,
+                add_conjunction: *library.get(b"sd_journal_add_conjunction\0")?,
+                add_disjunction: *library.get(b"sd_journal_add_disjunction\0")?,
                 set_data_threshold: *library.get(b"sd_journal_set_data_threshold\0")?,
                 seek_cursor: *library.get(b"sd_journal_seek_cursor\0")?,
                 seek_realtime: *library.get(b"sd_journal_seek_realtime_usec\0")?,
@@ -72,28 +78,39 @@ pub(super) struct SdJournal {
 }
 
 impl SdJournal {
-    /// Opens this host's journal for entries that match `matches`: `FIELD=value` each. Entries need one value of each field. Of what
-    /// is longer than `longest` bytes, no more need be told.
+    /// Opens this host's journal for entries that match `matches`. Of what is longer than `longest` bytes, no more need be told.
     ///
     /// # Errors
     ///
     /// When there is no library, or the journal cannot be opened.
-    pub(super) fn open(matches: &[String], longest: usize) -> io::Result<Self> {
+    pub(super) fn open(matches: &Matches, longest: usize) -> io::Result<Self> {
         let calls = Calls::load().map_err(io::Error::other)?;
         let mut journal = ptr::null_mut();
         // SAFETY: the call writes a handle to where it is told to, which lives.
         checked(unsafe { (calls.open)(&raw mut journal, LOCAL_ONLY) })?;
         let journal = NonNull::new(journal).ok_or(io::ErrorKind::InvalidData)?;
         let opened = Self { calls, journal };
-        for text in matches {
-            // SAFETY: the handle is open, and the call reads and copies so many bytes.
-            checked(unsafe { (opened.calls.add_match)(opened.handle(), text.as_ptr().cast(), text.len()) })?;
+        for list in &matches.any {
+            for text in list {
+                opened.add_match(text)?;
+            }
+            // SAFETY: the handle is open.
+            checked(unsafe { (opened.calls.add_disjunction)(opened.handle()) })?;
         }
+        // SAFETY: the handle is open.
+        checked(unsafe { (opened.calls.add_conjunction)(opened.handle()) })?;
+        opened.add_match(&matches.all)?;
         // SAFETY: the handle is open.
         checked(unsafe { (opened.calls.set_data_threshold)(opened.handle(), longest) })?;
         // From here on, changes are told.
         opened.changes()?;
         Ok(opened)
+    }
+
+    /// Asks for entries with this `FIELD=value`. Of several without a junction between them, an entry needs one value of each field.
+    fn add_match(&self, text: &str) -> io::Result<()> {
+        // SAFETY: the handle is open, and the call reads and copies so many bytes.
+        checked(unsafe { (self.calls.add_match)(self.handle(), text.as_ptr().cast(), text.len()) }).map(drop)
     }
 
     fn handle(&self) -> Handle {

@@ -51,7 +51,8 @@ impl Sibling {
     }
 }
 
-/// The regular files beside `path` whose names begin with its name, without itself; none if its folder is not there.
+/// The regular files beside `path` whose names begin with its name, or have a generation before its extension (`access.1.log`), without
+/// itself; none if its folder is not there.
 pub(super) fn of(path: &Path) -> Vec<Sibling> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Vec::new();
@@ -60,7 +61,8 @@ pub(super) fn of(path: &Path) -> Vec<Sibling> {
     entries
         .filter(|entry| {
             let other = entry.file_name();
-            other != name && other.as_bytes().starts_with(name.as_bytes())
+            let (other, name) = (other.as_bytes(), name.as_bytes());
+            other != name && (other.starts_with(name) || has_generation_within(other, name))
         })
         .filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
@@ -70,6 +72,21 @@ pub(super) fn of(path: &Path) -> Vec<Sibling> {
             })
         })
         .collect()
+}
+
+/// Whether a name is that of `log` with a number or a date before its extension, as logrotate's `extension` makes it.
+fn has_generation_within(name: &[u8], log: &[u8]) -> bool {
+    let Some(dot) = log.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0) else {
+        return false;
+    };
+    let (stem, extension) = log.split_at(dot);
+    let generation = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(extension));
+    generation.is_some_and(|generation| {
+        let is_part = |byte: &u8| byte.is_ascii_digit() || b".-_:T".contains(byte);
+        generation.iter().any(u8::is_ascii_digit) && generation.iter().all(is_part)
+    })
 }
 
 /// The regular files beside `paths` that are called as logrotate and its like call what they move away or copy:
@@ -116,6 +133,21 @@ fn without_generation(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generation_may_stand_before_the_extension() {
+        for (name, log, expected) in [
+            ("access.1.log", "access.log", true),
+            ("access-20261121.log", "access.log", true),
+            ("access-admin.log", "access.log", false),
+            ("access..log", "access.log", false),
+            ("access.log", "access.log", false),
+            ("1.log", ".log", false),
+        ] {
+            let has = has_generation_within(name.as_bytes(), log.as_bytes());
+            assert_eq!(has, expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_generation_is_a_number_or_a_date_behind_a_name() {

@@ -54,9 +54,9 @@ fn a_stricter_config_bans_earlier_and_more() {
     assert_eq!(
         summary.to_string(),
         "27 lines read, 27 parsed, 0 rejected\n\
-         before:\n  error-flood: 2 findings of 2 sources, 1 bans, 0 observed, 1 suppressed\n4 sources, 2 findings, 1 of them suppressed\n\
+         before:\n  error-flood: 2 findings of 2 sources, 1 ban, 0 observed, 1 suppressed\n4 sources, 2 findings, 1 of them suppressed\n\
          after:\n  error-flood: 4 findings of 3 sources, 2 bans, 0 observed, 2 suppressed\n4 sources, 4 findings, 2 of them suppressed\n\
-         1 bans appear, 0 vanish, 1 differ, 0 are the same"
+         1 ban appears, 0 vanish, 1 differ, 0 are the same"
     );
 }
 

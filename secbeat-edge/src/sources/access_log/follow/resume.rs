@@ -39,7 +39,7 @@ impl Follower {
             files: Vec::new(),
             seen: BTreeMap::new(),
             known: HashSet::new(),
-            ignored: HashSet::new(),
+            ignored: HashMap::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             trouble: None,
             skipped: BTreeSet::new(),

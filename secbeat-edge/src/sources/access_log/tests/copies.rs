@@ -160,6 +160,89 @@ fn a_log_that_only_begins_like_the_one_before_is_a_new_one() {
 }
 
 #[test]
+fn copies_that_match_the_pattern_are_not_read_again_whatever_their_names() {
+    let mut lab = Lab::new("*.log", "");
+    log_ten(&lab);
+    let mut follower = lab.start(None);
+    lab.log("a.log", &["/1"]);
+    assert_eq!(lab.read(&mut follower), ["/1"]);
+    fs::copy(lab.path("a.log"), lab.path("old.log")).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    lab.log("a.log", &["/2"]);
+    assert_eq!(lab.read(&mut follower), ["/2"]);
+    // logrotate with copytruncate and an extension.
+    let copytruncate = |lab: &Lab, copy: &str| {
+        fs::copy(lab.path("a.log"), lab.path(copy)).unwrap();
+        File::create(lab.path("a.log")).unwrap();
+    };
+    copytruncate(&lab, "a.1.log");
+    lab.log("a.log", &["/3"]);
+    assert_eq!(lab.read(&mut follower), ["/3"]);
+    lab.log("a.log", &["/4"]);
+    copytruncate(&lab, "a.2.log");
+    while follower.read().unwrap() {}
+    lab.log("a.log", &["/5"]);
+    let mut read = lab.read(&mut follower);
+    read.sort();
+    assert_eq!(read, ["/4", "/5"]);
+    // After a restart, too.
+    let saved = stored(&mut follower);
+    fs::copy(lab.path("a.log"), lab.path("b.log")).unwrap();
+    copytruncate(&lab, "a.3.log");
+    let mut follower = lab.start(Some(saved));
+    lab.log("a.log", &["/6"]);
+    assert_eq!(lab.read(&mut follower), ["/6"]);
+    // One that begins alike is a log of its own.
+    lab.log("c.log", &["/6"]);
+    assert_eq!(lab.read(&mut follower), ["/6"]);
+}
+
+#[test]
+fn a_copy_that_a_server_writes_to_is_a_log_of_its_own_from_there() {
+    let mut lab = Lab::new("*.log", "");
+    lab.log("a.log", &[]);
+    let mut follower = lab.start(None);
+    let lines: Vec<String> = (0..100).map(|n| format!("/{n}")).collect();
+    lab.log("a.log", &texts(&lines));
+    assert_eq!(lab.read(&mut follower).len(), 100);
+    fs::copy(lab.path("a.log"), lab.path("b.log")).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    lab.log("b.log", &["/of-b"]);
+    assert_eq!(lab.read(&mut follower), ["/of-b"]);
+    lab.log("a.log", &["/of-a"]);
+    lab.log("b.log", &["/of-b-again"]);
+    assert_eq!(lab.read(&mut follower), ["/of-a", "/of-b-again"]);
+    // Before it was seen, and a copy that is still being made.
+    fs::copy(lab.path("a.log"), lab.path("c.log")).unwrap();
+    lab.log("c.log", &["/of-c"]);
+    let whole = fs::read(lab.path("a.log")).unwrap();
+    fs::write(lab.path("d.log"), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(lab.read(&mut follower), [""; 0]);
+    append(&lab.path("d.log"))
+        .write_all(&whole[whole.len() / 2..])
+        .unwrap();
+    assert_eq!(lab.read(&mut follower), ["/of-c"]);
+    // One that is written anew.
+    fs::write(lab.path("d.log"), line("/of-d", 0)).unwrap();
+    assert_eq!(lab.read(&mut follower), ["/of-d"]);
+}
+
+#[test]
+fn what_a_truncated_log_held_is_read_in_one_of_its_copies() {
+    let mut lab = Lab::new("*.log", "");
+    let mut follower = lab.start(None);
+    log_ten(&lab);
+    assert_eq!(lab.read(&mut follower), ten());
+    lab.log("a.log", &["/rest"]);
+    for copy in ["b.log", "c.log"] {
+        fs::copy(lab.path("a.log"), lab.path(copy)).unwrap();
+    }
+    File::create(lab.path("a.log")).unwrap();
+    while follower.read().unwrap() {}
+    assert_eq!(lab.read(&mut follower), ["/rest"]);
+}
+
+#[test]
 fn a_checkpoint_of_an_older_release_is_taken_over() {
     let mut lab = Lab::new("a.log", "");
     let mut follower = lab.start(None);

@@ -7,7 +7,7 @@ use secbeat_common::{
     prefix::Prefix,
     rules::{Target, canonical_path, is_error},
     sources::SourceLengths,
-    wire::{Layer, Scope, ServiceEvent, WafEvent},
+    wire::{Layer, MAX_MATCHED, Scope, ServiceEvent, WafEvent},
 };
 
 use super::{
@@ -448,11 +448,8 @@ impl Detector {
                         crossing
                     }
                     Some(Distinct::Signatures) => {
-                        let mut crossing = None;
-                        for id in rule.config.signatures(request) {
-                            let tag = tag_of(tags, id.as_bytes());
-                            crossing = window.record_distinct(seen.at_ms, tag, rule.limit).or(crossing);
-                        }
+                        let crossing = tag_of_signatures(tags, &rule.config, request)
+                            .and_then(|tag| window.record_distinct(seen.at_ms, tag, rule.limit));
                         holds_several |= window.entries() > 1;
                         crossing
                     }
@@ -511,8 +508,26 @@ fn tag(tags: &RandomState, path: &str) -> Tag {
 }
 
 fn tag_of(tags: &RandomState, name: &[u8]) -> Tag {
-    let hash = tags.hash_one(name) as u32;
+    tag_from(tags.hash_one(name) as u32)
+}
+
+fn tag_from(hash: u32) -> Tag {
     Tag(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
+}
+
+/// What a request is counted once by where signatures are: the set of those that count. So one request, such as that of a picture on
+/// another page, is never several, and what a client adds to all requests hides nothing. Nobody knows what stands behind as many as are
+/// told, so the path counts there as well.
+fn tag_of_signatures(tags: &RandomState, rule: &RuleConfig, request: &Request<'_>) -> Option<Tag> {
+    let ids = rule
+        .signatures(request)
+        .map(|id| tag_of(tags, id.as_bytes()).0.get());
+    let set = ids.reduce(|one, other| one ^ other)?;
+    let is_full = request.signatures.len() >= MAX_MATCHED;
+    Some(tag_from(match is_full {
+        true => set ^ tag(tags, request.path).0.get(),
+        false => set,
+    }))
 }
 
 fn finding(

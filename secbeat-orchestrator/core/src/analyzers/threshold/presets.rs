@@ -1,14 +1,16 @@
 //! The rules that SecBeat ships.
 
+mod harmless;
 mod web;
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use secbeat_common::{
-    rules::{Exclusion, Match},
+    rules::Match,
     wire::{Labels, ServiceClass},
 };
 
+use self::harmless::harmless;
 use super::{
     Action, Counts, Distinct, Rule, RuleConfig, ServiceFilter, SignatureFilter, Threshold, WafFilter,
 };
@@ -45,44 +47,6 @@ const LOGIN_FORMS: &[&str] = &[
     "*/accounts/login",
     "*/users/sign_in",
     "*/auth/sign_in",
-];
-
-/// Methods of WebDAV, CalDAV and CardDAV (RFC 4918, 3253, 4791, 5323).
-const DAV_METHODS: &[&str] = &[
-    "PROPFIND",
-    "PROPPATCH",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "REPORT",
-    "SEARCH",
-    "MKCALENDAR",
-    "ACL",
-];
-/// Nextcloud's `/remote.php/dav` among them, and `/.well-known/caldav`.
-const DAV_PATHS: &[&str] = &[
-    "*/dav",
-    "*/webdav",
-    "*/caldav",
-    "*/carddav",
-    "*/dav.php",
-    "*/caldav.php",
-    "*/radicale",
-];
-
-/// Previews of files and images of media, which Nextcloud, Jellyfin and Emby answer with 404 where there is none: a page asks for one of
-/// each file.
-const PREVIEW_PATHS: &[&str] = &[
-    "*/core/preview",
-    "*/core/preview.png",
-    "*/apps/photos/api/v1/preview",
-    "*/apps/mail/api/avatars",
-    "*/apps/files_trashbin/preview",
-    "*/apps/files_versions/preview",
-    "*/apps/files_sharing/publicpreview",
-    "*/Items/*/Images",
 ];
 
 /// A preset over events of services.
@@ -269,26 +233,6 @@ fn service_preset(rule: Rule, name: &str) -> Option<RuleConfig> {
     })
 }
 
-/// Errors that well-behaved programs get in numbers, and that tell a prober nothing.
-fn harmless() -> Vec<Exclusion> {
-    let filters = [
-        // Clients of DAV ask without a password first, each time, and whether something is there before they make or delete it.
-        filter(&["401", "404"], DAV_METHODS, &[]),
-        filter(&["401", "404"], &[], DAV_PATHS),
-        // Developer tools ask for the source map of every script.
-        filter(&["404"], &[], &["*.map"]),
-        // Container registries: a push asks for each layer whether it is there, and without a token first.
-        filter(&["401", "404"], &[], &["/v2/*/blobs", "/v2/*/manifests"]),
-        filter(&["401"], &[], &["/v2"]),
-        filter(&["404"], &[], PREVIEW_PATHS),
-    ];
-    let excluded = |filter| Exclusion {
-        filter,
-        ..Exclusion::default()
-    };
-    filters.into_iter().map(excluded).collect()
-}
-
 fn filter(statuses: &[&str], methods: &[&str], paths: &[&str]) -> Match {
     Match {
         statuses: list(statuses),
@@ -305,7 +249,7 @@ fn list<T: FromStr>(texts: &[&str]) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::rules::{Method, PathPattern, Target};
+    use secbeat_common::rules::PathPattern;
 
     use super::*;
 
@@ -321,41 +265,12 @@ mod tests {
 
     #[test]
     fn every_text_says_something() {
-        for paths in [LOGIN_PATHS, LOGIN_FORMS, DAV_PATHS, PREVIEW_PATHS] {
+        for paths in [LOGIN_PATHS, LOGIN_FORMS] {
             assert_eq!(list::<PathPattern>(paths).len(), paths.len());
         }
-        assert_eq!(list::<Method>(DAV_METHODS).len(), DAV_METHODS.len());
         let login = preset(Rule::LoginBruteforce).unwrap();
         assert_eq!(login.filter.statuses.len(), 4);
         let protocol = preset(Rule::ProtocolAbuse).unwrap();
         assert_eq!(protocol.filter.statuses.len(), PROTOCOL_ERRORS.len());
-        let statuses: Vec<_> = harmless()
-            .iter()
-            .map(|exclusion| exclusion.filter.statuses.len())
-            .collect();
-        assert_eq!(statuses, [2, 2, 1, 2, 1, 1]);
-    }
-
-    #[test]
-    fn what_a_page_asks_for_by_itself_is_harmless() {
-        for (path, status, expected) in [
-            ("/index.php/core/preview?fileId=1000&x=250", 404, true),
-            ("/cloud/core/preview.png?file=/a.jpg", 404, true),
-            ("/apps/photos/api/v1/preview/7?x=256", 404, true),
-            ("/index.php/apps/mail/api/avatars/url/a@example.org", 404, true),
-            ("/Items/00000000000000000001eef/Images/Primary", 404, true),
-            ("/emby/Items/1/Images/Primary", 404, true),
-            ("/index.php/core/preview?fileId=1000", 403, false),
-            ("/core/previews/.env", 404, false),
-            ("/Items/../.env", 404, false),
-            ("/core/preview/../../.env", 404, false),
-            ("/.env", 404, false),
-        ] {
-            let target = Target::new(path);
-            let is_harmless = harmless()
-                .iter()
-                .any(|exclusion| exclusion.matches(status, "GET", &target, "", ""));
-            assert_eq!(is_harmless, expected, "{path} {status}");
-        }
     }
 }

@@ -11,6 +11,9 @@ use strum::Display;
 
 use super::{Request, ServiceFilter, Threshold, WafFilter};
 
+/// The class of signatures that go by the name of a program.
+const SCANNER_AGENT: &str = "scanner-agent";
+
 /// A rule by its name: one of those that SecBeat ships, or one of the operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -276,16 +279,17 @@ impl RuleConfig {
         }
     }
 
-    /// Ids of the signatures in `request` that count.
+    /// Ids of the signatures in `request` that count. Names of scanners stand back where there is another, since they would be in all
+    /// requests.
     pub(super) fn signatures<'a>(&self, request: &Request<'a>) -> impl Iterator<Item = &'a str> {
         let counts = |matched: &&MatchedSignature| match &self.counts {
             Counts::Signatures(filter) => filter.holds(matched),
             _ => true,
         };
-        request
-            .signatures
-            .iter()
-            .filter(counts)
+        let counted = request.signatures.iter().filter(counts);
+        let has_other = counted.clone().any(|matched| matched.class != SCANNER_AGENT);
+        counted
+            .filter(move |matched| !has_other || matched.class != SCANNER_AGENT)
             .map(|matched| matched.id.as_str())
     }
 

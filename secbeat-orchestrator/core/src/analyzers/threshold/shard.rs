@@ -15,8 +15,8 @@ use super::{
 /// neighbours of busy sources stay out of the processor's caches. It may so be evicted that much too early.
 const LAZINESS: usize = 8;
 
-/// A bounded table of sources. At the ceiling the least recently seen goes first, but whoever was seen once before
-/// whoever came back, and the convicted last: a flood of new addresses pushes out itself.
+/// A bounded table of sources. When it is full, it evicts the least recently seen source: first those seen once, then those
+/// that came back, last those banned before. So a flood of new addresses pushes out itself.
 #[derive(Debug)]
 pub(super) struct Shard {
     slab: Slab,

@@ -1,6 +1,6 @@
 //! Rules over signatures.
 
-use secbeat_common::wire::{LearnedFrom, MatchedSignature};
+use secbeat_common::wire::{LearnedFrom, MAX_MATCHED, MatchedSignature};
 
 use super::super::{
     Action, Counted, Counts, DetectConfig, Detector, Request, Rule, RuleConfig, Sighting, SignatureFilter,
@@ -30,6 +30,17 @@ fn observe(
     status: u16,
     signatures: &[MatchedSignature],
 ) -> Option<Finding> {
+    observe_at(detector, at_ms, "/", status, signatures)
+}
+
+/// The same of a request of `path`.
+fn observe_at(
+    detector: &mut Detector,
+    at_ms: i64,
+    path: &str,
+    status: u16,
+    signatures: &[MatchedSignature],
+) -> Option<Finding> {
     let sighting = Sighting {
         source: "203.0.113.7/32".parse().unwrap(),
         at_ms,
@@ -39,7 +50,7 @@ fn observe(
     let request = Request {
         status,
         method: "GET",
-        path: "/",
+        path,
         signatures,
         ..Request::default()
     };
@@ -80,10 +91,73 @@ fn three_different_signatures_are_a_probe_and_one_three_times_is_none() {
 }
 
 #[test]
-fn one_request_can_match_all_three() {
+fn one_request_counts_once_whatever_it_matches() {
+    let mut detector = detector(vec![preset(Rule::Probe), preset(Rule::Attack)]);
+    // As the address of a picture on another page may be: asked for again and again, it is one signature.
+    let picture = [
+        matched("passwd-file", "traversal", "high"),
+        matched("dotdot-query", "traversal", "high"),
+        matched("xss-alert", "xss", "high"),
+    ];
+    for n in 0..10 {
+        assert_eq!(observe(&mut detector, n, 404, &picture), None);
+    }
+    let other = [picture[1].clone(), matched("env-file", "sensitive-file", "high")];
+    assert_eq!(observe(&mut detector, 10, 404, &other), None);
+    let third = [
+        matched("wp-readme", "info-leak", "info"),
+        matched("git-config", "vcs", "high"),
+    ];
+    assert_eq!(observe(&mut detector, 11, 404, &third).unwrap().rule, Rule::Probe);
+    // What is critical is an attack, however few requests there are.
+    let critical = [matched("log4shell", "log4shell", "critical"), picture[0].clone()];
+    let found = observe(&mut detector, 12, 404, &critical).unwrap();
+    assert_eq!((found.rule, found.action), (Rule::Attack, Action::Observe));
+}
+
+#[test]
+fn what_a_client_adds_to_all_requests_hides_nothing() {
     let mut detector = detector(vec![preset(Rule::Probe)]);
-    let three = ["a", "b", "c"].map(|id| matched(id, "sqli", "high"));
-    assert_eq!(observe(&mut detector, 0, 200, &three).unwrap().rule, Rule::Probe);
+    let decoy = matched("log4shell", "log4shell", "critical");
+    let asked = |id: &str| [decoy.clone(), matched(id, "sensitive-file", "high")];
+    assert_eq!(observe(&mut detector, 0, 404, &asked("env-file")), None);
+    assert_eq!(observe(&mut detector, 1, 404, &asked("git-config")), None);
+    let found = observe(&mut detector, 2, 404, &asked("wp-config")).unwrap();
+    assert_eq!((found.rule, found.count()), (Rule::Probe, 3));
+}
+
+#[test]
+fn so_many_signatures_that_no_more_are_told_hide_no_paths() {
+    let mut detector = detector(vec![preset(Rule::Probe)]);
+    let full: Vec<_> = (0..MAX_MATCHED)
+        .map(|n| matched(&format!("decoy-{n}"), "rce", "critical"))
+        .collect();
+    for n in 0..10 {
+        assert_eq!(observe_at(&mut detector, n, "/picture?n", 404, &full), None);
+    }
+    // One less is the whole set.
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(observe_at(&mut detector, 10, path, 404, &full[1..]), None);
+    }
+    let found = observe_at(&mut detector, 20, "/.env", 404, &full).unwrap();
+    assert_eq!((found.rule, found.count()), (Rule::Probe, 3));
+}
+
+#[test]
+fn a_scanner_that_says_its_name_is_counted_by_what_it_asks_for() {
+    let mut detector = detector(vec![preset(Rule::Probe)]);
+    let agent = matched("agent-nikto", "scanner-agent", "high");
+    for n in 0..3 {
+        assert_eq!(observe(&mut detector, n, 404, std::slice::from_ref(&agent)), None);
+    }
+    let asked = |id: &str| [agent.clone(), matched(id, "vcs", "low")];
+    assert_eq!(observe(&mut detector, 3, 404, &asked("git-config")), None);
+    assert_eq!(
+        observe(&mut detector, 4, 404, &asked("svn-entries"))
+            .unwrap()
+            .rule,
+        Rule::Probe
+    );
 }
 
 #[test]
