@@ -22,6 +22,9 @@ use crate::{
 /// How long the server may take between two records.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How far the clocks of servers and of those who write records may differ, milliseconds.
+const CLOCKS_MS: i64 = 600_000;
+
 /// Which audit records are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
@@ -85,6 +88,7 @@ pub struct AuditLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditFill {
     pub part: AuditPart,
+    pub created: Created,
     /// Bytes that it holds, and that it may hold at most.
     pub bytes: u64,
     pub max_bytes: u64,
@@ -135,6 +139,7 @@ impl AuditLog {
             let status = self.log(part).status().await?;
             Ok(AuditFill {
                 part,
+                created: status.created,
                 bytes: status.bytes,
                 max_bytes: status.max_bytes,
                 oldest_ms: status.oldest_ms,
@@ -235,24 +240,24 @@ impl AuditLog {
         let mut found = VecDeque::new();
         while found.len() < query.limit && end > first {
             let start = end.saturating_sub(stretch).max(first);
+            // What the server took long before is older than what is asked for.
+            let from = match query.since_ms.saturating_sub(CLOCKS_MS) {
+                since_ms if stretch == u64::MAX && since_ms > 0 => Start::Time(since_ms),
+                _ => Start::Sequence(start),
+            };
             let mut is_past = false;
             let mut part_of = VecDeque::new();
-            self.read_until(
-                part,
-                Start::Sequence(start),
-                subjects.clone(),
-                end,
-                |_, record: Audited| {
-                    is_past |= record.at_ms() < query.since_ms;
-                    if query.wants(&record) {
-                        part_of.push_back(record);
-                    }
-                    // The latest are wanted.
-                    if part_of.len() + found.len() > query.limit {
-                        part_of.pop_front();
-                    }
-                },
-            )
+            self.read_until(part, from, subjects.clone(), end, |taken_ms, record: Audited| {
+                // By the server's time: bans that are recorded again are as old as they were.
+                is_past |= taken_ms.saturating_add(CLOCKS_MS) < query.since_ms;
+                if query.wants(&record) {
+                    part_of.push_back(record);
+                }
+                // The latest are wanted.
+                if part_of.len() + found.len() > query.limit {
+                    part_of.pop_front();
+                }
+            })
             .await?;
             part_of.append(&mut found);
             found = part_of;

@@ -167,7 +167,10 @@ pub struct CommandReader<C, G> {
 #[derive(Clone, Copy, Debug)]
 struct Latest {
     revision: u64,
+    /// The end of this command.
     ends_ms: i64,
+    /// The last end of all commands that stood under its key: one of them may be put there again until then.
+    replays_end_ms: i64,
 }
 
 impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
@@ -197,7 +200,7 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
         let puts: Vec<_> = puts.map(|entry| &*entry.value).collect();
         let mut opened = self.trust.open_all(&puts).into_iter();
         if self.latest.len() >= self.forget_at {
-            self.latest.retain(|_, latest| latest.ends_ms > now_ms);
+            self.latest.retain(|_, latest| latest.replays_end_ms > now_ms);
             self.forget_at = KNOWN.max(self.latest.len() * 2);
         }
         let mut hear = |entry: &Entry| {
@@ -280,10 +283,12 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
             self.refuse(entry, M::WHAT, RefusalReason::Replayed, &"it was there before");
             return None;
         }
-        let still = before.filter(|before| before.ends_ms > now_ms);
+        let still = before.filter(|before| before.replays_end_ms > now_ms);
+        let ends_ms = command.ends_ms();
         let latest = Latest {
             revision: entry.revision,
-            ends_ms: still.map_or(0, |still| still.ends_ms).max(command.ends_ms()),
+            ends_ms,
+            replays_end_ms: still.map_or(ends_ms, |still| still.replays_end_ms.max(ends_ms)),
         };
         self.latest.insert(network, latest);
         Some(command)

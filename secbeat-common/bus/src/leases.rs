@@ -15,7 +15,7 @@ use crate::{
     layout::MARKER_TTL,
 };
 
-/// How long the server keeps an orchestrator's sign of life.
+/// How long the server keeps an orchestrator's heartbeat.
 pub const LEASE_TTL: Duration = Duration::from_secs(3);
 /// A lease is over within seconds, and so are failures to read of it.
 const PACE: Pace = Pace {
@@ -50,7 +50,7 @@ impl LeaseBucket {
             .await
     }
 
-    /// Writes a sign of life, which the server deletes after [`LEASE_TTL`].
+    /// Writes a heartbeat, which the server deletes after [`LEASE_TTL`].
     ///
     /// # Errors
     ///

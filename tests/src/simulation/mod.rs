@@ -18,8 +18,8 @@ use self::world::World;
 ///
 /// # Errors
 ///
-/// When afterwards two members disagree, or a ban was lost, doubled, prolonged, or brought back after its unban; the message
-/// says how to run it again.
+/// When afterwards two members disagree, or a ban was lost, doubled, prolonged, ended by a shorter one that may not, or brought
+/// back after its unban; the message says how to run it again.
 pub fn run(seed: u64) -> Result<Summary, String> {
     let mut world = World::new(seed);
     world.trouble();

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// How long a key that has ended is remembered, in milliseconds.
 const MARKER_MS: i64 = 60_000;
-/// How long an orchestrator's sign of life is kept, in milliseconds.
+/// How long an orchestrator's heartbeat is kept, in milliseconds.
 pub(super) const LEASE_MS: i64 = 3_000;
 
 /// See the [module](self).
@@ -36,6 +36,8 @@ pub(super) struct Server {
     audited: HashSet<String>,
     /// Every command that ever stood in the bucket, by its id, as it stood there first.
     pub(super) seen: BTreeMap<Uuid, BlockCommand>,
+    /// Commands in force that another one took the place of, each with that one and when.
+    pub(super) replaced: Vec<(BlockCommand, BlockCommand, i64)>,
     pub(super) conflicts: usize,
 }
 
@@ -103,6 +105,14 @@ impl Server {
         if self.revision_of(&command.target) != over.revision {
             self.conflicts += 1;
             return Put::Conflict;
+        }
+        if let Some(Key {
+            value: Value::Ban(before),
+            ..
+        }) = self.bans.get(&command.target)
+        {
+            let replaced = ((**before).clone(), command.clone(), now_ms);
+            self.replaced.push(replaced);
         }
         self.revision += 1;
         let ends_ms = command.expires_at_ms.max(over.expires_at_ms);

@@ -6,10 +6,10 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{BlockCommand, Decision, PERMANENT},
 };
-use secbeat_orchestrator_core::decider::Reply;
+use secbeat_orchestrator_core::{decider::Reply, ledger::SAME_END_MS};
 use uuid::Uuid;
 
-use super::world::{Given, MEASURED_MS, World};
+use super::world::{CAREFUL, Given, MEASURED_MS, World};
 
 /// Bans that expire within this time are not compared: clocks differ, and the fleet hears of their ends late.
 const MARGIN_MS: i64 = 10_000;
@@ -21,6 +21,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     agreement(world, &bucket)?;
     ends(world, &bucket)?;
     lengths(world)?;
+    replaced(world)?;
     orders(world, &bucket)?;
     bursts(world)?;
     audit(world)
@@ -109,6 +110,24 @@ fn lengths(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// No ban in force was ended earlier by an order that does not shorten, also not by one of another orchestrator at the same time.
+fn replaced(world: &World) -> Result<(), String> {
+    let shortened = world.server.replaced.iter().find(|(before, ban, at_ms)| {
+        let is_in_force = before.expires_at_ms > at_ms + CLOCKS_DIFFER_MS;
+        let ends_earlier = before.expires_at_ms > ban.expires_at_ms.saturating_add(SAME_END_MS);
+        // An order after an unban that is still on its way takes its place.
+        let is_lifted = world.orders.values().any(|given| {
+            let is_between = before.issued_at_ms - CLOCKS_DIFFER_MS..=ban.issued_at_ms + CLOCKS_DIFFER_MS;
+            !given.is_ban && given.target == ban.target && is_between.contains(&given.at_ms)
+        });
+        ban.issuer == CAREFUL && ban.id != before.id && is_in_force && ends_earlier && !is_lifted
+    });
+    match shortened {
+        Some((before, ban, _)) => Err(format!("{ban:?} has ended {before:?} earlier")),
+        None => Ok(()),
+    }
 }
 
 /// The last order about a target that was carried out is in force, unless another one may have come after it.

@@ -149,6 +149,28 @@ fn what_was_there_before_does_not_come_back() {
 }
 
 #[test]
+fn a_ban_after_a_longer_one_that_was_lifted_ends_by_itself() {
+    let mut lab = Lab::new();
+    let long = ban(HOUR_MS);
+    let sealed = lab.signer.seal(&long, 0).unwrap();
+    assert!(lab.bans(&entry(10, EntryKind::Put, sealed.clone())));
+    let lifted = entry(11, EntryKind::Purge, lab.signer.seal(&lift(&long), 10).unwrap());
+    assert_eq!(lab.read(&lifted), Statement::Gone(target()));
+    let short = lab.signer.seal(&ban(-1), 11).unwrap();
+    assert!(lab.bans(&entry(12, EntryKind::Put, short)));
+    // The server's own deletion at its end.
+    let marker = entry(13, EntryKind::Purge, Vec::new());
+    assert_eq!(lab.read(&marker), Statement::Untrusted(target()));
+    assert_eq!(lab.refused(), []);
+    // The longer one is remembered all the same.
+    assert_eq!(
+        lab.read(&entry(14, EntryKind::Put, sealed)),
+        Statement::Untrusted(target())
+    );
+    assert_eq!(lab.refused(), [("replayed", 1)]);
+}
+
+#[test]
 fn only_what_is_signed_takes_a_ban_away() {
     let mut lab = Lab::new();
     let sealed = lab.signer.seal(&ban(HOUR_MS), 0).unwrap();

@@ -30,7 +30,7 @@ pub async fn every_subscriber_hears_everything_in_order(lab: &impl Lab) {
     let (a, b, c) = (lab.join().await, lab.join().await, lab.join().await);
     let mut from_b = subscribed(&b, "acks.*").await;
     let mut from_c = subscribed(&c, "acks.>").await;
-    // That of the other one.
+    // The other subscriber's message.
     assert_eq!(next(&mut from_b).await.subject, "acks.probe");
     for n in 0..100 {
         publish(&a, "acks.1", &n.to_string()).await;

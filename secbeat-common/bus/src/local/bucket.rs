@@ -24,7 +24,7 @@ use crate::{
 
 /// Changes that are read from the database together.
 const PAGE: usize = 256;
-/// What ends so soon is over after a power cut, and need not be on the disk before: signs of life, twice a second.
+/// What ends so soon is over after a power cut, and need not be on the disk before: heartbeats, twice a second.
 const BRIEF: Duration = Duration::from_secs(10);
 
 /// Whether a key ends, and when.

@@ -1,6 +1,6 @@
 //! Logs in the database.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use rusqlite::{Connection, params};
@@ -16,7 +16,7 @@ use crate::{
     backend::{Answer, Created, Log, LogSettings, LogStatus, Published, Reading, Record, Start, Stored},
     checks::{check_batch, check_payload},
     error::{Error, Result},
-    subject::matches,
+    subject::{Patterns, matches},
 };
 
 impl Store {
@@ -255,7 +255,7 @@ impl Log for LocalLog {
                 connection,
                 name,
                 created: opened.created,
-                subjects: subjects.into(),
+                subjects: Patterns::new(&subjects).into(),
                 next: opened.start,
                 end: opened.end,
                 left: 0,
@@ -284,7 +284,7 @@ struct Reader {
     connection: u64,
     name: String,
     created: Created,
-    subjects: std::sync::Arc<[String]>,
+    subjects: Arc<Patterns>,
     /// The next record to be looked at.
     next: u64,
     /// One more than the last record that was there at the beginning.
@@ -300,7 +300,7 @@ struct Reader {
 impl Reader {
     /// How many of those that were there at the beginning are wanted.
     async fn count(&self) -> Result<u64> {
-        if self.subjects.is_empty() {
+        if self.subjects.take_all() {
             return Ok(self.end.saturating_sub(self.next));
         }
         let (mut from, mut count) = (self.next, 0);

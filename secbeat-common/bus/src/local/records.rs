@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::{Created, LogSettings, Published, Start, Stored},
     checks::DEDUPLICATION,
-    subject::matches,
+    subject::Patterns,
 };
 
 /// Records that are read from the database together.
@@ -196,7 +196,7 @@ impl Records {
     }
 
     /// Looks through up to [`STRETCH`] records from `from` on, for a page of those that `subjects` want.
-    pub(super) fn page(&self, db: &Connection, from: u64, subjects: &[String]) -> rusqlite::Result<Page> {
+    pub(super) fn page(&self, db: &Connection, from: u64, subjects: &Patterns) -> rusqlite::Result<Page> {
         let sql = self.sql(
             "SELECT sequence, subject, at_ms, payload FROM @.records
              WHERE log = ? AND sequence >= ? AND sequence < ? ORDER BY sequence",
@@ -207,7 +207,7 @@ impl Records {
         let (mut records, mut bytes) = (VecDeque::new(), 0);
         while let Some(row) = rows.next()? {
             let sequence = row.get(0)?;
-            if !wants(subjects, row.get_ref(1)?.as_str()?) {
+            if !subjects.match_one(row.get_ref(1)?.as_str()?) {
                 continue;
             }
             if records.len() >= PAGE || bytes >= PAGE_BYTES {
@@ -230,13 +230,13 @@ impl Records {
     }
 
     /// Counts those that `subjects` want of up to [`STRETCH`] records from `from` on.
-    pub(super) fn count(&self, db: &Connection, from: u64, subjects: &[String]) -> rusqlite::Result<u64> {
+    pub(super) fn count(&self, db: &Connection, from: u64, subjects: &Patterns) -> rusqlite::Result<u64> {
         let sql = self.sql("SELECT subject FROM @.records WHERE log = ? AND sequence >= ? AND sequence < ?");
         let mut found = db.prepare_cached(&sql)?;
         let mut rows = found.query(params![self.id, from, from.saturating_add(STRETCH)])?;
         let mut count = 0;
         while let Some(row) = rows.next()? {
-            count += u64::from(wants(subjects, row.get_ref(0)?.as_str()?));
+            count += u64::from(subjects.match_one(row.get_ref(0)?.as_str()?));
         }
         Ok(count)
     }
@@ -275,8 +275,4 @@ impl Records {
         }
         Ok(start)
     }
-}
-
-fn wants(subjects: &[String], subject: &str) -> bool {
-    subjects.is_empty() || subjects.iter().any(|pattern| matches(pattern, subject))
 }

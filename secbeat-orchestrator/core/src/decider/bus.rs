@@ -19,7 +19,7 @@ use crate::{
     bucket::{Gone, Written},
     leases::Standing,
     ledger::WriteState,
-    writer::{Fate, Urgency},
+    writer::{Fate, Urgency, WriteRequest},
 };
 
 /// How far two clocks of a fleet may be apart.
@@ -64,7 +64,7 @@ impl Decider {
         audit: &[AuditRecord],
         turn: &mut Turn<'_>,
     ) {
-        // Nothing that was decided before a ban in force is news.
+        // A record older than the ban in force changes nothing.
         let is_news = |record: &&AuditRecord| {
             let ban = self.ledger.get(&record.target);
             ban.is_none_or(|ban| ban.command.issued_at_ms < record.at_ms)
@@ -165,10 +165,7 @@ impl Decider {
         if self.ledger.restore(command.clone()) {
             info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
             self.pay_for(&command);
-            if self.adopted.len() >= MAX_ADOPTED {
-                self.adopted.pop_front();
-            }
-            self.adopted.push_back((turn.now.boot_ms, command));
+            self.adopt(command, turn);
         } else {
             self.bucket.blocked.insert(target, command);
         }
@@ -180,6 +177,14 @@ impl Decider {
         }
     }
 
+    /// Notes another orchestrator's ban, whose record is waited for.
+    fn adopt(&mut self, command: BlockCommand, turn: &Turn<'_>) {
+        if self.adopted.len() >= MAX_ADOPTED {
+            self.adopted.pop_front();
+        }
+        self.adopted.push_back((turn.now.boot_ms, command));
+    }
+
     /// The bucket has a ban of the ledger, which may still wait for the answer that says so.
     fn heard_written(&mut self, command: &BlockCommand, revision: u64, turn: &mut Turn<'_>) {
         let (target, id) = (command.target, command.id);
@@ -189,14 +194,18 @@ impl Decider {
         }
     }
 
-    /// A ban of `target` that was on its way has reached the bucket, or came to nothing. If it did, what it kept from the ledger
+    /// A ban of `target` that was on its way has reached the bucket, or came to nothing. What it kept from the ledger
     /// holds, as long as the bucket says so.
-    pub(super) fn unblock(&mut self, target: &Prefix, written: bool, turn: &mut Turn<'_>) {
+    pub(super) fn unblock(&mut self, target: &Prefix, turn: &mut Turn<'_>) {
+        let ours = self.ledger.get(target);
+        if ours.is_none_or(|ours| ours.write == WriteState::Acknowledged) {
+            self.bucket.deleted.remove(target);
+        }
         let Some(command) = self.bucket.blocked.remove(target) else {
             return;
         };
         let present = self.bucket.present.get(target).copied();
-        if let Some((_, revision)) = present.filter(|(id, _)| !written && *id == command.id) {
+        if let Some((_, revision)) = present.filter(|(id, _)| *id == command.id) {
             self.banned(Written { command, revision }, turn);
         }
     }
@@ -244,6 +253,10 @@ impl Decider {
         self.bucket.present.remove(&gone.target);
         self.bucket.blocked.remove(&gone.target);
         self.adopted.retain(|(_, command)| command.target != gone.target);
+        let ours = self.ledger.get(&gone.target);
+        if ours.is_some_and(|ours| ours.write == WriteState::Pending) {
+            self.bucket.deleted.insert(gone.target);
+        }
         self.revoked(gone.target, gone.at_ms, turn.now.wall_ms);
     }
 
@@ -265,7 +278,10 @@ impl Decider {
                 continue;
             }
             warn!(%target, "unauthorized write to the bans bucket: restoring the signed ban");
-            self.write_ban_over(revision, ban.command.clone(), Urgency::Bulk, turn);
+            turn.push(Effect::Write(WriteRequest {
+                basis: revision,
+                ..self.request(ban.command.clone(), Urgency::Bulk)
+            }));
             self.bucket.present.remove(&target);
         }
     }
@@ -277,7 +293,7 @@ impl Decider {
             .get(&target)
             .is_some_and(|ban| ban.write == WriteState::Acknowledged && ban.command.expires_at_ms > now_ms);
         if holds && self.ledger.revoke(&target, at_ms).is_some() {
-            info!(%target, "ban lifted by another orchestrator");
+            info!(%target, "unbanned by another orchestrator");
             self.forget(target, at_ms);
         }
     }
@@ -293,22 +309,31 @@ impl Decider {
     }
 
     /// Whether the bucket is known to have said something newer about `target`.
-    fn is_outdated(&self, target: &Prefix, revision: u64) -> bool {
+    pub(super) fn is_outdated(&self, target: &Prefix, revision: u64) -> bool {
         self.bucket
             .present
             .get(target)
             .is_some_and(|(_, known)| *known > revision)
     }
 
-    /// Another orchestrator's ban was there before this one's, which came to nothing. If it is of this orchestrator itself, before it
-    /// started again, nobody else is left to record it.
-    pub(super) fn outrun(&mut self, theirs: BlockCommand, turn: &mut Turn<'_>) {
+    /// Another orchestrator's ban was there before the ban `id` of this one, which came to nothing. If it is of this orchestrator
+    /// itself, before it started again, nobody else is left to record it.
+    pub(super) fn outrun(&mut self, id: Uuid, theirs: BlockCommand, turn: &mut Turn<'_>) {
         info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
-        if self.ledger.issues_as(&theirs.issuer) {
-            audit_ban(&theirs, turn);
-        }
         self.pay_for(&theirs);
-        self.ledger.yield_to(theirs);
+        // Perhaps it was lifted since. If not, the bucket says so.
+        if self.bucket.deleted.contains(&theirs.target) {
+            return self.ledger.discard(&theirs.target, id);
+        }
+        match self.ledger.issues_as(&theirs.issuer) {
+            true => audit_ban(&theirs, turn),
+            false => self.adopt(theirs.clone(), turn),
+        }
+        // The writer weighs a later ban against it.
+        let ours = self.ledger.get(&theirs.target);
+        if ours.is_none_or(|ours| ours.command.id == id) {
+            self.ledger.yield_to(theirs);
+        }
     }
 
     /// Somebody else decides about `target` now; nobody heard of the ban `id`.
@@ -338,7 +363,7 @@ impl Decider {
     }
 
     /// Whether an unban of the ban `id` is on its way.
-    fn is_lifting(&self, id: Uuid) -> bool {
+    pub(super) fn is_lifting(&self, id: Uuid) -> bool {
         self.decisions
             .open
             .get(&id)
@@ -368,7 +393,7 @@ fn audit_lost(bans: &[Written], audit: &[AuditRecord], since_ms: i64, turn: &mut
     }
 }
 
-/// Records a ban, without the events that led to it.
+/// Records a ban as of its time, without the events that led to it.
 fn audit_ban(command: &BlockCommand, turn: &mut Turn<'_>) {
     let actor = match command.reason {
         Reason::Manual => command.issuer.clone(),
@@ -376,7 +401,7 @@ fn audit_ban(command: &BlockCommand, turn: &mut Turn<'_>) {
     };
     let decision = decision(command, Vec::new());
     turn.push(Effect::Audit {
-        record: record(command.target, actor, decision, turn.now.wall_ms),
+        record: record(command.target, actor, decision, command.issued_at_ms),
         urgency: Urgency::Bulk,
     });
 }

@@ -15,7 +15,7 @@ use super::{
     order::{Imported, OrderError},
 };
 use crate::{
-    ledger::{ActiveBan, WriteState},
+    ledger::{ActiveBan, Sifted, WriteState},
     presence::knows_labels,
     writer::{Fate, Urgency, Write, WriteRequest},
 };
@@ -76,11 +76,19 @@ pub(super) struct Open {
 pub(super) enum Answer {
     Nobody,
     /// Orders for this ban.
-    Ban(Vec<Ticket>, Box<BlockCommand>),
-    /// One of an import's.
-    Import(Uuid),
+    Ban(Vec<Ticket>, Box<Ordered>),
+    /// One of an import's, which was sifted so.
+    Import(Uuid, Sifted),
     /// Orders to lift this ban.
     Unban(Vec<Ticket>, Box<ActiveBan>),
+}
+
+/// A ban that an operator ordered.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    pub(super) command: BlockCommand,
+    /// Whether it may end a ban in force earlier.
+    pub(super) shortens: bool,
 }
 
 impl Decisions {
@@ -100,7 +108,7 @@ impl Decisions {
         let single = self
             .open
             .iter()
-            .filter(|(_, open)| !matches!(open.answer, Answer::Import(_)));
+            .filter(|(_, open)| !matches!(open.answer, Answer::Import(..)));
         single.map(|(_, open)| open.since_ms).min()
     }
 
@@ -159,30 +167,35 @@ impl Decider {
             let command = command.clone();
             turn.push(Effect::TraceBegun(Box::new(DecidedBan { command, report })));
         }
-        self.decisions.open.insert(command.id, open);
-        self.write_ban(command, urgency, turn);
+        let id = command.id;
+        let request = WriteRequest {
+            shortens: matches!(&open.answer, Answer::Ban(_, ordered) if ordered.shortens),
+            ..self.request(command, urgency)
+        };
+        self.decisions.open.insert(id, open);
+        turn.push(Effect::Write(request));
     }
 
     /// Has the bucket say that `command` is in force.
     pub(super) fn write_ban(&self, command: BlockCommand, urgency: Urgency, turn: &mut Turn<'_>) {
-        let known = self.bucket.present.get(&command.target);
-        self.write_ban_over(known.map_or(0, |(_, revision)| *revision), command, urgency, turn);
+        turn.push(Effect::Write(self.request(command, urgency)));
     }
 
-    /// The same on top of this revision of its key.
-    pub(super) fn write_ban_over(
-        &self,
-        basis: u64,
-        command: BlockCommand,
-        urgency: Urgency,
-        turn: &mut Turn<'_>,
-    ) {
-        turn.push(Effect::Write(WriteRequest {
-            target: command.target,
+    /// What has the bucket say that `command` is in force.
+    pub(super) fn request(&self, command: BlockCommand, urgency: Urgency) -> WriteRequest {
+        let (target, bucket) = (command.target, &self.bucket);
+        // What the ledger was kept from was not known to who decided.
+        let known = bucket
+            .present
+            .get(&target)
+            .filter(|_| !bucket.blocked.contains_key(&target));
+        WriteRequest {
+            target,
+            basis: known.map_or(0, |(_, revision)| *revision),
             write: Write::Ban(Box::new(command)),
             urgency,
-            basis,
-        }));
+            shortens: false,
+        }
     }
 
     pub(super) fn drain(&mut self, ticket: Ticket, turn: &mut Turn<'_>) {
@@ -202,6 +215,10 @@ impl Decider {
 
     /// A decision has reached the bus, or came to nothing.
     pub(super) fn done(&mut self, id: Uuid, fate: Fate, turn: &mut Turn<'_>) {
+        // It is the ban's, and its end was ordered meanwhile, which has a fate of its own.
+        if self.is_lifting(id) && !matches!(fate, Fate::Lifted | Fate::Superseded) {
+            return;
+        }
         let fate = match fate {
             // Only its acknowledgement was lost.
             Fate::Fenced => self
@@ -212,20 +229,20 @@ impl Decider {
         if let Fate::Written { revision } = fate {
             if self.ledger.acknowledged(id)
                 && let Some(open) = self.decisions.open.get(&id)
+                && !self.is_outdated(&open.target, revision)
             {
                 self.bucket.present.insert(open.target, (id, revision));
             }
         } else {
             self.propagation.void(id);
         }
-        let written = matches!(fate, Fate::Written { .. });
         if let Some(open) = self.decisions.open.remove(&id) {
             let target = open.target;
             if self.decisions.lifting.get(&target) == Some(&id) {
                 self.decisions.lifting.remove(&target);
             }
             self.settle(id, open, fate, turn);
-            self.unblock(&target, written, turn);
+            self.unblock(&target, turn);
         }
         self.drained(turn);
     }
@@ -245,6 +262,10 @@ impl Decider {
             answer,
             since_ms: _,
         } = open;
+        let theirs = match &fate {
+            Fate::Outrun(theirs) => Some(theirs.clone()),
+            _ => None,
+        };
         let written = match fate {
             Fate::Written { .. } => Ok(()),
             Fate::Lifted => {
@@ -260,7 +281,7 @@ impl Decider {
                 Err(OrderError::Superseded)
             }
             Fate::Outrun(theirs) => {
-                self.outrun(*theirs, turn);
+                self.outrun(id, *theirs, turn);
                 Err(OrderError::Outrun)
             }
             Fate::Fenced => {
@@ -273,11 +294,11 @@ impl Decider {
             self.decisions.close(id, written.as_ref().err().cloned(), turn);
         }
         if written.is_ok() {
-            if !matches!(answer, Answer::Import(_)) && !self.stands_in {
+            if !matches!(answer, Answer::Import(..)) && !self.stands_in {
                 tell(&target, &actor, &decision);
             }
             let urgency = match answer {
-                Answer::Import(_) => Urgency::Bulk,
+                Answer::Import(..) => Urgency::Bulk,
                 Answer::Nobody | Answer::Ban(..) | Answer::Unban(..) => Urgency::Now,
             };
             if let Audited::Ban { events, .. } = &decision {
@@ -288,16 +309,24 @@ impl Decider {
         }
         match answer {
             Answer::Nobody => {}
-            Answer::Import(id) => self.imported(id, turn),
-            Answer::Ban(tickets, command) => {
+            Answer::Import(import, sifted) => {
+                if theirs.is_some() {
+                    self.kept(import, sifted, &target);
+                }
+                self.imported(import, turn);
+            }
+            Answer::Ban(tickets, ordered) => {
                 // A later ban of the same target is what these orders led to.
                 let tickets = match &written {
                     Err(OrderError::Superseded) => self.hand_on(&target, tickets),
                     _ => tickets,
                 };
-                let reply = written.map(|()| {
+                let command = match theirs {
+                    None => written.map(|()| ordered.command),
+                    Some(theirs) => self.gave_way(&ordered.command, *theirs),
+                };
+                let reply = command.map(|command| {
                     let write = WriteState::Acknowledged;
-                    let command = *command;
                     Box::new(ActiveBan { command, write })
                 });
                 answer_all(tickets, &Reply::Banned(reply), turn);
@@ -338,7 +367,7 @@ fn tell(target: &Prefix, actor: &str, decision: &Audited) {
             target: "audit", %target, reason = reason.name(), note, strikes, layer = layer.name(), actor,
             until_ms = (*expires_at_ms != PERMANENT).then_some(expires_at_ms), "banned"
         ),
-        Audited::Unban { .. } => info!(target: "audit", %target, actor, "ban lifted"),
+        Audited::Unban { .. } => info!(target: "audit", %target, actor, "unbanned"),
         _ => {}
     }
 }

@@ -63,7 +63,7 @@ use crate::{
 };
 
 /// Who signs what the analyzers decide.
-const ACTOR: &str = "secbeat-orchestrator";
+pub const ACTOR: &str = "secbeat-orchestrator";
 
 /// What a decider goes by.
 #[derive(Clone, Debug)]
@@ -151,6 +151,8 @@ struct Mirror {
     stale: BTreeSet<Prefix>,
     /// Bans of other orchestrators that a ban of this one, on its way to the same key, has kept from the ledger.
     blocked: HashMap<Prefix, BlockCommand>,
+    /// Targets whose key was deleted while a ban of this one was on its way to it.
+    deleted: BTreeSet<Prefix>,
     /// Targets under whose key something stands that must not be obeyed, and its revision.
     spoiled: BTreeMap<Prefix, u64>,
 }

@@ -1,16 +1,21 @@
 //! What operators order: bans, one or many at once, and their end.
 
-use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
+use std::collections::HashMap;
+
+use secbeat_common::{
+    prefix::Prefix,
+    wire::{BlockCommand, Decision as Audited},
+};
 
 use super::{
     Decider, Turn,
-    decisions::{Answer, Importing, Open, answer_all, decision},
+    decisions::{Answer, Importing, Open, Ordered, answer_all, decision},
     event::{Effect, Reply, Ticket},
     order::{Import, ImportMode, Imported, Order, OrderError, Refused, RefusedOrder, Unban},
     protection::Protections,
 };
 use crate::{
-    ledger::{ActiveBan, ManualBan, Refusal, SAME_END_MS, Sift, Sifted, WriteState},
+    ledger::{ActiveBan, ManualBan, Refusal, SAME_END_MS, Sift, Sifted, WriteState, is_same_ban, obstacle},
     writer::{Urgency, Write, WriteRequest},
 };
 
@@ -49,13 +54,17 @@ impl Decider {
             return Ok(());
         }
         let (now_ms, target, actor) = (turn.now.wall_ms, ban.target, ban.issuer.clone());
-        let id = self.ids.next(now_ms);
+        let (id, shortens) = (self.ids.next(now_ms), ban.shortens);
         let command = self.ledger.ban(ban, now_ms, id).map_err(|refusal| {
             let refused = refused(&self.protected, target, refusal);
             OrderError::Refused(Box::new(refused))
         })?;
         self.pay_for(&command);
-        let answer = Answer::Ban(vec![ticket], Box::new(command.clone()));
+        let ordered = Ordered {
+            command: command.clone(),
+            shortens,
+        };
+        let answer = Answer::Ban(vec![ticket], Box::new(ordered));
         self.issue(command, Vec::new(), actor, answer, None, turn);
         Ok(())
     }
@@ -125,7 +134,7 @@ impl Decider {
             // A ban that was still on its way is not waited for any more.
             self.decisions.close(id, Some(OrderError::Superseded), turn);
             match answer {
-                Answer::Import(import) => self.imported(import, turn),
+                Answer::Import(import, _) => self.imported(import, turn),
                 Answer::Ban(tickets, _) => {
                     let reply = Reply::Banned(Err(OrderError::Superseded));
                     answer_all(tickets, &reply, turn);
@@ -142,6 +151,7 @@ impl Decider {
             },
             urgency: Urgency::Now,
             basis: 0,
+            shortens: false,
         }));
         Ok(true)
     }
@@ -194,11 +204,13 @@ impl Decider {
         }
         let import = self.ids.next(now_ms);
         let mut unwritten = 0;
+        let strikes = most_strikes(&bans, &sift.bans);
         let new = bans
             .into_iter()
             .zip(sift.bans)
             .filter(|(_, sifted)| sifted.is_ban());
-        for (ban, _) in new {
+        for (mut ban, sifted) in new {
+            ban.strikes = strikes.get(&ban.target).copied();
             let id = self.ids.next(now_ms);
             let Ok(command) = self.ledger.ban(ban, now_ms, id) else {
                 continue;
@@ -209,7 +221,7 @@ impl Decider {
                 target: command.target,
                 actor: actor.clone(),
                 decision: decision(&command, Vec::new()),
-                answer: Answer::Import(import),
+                answer: Answer::Import(import, sifted),
                 since_ms: now_ms,
             };
             self.send(command, open, None, Urgency::Bulk, turn);
@@ -245,6 +257,39 @@ impl Decider {
         }
     }
 
+    /// One ban of an import, which was sifted so, gave way to another orchestrator's: its target keeps that one.
+    pub(super) fn kept(&mut self, import: uuid::Uuid, sifted: Sifted, target: &Prefix) {
+        let exempts = self.ledger.exempt_within(target).next().is_some();
+        let Some(Importing { outcome, .. }) = self.decisions.imports.get_mut(&import) else {
+            return;
+        };
+        let less =
+            |count: &mut usize, is_counted: bool| *count = count.saturating_sub(usize::from(is_counted));
+        less(&mut outcome.banned, true);
+        less(&mut outcome.longer, sifted == Sifted::Longer);
+        less(
+            &mut outcome.new_networks,
+            sifted == Sifted::New && !target.is_single(),
+        );
+        less(&mut outcome.exempting, exempts);
+        outcome.kept += 1;
+    }
+
+    /// What the order of `ban` led to, which gave way to `theirs`: that one, if it is the same.
+    pub(super) fn gave_way(
+        &self,
+        ban: &BlockCommand,
+        theirs: BlockCommand,
+    ) -> Result<BlockCommand, OrderError> {
+        if is_same_ban(ban, &theirs) {
+            return Ok(theirs);
+        }
+        Err(match obstacle(&theirs, &ban.scope, ban.expires_at_ms, false) {
+            Some(refusal) => OrderError::Refused(Box::new(refused(&self.protected, ban.target, refusal))),
+            None => OrderError::Outrun,
+        })
+    }
+
     fn outcome(&self, bans: &[ManualBan], sift: &Sift) -> Imported {
         let mut outcome = Imported {
             new_networks: sift.new_nets,
@@ -269,6 +314,22 @@ impl Decider {
         }
         outcome
     }
+}
+
+/// The most strikes that an import says of each target: one of its bans is made, and the others' strikes count with it.
+fn most_strikes(bans: &[ManualBan], sifted: &[Sifted]) -> HashMap<Prefix, u32> {
+    let mut most = HashMap::new();
+    let lasting = bans
+        .iter()
+        .zip(sifted)
+        .filter(|(_, sifted)| **sifted != Sifted::Ended);
+    for (ban, _) in lasting {
+        if let Some(strikes) = ban.strikes {
+            let known: &mut u32 = most.entry(ban.target).or_default();
+            *known = strikes.max(*known);
+        }
+    }
+    most
 }
 
 fn refused(protected: &Protections, target: Prefix, refusal: Refusal) -> Refused {

@@ -87,7 +87,7 @@ pub struct Keeper {
     me: String,
     terms: Terms,
     slots: Vec<Slot>,
-    /// Who lives, with the revision of the latest sign of life.
+    /// Who lives, with the revision of the latest heartbeat.
     members: BTreeMap<String, u64>,
     heard: bool,
     renewal_sent_ms: Option<i64>,

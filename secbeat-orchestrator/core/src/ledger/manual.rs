@@ -38,6 +38,9 @@ pub struct ManualBan {
 /// Ends that are no further apart, in milliseconds, are the same: lengths are counted from when orders arrive.
 pub const SAME_END_MS: i64 = 5_000;
 
+/// How long a ban goes on that an operator ends early and whose strikes are kept, in milliseconds: the bus has to take its end before.
+pub const EARLY_END_MS: i64 = 2_000;
+
 impl ManualBan {
     /// A ban by hand, in the kernel.
     #[must_use]
@@ -62,6 +65,34 @@ impl ManualBan {
     }
 }
 
+/// Why an operator's ban for `scope` until `expires_at_ms` cannot take the place of `held`, which is in force; `None` if it can.
+pub(crate) fn obstacle(
+    held: &BlockCommand,
+    scope: &Scope,
+    expires_at_ms: i64,
+    shortens: bool,
+) -> Option<Refusal> {
+    // Never in one step: an edge that knows no labels would go on with the ban that this one takes the place of.
+    if !scope.covers(&held.scope) {
+        return Some(Refusal::Outreached(held.expires_at_ms));
+    }
+    // One that some edges' reports led to may give way to one of the whole fleet.
+    let is_of_edges = held.scope != Scope::Fleet && held.scope.labels().is_empty();
+    let ends_later = held.expires_at_ms > expires_at_ms.saturating_add(SAME_END_MS);
+    (ends_later && !is_of_edges && !shortens).then_some(Refusal::Outlasted(held.expires_at_ms))
+}
+
+/// Whether one order, given to two orchestrators, would have led to both of these bans of one target.
+pub(crate) fn is_same_ban(one: &BlockCommand, other: &BlockCommand) -> bool {
+    one.reason == other.reason
+        && one.layer == other.layer
+        && one.note == other.note
+        && one.issuer == other.issuer
+        && one.strikes == other.strikes
+        && one.scope == other.scope
+        && one.expires_at_ms.abs_diff(other.expires_at_ms) <= SAME_END_MS.unsigned_abs()
+}
+
 /// What an import would do with one of its bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sifted {
@@ -69,7 +100,7 @@ pub enum Sifted {
     New,
     /// The same, in place of one that ends earlier, reaches less deep or holds on some edges alone.
     Longer,
-    /// A ban of the same target reaches as deep and lasts as long.
+    /// Another ban of the same target, in force or of the same import, goes before it.
     Kept,
     /// It has ended.
     Ended,
@@ -111,17 +142,10 @@ impl Ledger {
         if self.lacks_room(&target) {
             return Err(Refusal::TooManyNets);
         }
-        if let Some(ActiveBan { command, .. }) = self.active.get(&target) {
-            // Never in one step: an edge that knows no labels would go on with the ban that this one takes the place of.
-            if !ban.scope.covers(&command.scope) {
-                return Err(Refusal::Outreached(command.expires_at_ms));
-            }
-            // One that some edges' reports led to may give way to one of the whole fleet.
-            let is_of_edges = command.scope != Scope::Fleet && command.scope.labels().is_empty();
-            let ends_later = command.expires_at_ms > ban.expires_at_ms.saturating_add(SAME_END_MS);
-            if ends_later && !is_of_edges && !ban.shortens {
-                return Err(Refusal::Outlasted(command.expires_at_ms));
-            }
+        if let Some(ActiveBan { command, .. }) = self.active.get(&target)
+            && let Some(refusal) = obstacle(command, &ban.scope, ban.expires_at_ms, ban.shortens)
+        {
+            return Err(refusal);
         }
         let known = match self.active.get(&target) {
             Some(active) => active.command.strikes,
@@ -151,31 +175,39 @@ impl Ledger {
         Ok(command)
     }
 
-    /// What would become of `bans` at `now_ms`, were they taken one after the other, behind others with `nets_before` new networks.
+    /// What would become of `bans` at `now_ms`, were they taken one after the other, behind others with `nets_before` new networks. Of
+    /// several of one target that outdo each other, the last becomes a ban.
     #[must_use]
     pub fn sift(&self, bans: &[ManualBan], nets_before: usize, now_ms: i64) -> Sift {
-        let mut taken: HashMap<Prefix, &ManualBan> = HashMap::new();
+        let mut taken: HashMap<Prefix, (usize, &ManualBan)> = HashMap::new();
+        let mut fates: Vec<Sifted> = Vec::with_capacity(bans.len());
         let mut new_nets = 0;
-        let mut sift = |ban| {
-            let sifted = self.sift_one(ban, now_ms);
-            if !sifted.is_ban() {
-                return sifted;
+        for (index, ban) in bans.iter().enumerate() {
+            let mut fate = self.sift_one(ban, now_ms);
+            if fate.is_ban() {
+                let is_new_net = !ban.target.is_single() && !self.active.contains_key(&ban.target);
+                match taken.get(&ban.target) {
+                    Some((_, earlier)) if ban.is_outdone_by(earlier.expires_at_ms, earlier.layer) => {
+                        fate = Sifted::Kept;
+                    }
+                    Some((earlier, _)) => {
+                        if let Some(outdone) = fates.get_mut(*earlier) {
+                            *outdone = Sifted::Kept;
+                        }
+                    }
+                    None if is_new_net && nets_before + new_nets >= self.free_nets() => {
+                        fate = Sifted::Refused(Refusal::TooManyNets);
+                    }
+                    None => new_nets += usize::from(is_new_net),
+                }
             }
-            let earlier = taken.get(&ban.target);
-            if earlier.is_some_and(|earlier| ban.is_outdone_by(earlier.expires_at_ms, earlier.layer)) {
-                return Sifted::Kept;
+            if fate.is_ban() {
+                taken.insert(ban.target, (index, ban));
             }
-            let is_new_net =
-                earlier.is_none() && !ban.target.is_single() && !self.active.contains_key(&ban.target);
-            if is_new_net && nets_before + new_nets >= self.free_nets() {
-                return Sifted::Refused(Refusal::TooManyNets);
-            }
-            new_nets += usize::from(is_new_net);
-            taken.insert(ban.target, ban);
-            sifted
-        };
+            fates.push(fate);
+        }
         Sift {
-            bans: bans.iter().map(&mut sift).collect(),
+            bans: fates,
             new_nets,
         }
     }

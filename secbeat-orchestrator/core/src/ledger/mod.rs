@@ -34,13 +34,14 @@ use secbeat_common::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::manual::{is_same_ban, obstacle};
 use self::{brakes::Recent, held::Held, protected::Protected, strikes::History};
 pub use self::{
     brakes::{Brake, Brakes},
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
     held::HeldBack,
-    manual::{MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
+    manual::{EARLY_END_MS, MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
     query::{BanOrder, BanQuery, Page, Place, SortKey},
     share::Share,
 };

@@ -1,6 +1,6 @@
 //! Some of the bans in force, sorted.
 
-use std::{cmp::Ordering, fmt, net::IpAddr, ops::Bound, str::FromStr};
+use std::{cmp::Ordering, collections::BTreeSet, fmt, net::IpAddr, ops::Bound, str::FromStr};
 
 use secbeat_common::{
     prefix::{Prefix, PrefixError},
@@ -12,6 +12,8 @@ use super::{ActiveBan, Ledger};
 /// Which bans are asked for; everything unless set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BanQuery {
+    /// Bans of exactly these.
+    pub targets: Option<BTreeSet<Prefix>>,
     pub reason: Option<Reason>,
     pub layer: Option<Layer>,
     pub issuer: Option<String>,
@@ -121,7 +123,10 @@ impl BanOrder {
 impl BanQuery {
     fn matches(&self, ban: &ActiveBan) -> bool {
         let command = &ban.command;
-        self.reason.is_none_or(|reason| reason == command.reason)
+        self.targets
+            .as_ref()
+            .is_none_or(|targets| targets.contains(&command.target))
+            && self.reason.is_none_or(|reason| reason == command.reason)
             && self.layer.is_none_or(|layer| layer == command.layer)
             && self
                 .issuer
@@ -151,7 +156,8 @@ impl BanQuery {
 
     /// Whether no ban is left out.
     fn takes_all(&self) -> bool {
-        self.reason.is_none()
+        self.targets.is_none()
+            && self.reason.is_none()
             && self.layer.is_none()
             && self.issuer.is_none()
             && self.within.is_none()
@@ -313,6 +319,13 @@ mod tests {
             ["203.0.113.0/24", "203.0.113.7/32"]
         );
         assert_eq!(asked(contains("2001:db8:0:1::9")), ["2001:db8::/48"]);
+        let names = ["203.0.113.7", "192.0.2.1"].map(|name| name.parse::<Prefix>().unwrap());
+        let named = BanQuery {
+            targets: Some(BTreeSet::from(names)),
+            ..BanQuery::default()
+        };
+        assert_eq!(ledger.page(&named).total, Some(1));
+        assert_eq!(asked(named), ["203.0.113.7/32"]);
         let bobs = BanQuery {
             issuer: Some("bob".to_owned()),
             ..within("203.0.113.0/24")

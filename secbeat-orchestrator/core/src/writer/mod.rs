@@ -5,7 +5,8 @@
 //! whether it happened.
 //!
 //! A write is made on top of what was last heard of its key. If something else is there, another orchestrator wrote it:
-//! an automatic ban gives way to a ban in force, an operator's order replaces it. That also holds for what is heard of while the
+//! an automatic ban gives way to any ban in force. An operator's ban gives way to the same ban, and to one that lasts longer or
+//! holds on more edges, as if the order had come after it. That also holds for what is heard of while the
 //! request waits: see [`WriteRequest::basis`]. An automatic ban is written by the owner of
 //! its partition alone, and bears the epoch of that moment.
 //!
@@ -31,6 +32,7 @@ use crate::{
     Moment,
     bucket::{Found, Held, Put, Revisions},
     leases::{LeaseTable, Standing},
+    ledger::{is_same_ban, obstacle},
 };
 
 /// Most bans in one batch: the server takes 1000, and half as many keep others waiting half as long.
@@ -53,9 +55,11 @@ pub struct WriteRequest {
     pub target: Prefix,
     pub write: Write,
     pub urgency: Urgency,
-    /// The revision of the key that the decision was made on, as far as was known; 0 if there was none. Where something else
-    /// has been heard of since, an automatic ban is not written before that was read.
+    /// The revision of the key that the decision was made on, as far as was known; 0 if there was none. Where another ban
+    /// has been heard of since, none is written before that was read.
     pub basis: u64,
+    /// Whether a ban may end another one earlier that was not known when it was decided.
+    pub shortens: bool,
 }
 
 /// What the key of a target should hold.
@@ -94,7 +98,7 @@ pub enum Fate {
     Superseded,
     /// The bucket had the ban, and another orchestrator has lifted it meanwhile.
     Revoked,
-    /// Another orchestrator has banned the target meanwhile, by this command.
+    /// Another orchestrator has banned the target meanwhile, by this command, which stays.
     Outrun(Box<BlockCommand>),
     /// Another orchestrator owns the target's partition now, and decides.
     Fenced,
@@ -195,6 +199,10 @@ struct PendingWrite {
     write: Write,
     /// As [`WriteRequest::basis`].
     basis: u64,
+    /// As [`WriteRequest::shortens`].
+    shortens: bool,
+    /// When a ban was lifted whose end this request took the place of: what was issued up to then is lifted by it, too.
+    lifted_ms: Option<i64>,
     /// That of its most urgent request.
     urgency: Urgency,
     step: Step,
@@ -290,6 +298,7 @@ impl Writer {
             write,
             urgency,
             basis,
+            shortens,
         } = request;
         let id = write.id();
         match self.pending.get_mut(&target) {
@@ -297,6 +306,8 @@ impl Writer {
                 let pending = PendingWrite {
                     write,
                     basis,
+                    shortens,
+                    lifted_ms: None,
                     urgency,
                     step: Step::Queued,
                     settled: None,
@@ -306,8 +317,13 @@ impl Writer {
                 self.queues.push(target, urgency);
             }
             Some(pending) => {
-                let before = std::mem::replace(&mut pending.write, write).id();
+                let before = std::mem::replace(&mut pending.write, write);
+                if let Write::Lift { at_ms, .. } = before {
+                    pending.lifted_ms = Some(at_ms);
+                }
+                let before = before.id();
                 pending.basis = basis;
+                pending.shortens = shortens;
                 pending.settled = None;
                 // One that became urgent is in both queues, and passed over in the second.
                 if urgency == Urgency::Now {
@@ -384,14 +400,19 @@ impl Writer {
             && self.attempts() < BULK_UNDER_WAY
             && let Some(target) = self.queues.pop_bulk()
         {
+            let over = view.revisions.of(&target);
             match self.pending.get_mut(&target) {
                 Some(PendingWrite {
                     write: Write::Ban(command),
                     step: step @ Step::Queued,
+                    basis,
                     ..
-                }) if command.epoch == NO_LEASE && command.expires_at_ms > view.now.wall_ms => {
+                }) if command.epoch == NO_LEASE
+                    && command.expires_at_ms > view.now.wall_ms
+                    && is_known(command, *basis, over, view.now.wall_ms) =>
+                {
                     *step = Step::InBatch;
-                    commands.push(((**command).clone(), view.revisions.of(&target)));
+                    commands.push(((**command).clone(), over));
                 }
                 Some(PendingWrite {
                     step: Step::Queued, ..
@@ -439,7 +460,7 @@ impl Writer {
         };
         let over = view.revisions.of(&target);
         match pending.write.clone() {
-            Write::Ban(command) if command.epoch == NO_LEASE || pending.basis == over.revision => {
+            Write::Ban(command) if is_known(&command, pending.basis, over, view.now.wall_ms) => {
                 self.put(command, over, view, effects);
             }
             write => self.operate(target, write, Operation::Read { target }, effects),
@@ -525,6 +546,9 @@ impl Writer {
         if self.is_settled(&target, effects) {
             return;
         }
+        let latest = self.pending.get(&target);
+        let shortens = latest.is_some_and(|latest| latest.shortens);
+        let lifted_ms = latest.and_then(|latest| latest.lifted_ms);
         match write {
             Write::Ban(command) => {
                 let over = match found {
@@ -533,7 +557,9 @@ impl Writer {
                         return self.settle(target, &Write::Ban(command), fate, view, effects);
                     }
                     Found::Ban(found)
-                        if command.epoch != NO_LEASE && found.expires_at_ms > view.now.wall_ms =>
+                        if found.expires_at_ms > view.now.wall_ms
+                            && lifted_ms.is_none_or(|at_ms| found.issued_at_ms > at_ms)
+                            && gives_way(&command, &found, shortens) =>
                     {
                         let fate = Fate::Outrun(found);
                         return self.settle(target, &Write::Ban(command), fate, view, effects);
@@ -638,4 +664,17 @@ impl Writer {
             self.start(target, view, effects);
         }
     }
+}
+
+/// Whether `ban`, which was decided when its key was at the revision `basis`, was decided with what is under it now: `over`.
+/// An operator's ban is put on top of anything but a ban in force.
+fn is_known(ban: &BlockCommand, basis: u64, over: Held, now_ms: i64) -> bool {
+    basis == over.revision || (ban.epoch == NO_LEASE && over.expires_at_ms <= now_ms)
+}
+
+/// Whether `ban` does not take the place of `held`, which is in force and was not known when it was decided.
+fn gives_way(ban: &BlockCommand, held: &BlockCommand, shortens: bool) -> bool {
+    ban.epoch != NO_LEASE
+        || is_same_ban(ban, held)
+        || obstacle(held, &ban.scope, ban.expires_at_ms, shortens).is_some()
 }

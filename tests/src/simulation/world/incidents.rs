@@ -11,7 +11,7 @@ use secbeat_orchestrator_core::{
 };
 use uuid::Uuid;
 
-use super::{Given, NAMES, Next, World};
+use super::{CAREFUL, Given, NAMES, Next, World};
 use crate::simulation::server::Record;
 
 /// Errors in a burst: more than the threshold.
@@ -57,6 +57,14 @@ impl World {
 
     pub(super) fn operator(&mut self) {
         let (n, target) = (self.random.below(2), self.target());
+        self.order(n, target);
+        // Another operator means the same client at the same time.
+        if self.random.once_in(4) {
+            self.order(1 - n, target);
+        }
+    }
+
+    fn order(&mut self, n: usize, target: Prefix) {
         let (is_ban, lasting) = (self.random.below(5) < 3, self.random.pick(&[8, 30, 200, 600, 0]));
         let (now_ms, ticket) = (self.now_ms, Ticket(self.orders.len() as u64 + 1));
         let (_, Some(orchestrator)) = &mut self.orchestrators[n] else {
@@ -73,9 +81,14 @@ impl World {
                     seconds => now_ms + orchestrator.ahead_ms + seconds * 1_000,
                 };
                 let note = format!("order {}", ticket.0);
+                let issuer = if ticket.0.is_multiple_of(4) {
+                    CAREFUL
+                } else {
+                    "alice"
+                };
                 Order::Ban(ManualBan {
-                    shortens: true,
-                    ..ManualBan::new(target, expires_at_ms, note, "alice".to_owned())
+                    shortens: issuer != CAREFUL,
+                    ..ManualBan::new(target, expires_at_ms, note, issuer.to_owned())
                 })
             }
             false => Order::Unban(Unban {

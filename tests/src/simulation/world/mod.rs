@@ -30,6 +30,8 @@ const TROUBLE_MS: i64 = 120_000;
 const PEACE_MS: i64 = 60_000;
 /// How well members know the bus's clock, by which they go.
 pub(super) const MEASURED_MS: i64 = 50;
+/// Who orders bans that end no other one earlier.
+pub(super) const CAREFUL: &str = "bob";
 /// Lines of its story that a failed run tells.
 const STORY: usize = 400;
 const NAMES: [&str; 2] = ["first", "second"];

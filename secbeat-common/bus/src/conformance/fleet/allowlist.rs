@@ -55,7 +55,7 @@ pub async fn an_allowlist_is_followed(lab: &impl Lab) {
     listed(&mut list, |list| list.entries[&network(1)].comment == "changed").await;
     allow.remove(&entry(1, "changed")).await.unwrap();
     listed(&mut list, |list| list.entries.keys().eq([&network(2)])).await;
-    // What nobody signed takes an entry's place, but not its effect.
+    // An unsigned entry replaces a signed one in the bucket, but is not applied.
     let bucket = fleet.bus.bucket(subjects::ALLOW_BUCKET);
     write(&bucket, Write::delete(network(2).key())).await;
     listed(&mut list, |list| list.lost == [network(2)].into()).await;

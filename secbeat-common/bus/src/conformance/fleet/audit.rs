@@ -93,6 +93,16 @@ pub async fn the_latest_audit_records_come_first_of_all(lab: &impl Lab) {
         Ok([3, 150].map(|n| Audited::Decision(by_bob(n))).to_vec())
     );
     assert_eq!(audit.query(&query(0, None)).await, Ok(Vec::new()));
+    // One that is recorded late does not end the search.
+    append(&audit, vec![decision(1, 1, "alice", Decision::Disallow)]).await;
+    let since = AuditQuery {
+        since_ms: 2,
+        ..query(9, Some("bob"))
+    };
+    assert_eq!(
+        audit.query(&since).await,
+        Ok([3, 150].map(|n| Audited::Decision(by_bob(n))).to_vec())
+    );
 }
 
 pub async fn audit_records_are_found_by_target_kind_actor_and_time(lab: &impl Lab) {
@@ -130,6 +140,14 @@ pub async fn audit_records_are_found_by_target_kind_actor_and_time(lab: &impl La
         .await,
         [0, 3]
     );
+    for (since_ms, expected) in [(NOW_MS / 2, &[1_i64, 2][..]), (NOW_MS + 86_400_000, &[][..])] {
+        let query = AuditQuery {
+            targets: vec![network(2)],
+            since_ms,
+            ..all()
+        };
+        assert_eq!(find(query).await, expected, "since {since_ms}");
+    }
     assert_eq!(
         find(AuditQuery {
             targets: vec![network(9)],

@@ -1,6 +1,7 @@
 //! What became of what was to be written.
 
 use super::*;
+use crate::ledger::Refusal;
 
 #[test]
 fn an_order_is_answered_with_its_ban_after_the_record() {
@@ -43,6 +44,78 @@ fn a_ban_that_another_orchestrators_was_faster_than_gives_way_to_it() {
     rig.pass(1);
     rig.tick();
     assert_eq!(rig.found(CLIENT).strikes, 1);
+}
+
+#[test]
+fn an_order_that_gave_way_to_a_longer_ban_is_refused_as_if_it_had_come_later() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 60);
+    let longer = BlockCommand {
+        expires_at_ms: NOW + 900_000,
+        ..theirs(CLIENT, 9)
+    };
+    let refused = Refused {
+        target: target(CLIENT),
+        refusal: Refusal::Outlasted(NOW + 900_000),
+        protected: None,
+    };
+    assert_eq!(
+        rig.done(&command, Fate::Outrun(Box::new(longer.clone()))),
+        [reply_not_banned(1, OrderError::Refused(Box::new(refused)))]
+    );
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&longer)));
+    // Its issuer records it; this one does if that one died before.
+    assert_eq!(rig.hear(&longer, 7), []);
+    rig.pass(10_000);
+    assert_eq!(audited(&rig.tick()), [ban_record(&longer)]);
+}
+
+#[test]
+fn one_order_given_to_two_orchestrators_is_answered_by_both_with_one_ban() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 60);
+    let same = BlockCommand {
+        id: Uuid::from_u128(9),
+        expires_at_ms: command.expires_at_ms + 2_000,
+        ..command.clone()
+    };
+    assert_eq!(
+        rig.done(&command, Fate::Outrun(Box::new(same.clone()))),
+        [reply_banned(1, &same)],
+        "the other one records it"
+    );
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&same)));
+}
+
+#[test]
+fn a_ban_that_a_later_order_took_the_place_of_before_it_gave_way_ends_no_order() {
+    let mut rig = Rig::ready();
+    let first = rig.found(CLIENT);
+    let second = rig.ordered(1, CLIENT, 3_600);
+    rig.done(&first, Fate::Outrun(Box::new(theirs(CLIENT, 9))));
+    assert_eq!(rig.banned(CLIENT), Some(&pending(&second)));
+    assert_eq!(rig.acknowledge(&second, 8).len(), 2);
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&second)));
+}
+
+#[test]
+fn the_fate_of_a_ban_that_is_being_lifted_ends_no_unban() {
+    for fate in [
+        Fate::Outrun(Box::new(theirs(CLIENT, 9))),
+        Fate::Written { revision: 7 },
+        Fate::Revoked,
+    ] {
+        let mut rig = Rig::ready();
+        let command = rig.ordered(1, CLIENT, 60);
+        rig.unban(2, CLIENT);
+        assert_eq!(rig.done(&command, fate), []);
+        assert_eq!(rig.ban_of(CLIENT), None);
+        assert_eq!(
+            rig.done(&command, Fate::Lifted).len(),
+            2,
+            "a record and an answer"
+        );
+    }
 }
 
 #[test]

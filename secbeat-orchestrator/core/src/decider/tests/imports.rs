@@ -214,18 +214,51 @@ fn an_import_does_not_wait_for_a_ban_that_was_lifted_or_came_to_nothing() {
 }
 
 #[test]
-fn two_bans_of_one_target_in_an_import_are_the_longer_one() {
+fn several_bans_of_one_target_in_an_import_are_one_the_longest() {
     let mut rig = Rig::ready();
-    let mut bans = orders(&[CLIENT, CLIENT]);
+    let mut bans = orders(&[CLIENT, CLIENT, CLIENT]);
     bans[1].expires_at_ms += 1_000;
+    (bans[0].strikes, bans[1].strikes) = (Some(3), Some(1));
+    let longest = bans[1].expires_at_ms;
     let commands = written(&import(&mut rig, 1, ImportMode::AllOrNothing, bans));
-    assert_eq!(commands.len(), 2);
-    assert_eq!(rig.done(&commands[0], Fate::Superseded), []);
+    let made: Vec<_> = commands
+        .iter()
+        .map(|command| (command.expires_at_ms, command.strikes))
+        .collect();
+    assert_eq!(made, [(longest, 3)], "the strikes of all count");
+    let outcome = Imported {
+        kept: 2,
+        ..all_banned(1)
+    };
+    assert_eq!(rig.acknowledge(&commands[0], 7)[1..], [imported(1, outcome)]);
+    assert_eq!(rig.ban_of(CLIENT), Some(commands[0].id));
+}
+
+#[test]
+fn a_ban_of_an_import_that_gave_way_to_a_longer_one_is_kept() {
+    let mut rig = Rig::ready();
+    let bans = orders(&[CLIENT, "203.0.113.0/24"]);
+    let commands = written(&import(&mut rig, 1, ImportMode::AllOrNothing, bans));
+    let longer = |command: &BlockCommand| {
+        Fate::Outrun(Box::new(BlockCommand {
+            id: Uuid::from_u128(9),
+            expires_at_ms: PERMANENT,
+            ..command.clone()
+        }))
+    };
+    assert_eq!(rig.acknowledge(&commands[0], 7).len(), 1);
+    let outcome = Imported {
+        kept: 1,
+        ..all_banned(1)
+    };
     assert_eq!(
-        rig.acknowledge(&commands[1], 7)[1..],
-        [imported(1, all_banned(2))]
+        rig.done(&commands[1], longer(&commands[1])),
+        [imported(1, outcome)]
     );
-    assert_eq!(rig.ban_of(CLIENT), Some(commands[1].id));
+    assert_eq!(
+        rig.banned("203.0.113.0/24").map(|ban| ban.command.expires_at_ms),
+        Some(PERMANENT)
+    );
 }
 
 #[test]

@@ -129,12 +129,7 @@ fn a_ban_of_another_orchestrator_is_recorded_once_it_may_have_died_before_it_cou
     rig.pass(9_999);
     assert_eq!(rig.tick(), []);
     rig.pass(1);
-    let effects = rig.tick();
-    let record = AuditRecord {
-        at_ms: NOW + 10_000,
-        ..ban_record(&theirs)
-    };
-    assert_eq!(audited(&effects), [record]);
+    assert_eq!(audited(&rig.tick()), [ban_record(&theirs)], "as of its time");
     assert_eq!(rig.tick(), []);
 }
 
@@ -167,6 +162,47 @@ fn a_ban_that_an_expired_one_on_its_way_kept_from_the_ledger_is_taken_up() {
     rig.pass(1_000);
     rig.done(&short, Fate::Ended);
     assert_eq!(rig.ban_of(CLIENT), Some(theirs.id));
+}
+
+#[test]
+fn a_ban_over_an_own_one_holds_though_the_own_ones_answer_comes_later() {
+    let mut rig = Rig::ready();
+    let short = rig.ordered(1, CLIENT, 60);
+    let longer = BlockCommand {
+        expires_at_ms: NOW + 900_000,
+        ..theirs(CLIENT, 9)
+    };
+    rig.hear(&longer, 8);
+    assert_eq!(rig.ban_of(CLIENT), Some(short.id), "it may still be written");
+    rig.acknowledge(&short, 7);
+    assert_eq!(rig.banned(CLIENT), Some(&in_bucket(&longer)));
+}
+
+#[test]
+fn an_order_does_not_know_the_ban_that_another_one_on_its_way_kept_from_the_ledger() {
+    let mut rig = Rig::ready();
+    rig.ordered(1, CLIENT, 60);
+    rig.hear(&theirs(CLIENT, 9), 8);
+    let effects = rig.order(2, CLIENT, 120);
+    assert_eq!(effects, [write_over(0, &written(&effects)[0], Urgency::Now)]);
+}
+
+#[test]
+fn a_ban_that_was_faster_and_is_lifted_already_is_not_taken_up() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 60);
+    let longer = BlockCommand {
+        expires_at_ms: NOW + 900_000,
+        ..theirs(CLIENT, 9)
+    };
+    rig.hear(&longer, 7);
+    rig.hear_gone(CLIENT, 8);
+    rig.done(&command, Fate::Outrun(Box::new(longer.clone())));
+    assert_eq!(rig.ban_of(CLIENT), None);
+    // The next one of the same target is.
+    let command = rig.ordered(2, CLIENT, 60);
+    rig.done(&command, Fate::Outrun(Box::new(longer.clone())));
+    assert_eq!(rig.ban_of(CLIENT), Some(longer.id));
 }
 
 #[test]

@@ -127,6 +127,7 @@ pub(super) fn write_over(basis: u64, command: &BlockCommand, urgency: Urgency) -
         write: Write::Ban(Box::new(command.clone())),
         urgency,
         basis,
+        shortens: false,
     })
 }
 
@@ -149,6 +150,7 @@ pub(super) fn write_lift(command: &BlockCommand, at_ms: i64) -> Effect {
         },
         urgency: Urgency::Now,
         basis: 0,
+        shortens: false,
     })
 }
 

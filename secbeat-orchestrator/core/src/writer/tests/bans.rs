@@ -89,23 +89,77 @@ fn an_automatic_ban_replaces_one_that_has_expired() {
 }
 
 #[test]
-fn an_operators_ban_replaces_a_ban_in_force() {
+fn an_operators_ban_replaces_a_shorter_one_that_came_in_between() {
     let (mut rig, command) = (Rig::new(), manual(1));
-    let theirs = BlockCommand {
-        expires_at_ms: NOW + 900_000,
-        ..renamed(&command, 99)
-    };
+    let theirs = lasting(&command, 99, 200);
     rig.revisions.begin(12);
     rig.ban(&command, Urgency::Now);
     assert_eq!(rig.conflict(&command), [read(&command)]);
     assert_eq!(
         rig.reads(&command, 7, found(&theirs)),
-        [put(&command, held(7, NOW + 900_000, 12))]
+        [put(&command, held(7, NOW + 200_000, 12))]
     );
     assert_eq!(
         rig.taken(&command, 13),
         [report(&command, Fate::Written { revision: 13 })]
     );
+}
+
+/// Two orchestrators are ordered to ban the same target at the same time, and the other one's ban is there first.
+#[test]
+fn an_operators_ban_gives_way_to_a_longer_one_that_came_in_between() {
+    for seconds in [306, 900] {
+        let (mut rig, command) = (Rig::new(), manual(1));
+        let theirs = Box::new(lasting(&command, 99, seconds));
+        rig.ban(&command, Urgency::Now);
+        assert_eq!(rig.conflict(&command), [read(&command)]);
+        assert_eq!(
+            rig.reads(&command, 7, Found::Ban(theirs.clone())),
+            [report(&command, Fate::Outrun(theirs.clone()))]
+        );
+        assert!(rig.writer.is_idle());
+        // It may be replaced by an order that says so.
+        assert_eq!(rig.order(&command, Urgency::Now, true), [first_put(&command)]);
+        assert_eq!(rig.conflict(&command), [read(&command)]);
+        let over = held(7, theirs.expires_at_ms, 7);
+        assert_eq!(rig.reads(&command, 7, Found::Ban(theirs)), [put(&command, over)]);
+    }
+}
+
+#[test]
+fn the_same_ban_of_two_orchestrators_is_written_once() {
+    let (mut rig, command) = (Rig::new(), manual(1));
+    let same = Box::new(lasting(&command, 99, 298));
+    let noted = BlockCommand {
+        note: "spam".to_owned(),
+        ..(*same).clone()
+    };
+    rig.ban(&command, Urgency::Now);
+    rig.conflict(&command);
+    assert_eq!(puts(&rig.reads(&command, 7, found(&noted))), 1, "another order");
+    rig.conflict(&command);
+    assert_eq!(
+        rig.reads(&command, 8, Found::Ban(same.clone())),
+        [report(&command, Fate::Outrun(same))]
+    );
+}
+
+#[test]
+fn an_operators_ban_is_not_written_over_a_longer_one_that_was_heard_of_while_it_waited() {
+    for urgency in [Urgency::Now, Urgency::Bulk] {
+        let (mut rig, command) = (Rig::new(), manual(1));
+        let theirs = Box::new(lasting(&command, 99, 900));
+        rig.takes_batches = false;
+        rig.ban(&command, urgency);
+        rig.fails(&command);
+        rig.takes_batches = true;
+        rig.revisions.holds(theirs.target, 7, theirs.expires_at_ms);
+        assert_eq!(rig.pass(100), [read(&command)]);
+        assert_eq!(
+            rig.reads(&command, 7, Found::Ban(theirs.clone())),
+            [report(&command, Fate::Outrun(theirs))]
+        );
+    }
 }
 
 #[test]
@@ -211,7 +265,7 @@ fn an_automatic_ban_whose_partition_is_lost_between_two_attempts_is_fenced() {
 #[test]
 fn the_latest_ban_wins_while_another_is_under_way() {
     let (mut rig, first) = (Rig::new(), manual(1));
-    let (second, third) = (renamed(&first, 2), renamed(&first, 3));
+    let (second, third) = (lasting(&first, 2, 400), lasting(&first, 3, 500));
     rig.ban(&first, Urgency::Now);
     assert_eq!(
         rig.ban(&second, Urgency::Now),
@@ -220,10 +274,10 @@ fn the_latest_ban_wins_while_another_is_under_way() {
     );
     assert_eq!(rig.ban(&third, Urgency::Now), [report(&second, Fate::Superseded)]);
     rig.revisions.holds(first.target, 7, first.expires_at_ms);
+    assert_eq!(rig.taken(&first, 7), [read(&third)], "the first is reported once");
     assert_eq!(
-        rig.taken(&first, 7),
-        [put(&third, held(7, first.expires_at_ms, 7))],
-        "the first is reported once"
+        rig.reads(&third, 7, found(&first)),
+        [put(&third, held(7, first.expires_at_ms, 7))]
     );
     assert_eq!(
         rig.taken(&third, 8),

@@ -158,7 +158,7 @@ fn an_urgent_ban_does_not_wait_for_a_failed_batch() {
 #[test]
 fn a_later_request_for_a_ban_of_a_batch_follows_it() {
     let mut rig = Rig::new();
-    let (first, second) = (manual(1), renamed(&manual(1), 2));
+    let (first, second) = (manual(1), lasting(&manual(1), 2, 400));
     rig.ban(&first, Urgency::Bulk);
     assert_eq!(
         rig.ban(&second, Urgency::Now),
@@ -171,8 +171,49 @@ fn a_later_request_for_a_ban_of_a_batch_follows_it() {
             batch: 1,
             first_revision: 40
         }),
+        [read(&second)]
+    );
+    assert_eq!(
+        rig.reads(&second, 40, found(&first)),
         [put(&second, held(40, first.expires_at_ms, 40))]
     );
+}
+
+#[test]
+fn the_bans_of_a_failed_batch_give_way_to_longer_ones_that_came_in_between() {
+    let (mut rig, bans) = (Rig::new(), [manual(1), manual(2)]);
+    for command in &bans {
+        rig.ban(command, Urgency::Bulk);
+    }
+    rig.handle(Event::BatchFailed { batch: 1 });
+    rig.handle(Event::BatchFailed { batch: 2 });
+    assert_eq!(puts(&rig.pass(100)), 2);
+    for command in &bans {
+        let theirs = Box::new(lasting(command, 99, 900));
+        assert_eq!(rig.conflict(command), [read(command)]);
+        assert_eq!(
+            rig.reads(command, 7, Found::Ban(theirs.clone())),
+            [report(command, Fate::Outrun(theirs))]
+        );
+    }
+}
+
+#[test]
+fn a_ban_whose_key_has_changed_since_is_in_no_batch() {
+    let mut rig = Rig::new();
+    let filled = fill(&mut rig);
+    for n in 1..=3 {
+        rig.ban(&manual(n), Urgency::Bulk);
+    }
+    rig.revisions.holds(manual(1).target, 7, NOW + 900_000);
+    rig.revisions.holds(manual(2).target, 8, 0);
+    let second = held(8, 0, 8);
+    let batch = Operation::PutAll {
+        batch: 1,
+        commands: vec![(manual(2), second), (manual(3), held(0, 0, 8))],
+    };
+    assert_eq!(drain(&mut rig, &filled), [read(&manual(1))]);
+    assert_eq!(drain(&mut rig, &filled[1..]), [Effect::Operate(batch)]);
 }
 
 #[test]

@@ -2,6 +2,29 @@
 
 use super::*;
 
+#[test]
+fn a_ban_in_place_of_a_lift_that_failed_replaces_what_was_to_be_lifted() {
+    for issued_later_ms in [0, 1] {
+        let (mut rig, long) = (Rig::new(), lasting(&manual(1), 1, 900));
+        let short = lasting(&long, 2, 60);
+        assert_eq!(rig.lift(&long), [read(&long)]);
+        rig.fails(&long);
+        rig.ban(&short, Urgency::Now);
+        assert_eq!(rig.pass(100), [first_put(&short)]);
+        assert_eq!(rig.conflict(&short), [read(&short)]);
+        let there = BlockCommand {
+            issued_at_ms: NOW + issued_later_ms,
+            ..long.clone()
+        };
+        let over = held(7, long.expires_at_ms, 7);
+        let expected = match issued_later_ms {
+            0 => put(&short, over),
+            _ => report(&short, Fate::Outrun(Box::new(there.clone()))),
+        };
+        assert_eq!(rig.reads(&short, 7, found(&there)), [expected]);
+    }
+}
+
 /// A writer that has written `manual(1)` at revision 7, and what it wrote.
 fn written() -> (Rig, BlockCommand) {
     let (mut rig, command) = (Rig::new(), manual(1));

@@ -60,11 +60,17 @@ impl Rig {
     }
 
     fn ban(&mut self, command: &BlockCommand, urgency: Urgency) -> Vec<Effect> {
+        self.order(command, urgency, false)
+    }
+
+    /// Requests a ban that may end another one earlier if it `shortens`.
+    fn order(&mut self, command: &BlockCommand, urgency: Urgency, shortens: bool) -> Vec<Effect> {
         self.handle(Event::Request(WriteRequest {
             target: command.target,
             write: Write::Ban(Box::new(command.clone())),
             urgency,
             basis: self.revisions.of(&command.target).revision,
+            shortens,
         }))
     }
 
@@ -79,6 +85,7 @@ impl Rig {
             },
             urgency: Urgency::Now,
             basis: 0,
+            shortens: false,
         }))
     }
 
@@ -145,6 +152,14 @@ fn automatic(n: u32) -> BlockCommand {
         issuer: "orchestrator".to_owned(),
         epoch: 8,
         ..manual(n)
+    }
+}
+
+/// The same under another id, for so many seconds.
+fn lasting(command: &BlockCommand, id: u128, seconds: i64) -> BlockCommand {
+    BlockCommand {
+        expires_at_ms: NOW + seconds * 1_000,
+        ..renamed(command, id)
     }
 }
 

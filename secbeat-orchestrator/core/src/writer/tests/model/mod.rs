@@ -1,7 +1,7 @@
 //! The writer beside another orchestrator, on a server that answers late, loses answers, and takes writes that were given up.
 //!
 //! Whatever happens, there is one operation per target under way, each fate is true, and in the end the bucket says what the
-//! latest request says, or its fate explains why not.
+//! latest request says, or its fate explains why not. No ban ends a longer one that came in between, unless it shortens.
 
 mod server;
 mod world;
@@ -21,6 +21,7 @@ enum Step {
         automatic: bool,
         urgency: Urgency,
         lasts_ms: i64,
+        shortens: bool,
     },
     /// Of the latest ban of the target.
     Lift {
@@ -58,11 +59,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Tenure::Lapsed),
         1 => Just(Tenure::None),
     ];
-    let lasts_ms = || prop_oneof![1..300_i64, Just(300_000)];
+    let lasts_ms = || prop_oneof![1..300_i64, Just(300_000), Just(600_000)];
     prop_oneof![
-        6 => (target(), any::<bool>(), urgency, lasts_ms()).prop_map(|(target, automatic, urgency, lasts_ms)| {
-            Step::Ban { target, automatic, urgency, lasts_ms }
-        }),
+        6 => (target(), any::<(bool, bool)>(), urgency, lasts_ms()).prop_map(
+            |(target, (automatic, shortens), urgency, lasts_ms)| {
+                Step::Ban { target, automatic, urgency, lasts_ms, shortens }
+            }
+        ),
         3 => target().prop_map(|target| Step::Lift { target }),
         10 => any::<usize>().prop_map(Step::CarryOut),
         8 => any::<usize>().prop_map(Step::Answer),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{server::Server, *};
+use crate::ledger::SAME_END_MS;
 
 pub(super) struct World {
     rig: Rig,
@@ -13,6 +14,10 @@ pub(super) struct World {
     pub(super) given_up: Vec<Operation>,
     /// The latest request for each target, and what became of it.
     latest: BTreeMap<Prefix, (Write, Option<Fate>)>,
+    /// On which revision each request was made, and whether it shortens.
+    made_on: BTreeMap<Uuid, (u64, bool)>,
+    /// When the latest end of a ban of each target was requested.
+    lifted_ms: BTreeMap<Prefix, i64>,
     ids: u128,
 }
 
@@ -33,6 +38,8 @@ impl World {
             under_way: Vec::new(),
             given_up: Vec::new(),
             latest: BTreeMap::new(),
+            made_on: BTreeMap::new(),
+            lifted_ms: BTreeMap::new(),
             ids: 1_000,
         }
     }
@@ -53,10 +60,11 @@ impl World {
                 automatic,
                 urgency,
                 lasts_ms,
+                shortens,
             } => {
                 let mut command = self.command(target, lasts_ms);
                 command.epoch = if automatic { 8 } else { NO_LEASE };
-                self.request(command.target, Write::Ban(Box::new(command)), urgency);
+                self.request(command.target, Write::Ban(Box::new(command)), urgency, shortens);
             }
             Step::Lift { target } => {
                 let target = manual(target).target;
@@ -67,7 +75,8 @@ impl World {
                         expires_at_ms: command.expires_at_ms,
                     };
                     self.server.lifts.insert(command.id, self.rig.now.wall_ms);
-                    self.request(target, lift, Urgency::Now);
+                    self.lifted_ms.insert(target, self.rig.now.wall_ms);
+                    self.request(target, lift, Urgency::Now, false);
                 }
             }
             Step::CarryOut(n) => {
@@ -144,14 +153,17 @@ impl World {
         }
     }
 
-    fn request(&mut self, target: Prefix, write: Write, urgency: Urgency) {
+    fn request(&mut self, target: Prefix, write: Write, urgency: Urgency, shortens: bool) {
         let id = write.id();
         let before = self.latest.insert(target, (write.clone(), None));
+        let basis = self.rig.revisions.of(&target).revision;
+        self.made_on.insert(id, (basis, shortens));
         let request = WriteRequest {
             target,
             write,
             urgency,
-            basis: self.rig.revisions.of(&target).revision,
+            basis,
+            shortens,
         };
         let mut effects = self.rig.handle(Event::Request(request));
         // One that has no fate yet, of another ban, gets its fate first.
@@ -176,6 +188,15 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Operate(operation) => {
+                    match &operation {
+                        Operation::Put { command, over } => self.check_put(command, *over),
+                        Operation::PutAll { commands, .. } => {
+                            commands
+                                .iter()
+                                .for_each(|(command, over)| self.check_put(command, *over));
+                        }
+                        Operation::Read { .. } | Operation::Remove { .. } => {}
+                    }
                     for target in targets_of(&operation) {
                         let busy = self.under_way.iter().flat_map(|(other, _)| targets_of(other));
                         assert_eq!(busy.filter(|busy| *busy == target).count(), 0, "{operation:?}");
@@ -189,6 +210,28 @@ impl World {
             self.rig.writer.is_idle(),
             self.latest.values().all(|(_, fate)| fate.is_some())
         );
+    }
+
+    /// What `command` takes the place of does not last longer, unless it was known or may be shortened.
+    fn check_put(&self, command: &BlockCommand, over: Held) {
+        let (basis, shortens) = self.made_on[&command.id];
+        let Some(index) = over
+            .revision
+            .checked_sub(1)
+            .filter(|_| over.revision != basis && !shortens)
+        else {
+            return;
+        };
+        if let Found::Ban(held) = &self.server.log[index as usize].found {
+            let is_over = held.expires_at_ms <= self.rig.now.wall_ms;
+            let is_shorter = held.expires_at_ms <= command.expires_at_ms + SAME_END_MS;
+            // The end of a ban that was not made yet counts with the request that took its place.
+            let is_lifted = self.lifted_ms.get(&held.target) >= Some(&held.issued_at_ms);
+            assert!(
+                is_over || is_shorter || is_lifted || held.id == command.id,
+                "{command:?} ends {held:?} earlier"
+            );
+        }
     }
 
     /// A request has come to an end: it is the latest of its target, and its fate is true.
@@ -208,7 +251,8 @@ impl World {
             (Write::Ban(command), Fate::Ended) => command.expires_at_ms <= now_ms,
             (Write::Ban(command), Fate::Fenced) => command.epoch != NO_LEASE && self.tenure == Tenure::None,
             (Write::Ban(command), Fate::Outrun(theirs)) => {
-                command.epoch != NO_LEASE
+                let is_longer = theirs.expires_at_ms >= command.expires_at_ms - SAME_END_MS;
+                (command.epoch != NO_LEASE || is_longer)
                     && theirs.id != id
                     && theirs.expires_at_ms > now_ms
                     && server.had(target, |found, _| *found == Found::Ban(theirs.clone()))
