@@ -1,8 +1,11 @@
 //! Looks after the audit: whether it still goes back as far as it should.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use secbeat_bus::{AUDIT_AGE, AuditFill, AuditLog};
+use secbeat_bus::{AUDIT_AGE, AuditFill, AuditLog, Created};
 use secbeat_common::subjects::AuditPart;
 use secbeat_daemon::time::{now_ms, rfc3339};
 use tokio::sync::watch;
@@ -11,6 +14,8 @@ use tracing::{debug, info, warn};
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(30);
 const DAY_S: u64 = 24 * 3600;
+/// How long it is said that records were lost, in milliseconds.
+const LOST_MS: i64 = 24 * 3_600_000;
 
 /// Looks at what each part of the audit holds until nobody wants to know.
 pub(crate) async fn watch_audit(audit: AuditLog, tell: watch::Sender<Vec<AuditFill>>) {
@@ -51,6 +56,55 @@ fn note(fill: &[AuditFill], short: &mut BTreeSet<AuditPart>, now_ms: i64) {
     }
 }
 
+/// What each part of the audit was when it was looked at last.
+#[derive(Debug, Default)]
+pub(crate) struct Parts(BTreeMap<AuditPart, Known>);
+
+#[derive(Debug)]
+struct Known {
+    created: Created,
+    oldest_ms: Option<i64>,
+    lost: Option<Lost>,
+}
+
+/// Records that went with their stream, which was made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub part: AuditPart,
+    /// When the oldest of them was made, milliseconds since the Unix epoch.
+    pub oldest_ms: i64,
+    /// When that was seen.
+    seen_ms: i64,
+}
+
+impl Parts {
+    /// Takes what each part holds at `now_ms`; returns what was lost within a day.
+    pub(crate) fn take(&mut self, fill: &[AuditFill], now_ms: i64) -> Vec<Lost> {
+        for filled in fill {
+            let known = self.0.entry(filled.part).or_insert_with(|| Known {
+                created: filled.created,
+                oldest_ms: filled.oldest_ms,
+                lost: None,
+            });
+            // One that was restored from a backup has its records.
+            if known.created != filled.created
+                && let Some(oldest_ms) = known.oldest_ms
+                && filled.oldest_ms.is_none_or(|now| now > oldest_ms)
+            {
+                known.lost = Some(Lost {
+                    part: filled.part,
+                    oldest_ms,
+                    seen_ms: now_ms,
+                });
+            }
+            (known.created, known.oldest_ms) = (filled.created, filled.oldest_ms);
+        }
+        let lost = self.0.values().filter_map(|known| known.lost);
+        lost.filter(|lost| now_ms.saturating_sub(lost.seen_ms) < LOST_MS)
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +115,7 @@ mod tests {
     fn short(bytes: u64, days: i64) -> bool {
         let fill = AuditFill {
             part: AuditPart::Bans,
+            created: Created(1),
             bytes,
             max_bytes: 1_000_000,
             oldest_ms: Some(NOW_MS - days * DAY_MS),
@@ -78,10 +133,43 @@ mod tests {
         assert!(!short(500_000, 10), "a young fleet");
         let empty = AuditFill {
             part: AuditPart::Bans,
+            created: Created(1),
             bytes: 0,
             max_bytes: 0,
             oldest_ms: None,
         };
         assert!(!empty.is_short(NOW_MS));
+    }
+
+    #[test]
+    fn a_part_whose_stream_was_made_again_without_its_records_is_told_for_a_day() {
+        let fill = |created, oldest_ms| {
+            [AuditFill {
+                part: AuditPart::Bans,
+                created: Created(created),
+                bytes: 0,
+                max_bytes: 1_000_000,
+                oldest_ms,
+            }]
+        };
+        let mut parts = Parts::default();
+        assert_eq!(parts.take(&[], NOW_MS), [], "nothing was asked yet");
+        assert_eq!(parts.take(&fill(1, None), NOW_MS), []);
+        assert_eq!(parts.take(&fill(2, None), NOW_MS), [], "it had no records");
+        assert_eq!(parts.take(&fill(2, Some(7)), NOW_MS), []);
+        assert_eq!(parts.take(&fill(2, Some(9)), NOW_MS), [], "old ones go");
+        assert_eq!(
+            parts.take(&fill(3, Some(9)), NOW_MS),
+            [],
+            "restored from a backup"
+        );
+        let lost = Lost {
+            part: AuditPart::Bans,
+            oldest_ms: 9,
+            seen_ms: NOW_MS,
+        };
+        assert_eq!(parts.take(&fill(4, None), NOW_MS), [lost]);
+        assert_eq!(parts.take(&fill(4, Some(NOW_MS)), NOW_MS + DAY_MS - 1), [lost]);
+        assert_eq!(parts.take(&fill(4, Some(NOW_MS)), NOW_MS + DAY_MS), []);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct BusServer {
     pub leads: usize,
     /// Buckets and logs that it keeps, led or followed.
     pub keeps: usize,
-    /// Of how many writes its copies lack, by the bucket or log. One that lacks some may be told as 0.
+    /// Writes missing from its copies, by bucket or stream. One that lacks some may be shown as 0.
     pub behind: BTreeMap<String, u64>,
 }
 

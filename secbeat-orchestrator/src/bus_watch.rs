@@ -6,13 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secbeat_bus::{Bus, Offline, Writing, broker::broker, offline};
+use secbeat_bus::{AuditFill, Bus, Offline, Writing, broker::broker, offline};
 use secbeat_common::subjects::{ALLOW_BUCKET, BANS_BUCKET, LEASES_BUCKET, TELEMETRY_STREAM};
+use secbeat_daemon::time::{now_ms, rfc3339};
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::bus_servers::{BusServer, Lasting, Servers};
+use crate::{
+    audit_watch::{Lost, Parts},
+    bus_servers::{BusServer, Lasting, Servers},
+};
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -35,6 +39,8 @@ pub enum Kind {
     Unreached,
     /// A server of a cluster lacks writes that the others have.
     Behind,
+    /// A part of the audit was lost with its records, and made again.
+    Emptied,
 }
 
 impl Kind {
@@ -108,6 +114,7 @@ impl fmt::Display for BusTrouble {
                 "{why}; restart it if it does not catch up: until then it counts for no majority of {of}"
             ),
             Kind::Slow => write!(f, "{} is slow to store what is written to {of}: {why}", broker()),
+            Kind::Emptied => write!(f, "{of} was lost on {} and made again: {why}", broker()),
         }
     }
 }
@@ -116,26 +123,33 @@ fn not_reached(servers: &[String]) -> String {
     format!("Servers that are not reached: {}; start them", servers.join(", "))
 }
 
-/// Looks at the bus until nobody wants to know.
-pub(crate) async fn watch_bus(bus: Bus, tell: watch::Sender<BusHealth>) {
-    let (mut told, mut servers) = (BTreeSet::new(), Servers::default());
+/// Looks at the bus, and at what the `audit` on it was seen to hold, until nobody wants to know.
+pub(crate) async fn watch_bus(
+    bus: Bus,
+    audit: watch::Receiver<Vec<AuditFill>>,
+    tell: watch::Sender<BusHealth>,
+) {
+    let (mut told, mut servers, mut parts) = (BTreeSet::new(), Servers::default(), Parts::default());
     loop {
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = tell.closed() => return,
         }
         // What cannot be reached is said elsewhere, and what it held before says nothing of now.
-        let troubles = match bus.is_connected() {
+        let found = match bus.is_connected() {
             true => {
                 let offline = offline(&bus).await;
                 let lasting = servers.take(&bus.kept(), offline.is_empty(), Instant::now());
-                troubles(offline, bus.writing(), lasting, &servers.missing())
+                let mut found = troubles(offline, bus.writing(), lasting, &servers.missing());
+                let lost = parts.take(&audit.borrow(), now_ms());
+                found.extend(lost.into_iter().map(of_audit));
+                bus.is_connected().then_some(found)
             }
-            false => Vec::new(),
+            false => None,
         };
-        note(&troubles, &mut told);
+        note(found.as_deref(), &mut told);
         tell.send_replace(BusHealth {
-            troubles,
+            troubles: found.unwrap_or_default(),
             servers: servers.all(),
         });
     }
@@ -210,27 +224,42 @@ fn of_server(lasting: Lasting) -> BusTrouble {
     }
 }
 
-/// Says what is new among troubles, and what is over.
-fn note(troubles: &[BusTrouble], told: &mut BTreeSet<(Kind, String)>) {
+fn of_audit(lost: Lost) -> BusTrouble {
+    BusTrouble {
+        kind: Kind::Emptied,
+        of: lost.part.stream().to_owned(),
+        why: format!("its records from {} on are gone", rfc3339(lost.oldest_ms)),
+        missing: Vec::new(),
+    }
+}
+
+/// Says what is new among troubles, and what is over; returns that. Of a bus that is away, for which there is `None`, nobody knows
+/// whether what was told is over.
+fn note(troubles: Option<&[BusTrouble]>, told: &mut BTreeSet<(Kind, String)>) -> Vec<(Kind, String)> {
+    let Some(troubles) = troubles else {
+        told.clear();
+        return Vec::new();
+    };
     for trouble in troubles {
         if told.insert((trouble.kind, trouble.of.clone())) {
             warn!(trouble = trouble.kind.name(), of = trouble.of, "{trouble}");
         }
     }
-    told.retain(|(kind, of)| {
-        let lasts = troubles
-            .iter()
-            .any(|trouble| trouble.kind == *kind && trouble.of == *of);
-        if !lasts {
-            info!(
-                trouble = kind.name(),
-                of,
-                "this trouble with {} is over",
-                broker()
-            );
-        }
-        lasts
-    });
+    let lasts = |(kind, of): &(Kind, String)| {
+        let mut same = troubles.iter().filter(|trouble| trouble.kind == *kind);
+        same.any(|trouble| trouble.of == *of)
+    };
+    let over: Vec<_> = told.iter().filter(|known| !lasts(known)).cloned().collect();
+    for (kind, of) in &over {
+        info!(
+            trouble = kind.name(),
+            of,
+            "this trouble with {} is over",
+            broker()
+        );
+    }
+    told.retain(|known| !over.contains(known));
+    over
 }
 
 #[cfg(test)]
@@ -320,10 +349,17 @@ mod tests {
         let mut told = BTreeSet::new();
         let writing = vec![writing("secbeat_bans", Some(7), 3)];
         let trouble = troubles(Vec::new(), writing, Vec::new(), &[]);
-        note(&trouble, &mut told);
-        note(&trouble, &mut told);
+        note(Some(&trouble), &mut told);
+        note(Some(&trouble), &mut told);
         assert_eq!(told.len(), 1);
-        note(&[], &mut told);
+        assert_eq!(
+            note(Some(&[]), &mut told),
+            [(Kind::Unwritable, "secbeat_bans".to_owned())]
+        );
+        assert!(told.is_empty());
+        // A bus that goes away ends no trouble. One that is there when it is back is told again.
+        note(Some(&trouble), &mut told);
+        assert_eq!(note(None, &mut told), []);
         assert!(told.is_empty());
     }
 }

@@ -41,6 +41,7 @@ use secbeat_daemon::{
 pub use self::{
     signatures::{SignatureOrder, list_signatures},
     status::print as print_status,
+    token::Command as TokenCommand,
     words::WORDS,
 };
 use crate::{
@@ -104,6 +105,16 @@ pub enum Command {
     Fleet(enroll::Command),
     #[command(flatten)]
     Generate(Generate),
+}
+
+impl Command {
+    /// Whether it goes by more of the config than where the daemon is.
+    const fn reads_config(&self) -> bool {
+        matches!(
+            self,
+            Self::Run | Self::Check { .. } | Self::Order(Order::Notify(_) | Order::Replay(_) | Order::Geo(_))
+        )
+    }
 }
 
 /// What a daemon is asked and ordered, also where it is a part of `secbeat`.
@@ -250,6 +261,31 @@ impl Cli {
         }
     }
 
+    /// The config. Of one that is wrong, only where the daemon is, for commands that ask it: the daemon may run on with the one that it
+    /// has read. A daemon that was named needs no config.
+    fn config_in_need(&self) -> anyhow::Result<Config> {
+        if self.command.reads_config() {
+            return self.load_config();
+        }
+        if self.remote.is_named() {
+            return Ok(Config::default());
+        }
+        let path = self.config_path();
+        self.load_config().or_else(|error| {
+            // A name with a slip is not a wrong config.
+            if !path.exists() {
+                return Err(error);
+            }
+            let config = Config::api_of(path);
+            let place = config.api.socket().map(|socket| socket.display().to_string());
+            secbeat_daemon::complain!(
+                "warning: {error:#}; going on with the daemon at {}",
+                place.unwrap_or_else(|| config.api.listen.to_string())
+            );
+            Ok(config)
+        })
+    }
+
     /// Where the config is, or would be.
     #[must_use]
     pub fn config_path(&self) -> &Path {
@@ -263,12 +299,12 @@ impl Cli {
     /// Whatever kept it from being carried out.
     pub fn execute(&self) -> anyhow::Result<()> {
         match &self.command {
-            Command::Token(command) => return token::run(command),
+            Command::Token(command) => return command.execute(),
             Command::Fleet(command) => return command.execute(),
             Command::Generate(generate) => return generate.run::<Self, Config>(),
             _ => {}
         }
-        let config = self.load_config()?;
+        let config = self.config_in_need()?;
         let api = || client(&self.remote, &config);
         match &self.command {
             Command::Run | Command::Token(_) | Command::Fleet(_) | Command::Generate(_) => Ok(()),

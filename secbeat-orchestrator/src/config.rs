@@ -7,15 +7,17 @@ mod nats;
 mod orders;
 mod rules;
 
-use std::{num::NonZeroU32, path::Path, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use schemars::JsonSchema;
 use secbeat_bus::TELEMETRY_AGE;
 use secbeat_common::{prefix::Prefix, sources::SourceLengths, wire::Detection};
 use secbeat_daemon::{
+    api::SocketPath,
     config::{self, ConfigError, HumanDuration, NatsServers, schema},
     geo::{Geo, GeoConfig},
     protect::{Known, Protect, everybody, sessions},
+    tls::CertificateFiles,
 };
 use secbeat_orchestrator_core::{
     ProtectedNet,
@@ -245,6 +247,21 @@ const fn seconds(seconds: u64) -> HumanDuration {
     HumanDuration(Duration::from_secs(seconds))
 }
 
+/// What of a wrong config is gone by.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    api: SaidOfApi,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SaidOfApi {
+    listen: Option<SocketAddr>,
+    socket: Option<SocketPath>,
+    tls: Option<CertificateFiles>,
+}
+
 /// Reads the orchestrator's part of a config file.
 pub type LoadConfig = fn(&Path) -> Result<Config, ConfigError>;
 
@@ -265,6 +282,23 @@ impl Config {
     /// See [`ConfigError`].
     pub fn load_part(path: &Path, keys: &[&str]) -> Result<Self, ConfigError> {
         Self::check(config::load_part(path, |key| keys.contains(&key))?, path)
+    }
+
+    /// Defaults, and what a file that is wrong elsewhere says of the API's place all the same: who has spoiled it must still be able
+    /// to look and to unban.
+    #[must_use]
+    pub fn api_of(path: &Path) -> Self {
+        let Said { api } = config::load_part(path, |key| key == "api").unwrap_or_default();
+        let usual = ApiConfig::default();
+        Self {
+            api: ApiConfig {
+                listen: api.listen.unwrap_or(usual.listen),
+                socket: api.socket.unwrap_or(usual.socket),
+                tls: api.tls,
+                ..ApiConfig::default()
+            },
+            ..Self::default()
+        }
     }
 
     fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {

@@ -71,7 +71,7 @@ impl Protection {
             if !changed {
                 continue;
             }
-            info!("protected addresses changed");
+            info!("the allowlist changed");
             if inputs
                 .send(Event::Protected(self.networks()).into())
                 .await

@@ -87,6 +87,12 @@ impl Reloader {
         }
         if are_new {
             self.replace_rules().await;
+        } else if has_new_feeds {
+            // The others are told. No telemetry is read again, so nobody is woken.
+            self.rules.send_if_modified(|in_force| {
+                *in_force = InForce::of(&self.running);
+                false
+            });
         }
         if !waiting.is_empty() {
             let waiting = waiting.join(", ");
@@ -215,16 +221,23 @@ mod tests {
 
     #[tokio::test]
     async fn feeds_are_those_of_the_file_that_was_read_last() {
-        let (mut reloader, _followers) = reloader("");
+        let (mut reloader, (_, rules)) = reloader("");
         let mut feeds = reloader.feeds().subscribe();
         let feed = "[[feed]]\nname = \"drop\"\nurl = \"https://a.example/drop.txt\"\n";
         reloader.reload(Ok(config(feed))).await;
         assert!(feeds.has_changed().unwrap());
         assert_eq!(feeds.borrow_and_update()[0].name, "drop");
+        assert_eq!(
+            rules.borrow().digests,
+            config(feed).digests(),
+            "as the other orchestrators are told"
+        );
+        assert!(!rules.has_changed().unwrap(), "no telemetry is read again");
         reloader.reload(Ok(config(feed))).await;
         assert!(!feeds.has_changed().unwrap());
         reloader.reload(Ok(config(""))).await;
         assert!(feeds.borrow().is_empty());
+        assert_eq!(rules.borrow().digests, config("").digests());
     }
 
     #[test]

@@ -149,7 +149,9 @@ impl FromStr for TokenHash {
             }
             Some(Self(hash))
         };
-        parse().ok_or_else(|| "no hash of a token; `secbeat-orchestrator token create` prints one".to_owned())
+        parse().ok_or_else(|| {
+            "invalid hash: expected `sha256:` and 64 hexadecimal digits, as `token create` prints".to_owned()
+        })
     }
 }
 

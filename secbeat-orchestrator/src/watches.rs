@@ -33,9 +33,13 @@ impl Watches {
         let (filling, fill) = watch::channel(Vec::new());
         let (looking, bus_health) = watch::channel(BusHealth::default());
         let (certificates, ending) = watch_certificates(member);
-        let (audit, bus) = (audit.clone(), bus.clone());
+        let (audit, bus, filled) = (audit.clone(), bus.clone(), fill.clone());
         let watching = async move {
-            tokio::join!(watch_audit(audit, filling), watch_bus(bus, looking), ending);
+            tokio::join!(
+                watch_audit(audit, filling),
+                watch_bus(bus, filled, looking),
+                ending
+            );
         };
         let watches = Self {
             audit: fill,

@@ -114,7 +114,31 @@ async function listsAreBannedAndLifted(page) {
   assert.equal(status, 201);
   await dialog.getByRole('button', { name: 'Lift 2 bans' }).click();
   await dialog.getByText('3 bans match now, and the preview showed 2').waitFor();
+  // As many, and others.
+  await dialog.getByRole('button', { name: 'Lift 3 bans' }).waitFor();
+  await page.evaluate(async () => {
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ target: '198.51.100.4', duration: '1h' });
+    await fetch('/api/v1/bans/198.51.100.3', { method: 'DELETE' });
+    await fetch('/api/v1/bans', { method: 'POST', headers, body });
+  });
   await dialog.getByRole('button', { name: 'Lift 3 bans' }).click();
+  await dialog.getByText('are not those that the preview showed').waitFor();
+  await dialog.getByRole('link', { name: '198.51.100.4' }).waitFor();
+  // What always changes can be lifted as it is.
+  await dialog.getByLabel('Lift what matches now').check();
+  await dialog.getByRole('button', { name: 'Lift what matches' }).click();
+  await page.getByText('No ban matches').waitFor();
+  // Which of two things is meant, is asked.
+  await page.getByRole('button', { name: 'Ban', exact: true }).click();
+  await dialog.getByLabel('Address or network').fill('198.51.100.161/24');
+  assert.ok(await dialog.getByRole('button', { name: 'Ban', exact: true }).isDisabled());
+  await dialog.getByLabel('198.51.100.161 alone').check();
+  await dialog.getByRole('button', { name: 'Ban', exact: true }).click();
+  await page.getByRole('link', { name: '198.51.100.161' }).waitFor();
+  await page.evaluate(async () => {
+    await fetch('/api/v1/bans/198.51.100.161', { method: 'DELETE' });
+  });
   await page.getByText('No ban matches').waitFor();
 }
 

@@ -18,6 +18,42 @@ test('pasted lists are read line by line', () => {
   expect(entries(list.slice(0, 1), 'permanent', '')).toEqual([{ target: '203.0.113.7', permanent: true, note: '' }]);
 });
 
+test('nothing on a line is dropped silently', () => {
+  const list = lines('192.0.2.1 192.0.2.2\n192.0.2.3, 2001:db8::/48\n192.0.2.4 - 192.0.2.9 # a range\n192.0.2.5 a scanner\n192.0.2.6;192.0.2.7\n192.0.2.8 ; SBL192\n');
+  expect(list.map(({ number, target }) => [number, target])).toEqual([
+    [1, '192.0.2.1'],
+    [1, '192.0.2.2'],
+    [2, '192.0.2.3'],
+    [2, '2001:db8::/48'],
+    [3, '192.0.2.4 - 192.0.2.9'],
+    [4, '192.0.2.5'],
+    [5, '192.0.2.6;192.0.2.7'],
+    [6, '192.0.2.8'],
+  ]);
+});
+
+test.each([
+  ['192.0.2.0 255.255.255.0', 1],
+  ['192.0.2.0, 255.255.240.0', 1],
+  ['192.0.2.0 0.0.0.255', 1],
+  ['192.0.2.0 192.0.2.255', 1],
+  ['192.0.2.1 192.0.2.254', 2],
+  ['192.0.2.0/24 198.51.100.255', 2],
+  ['2001:db8::1 2001:db8::2', 2],
+  ['192.0.2.1 192.0.2.255 192.0.2.3', 3],
+])('%s, which may be a network, is not taken for clients', (line, count) => {
+  const targets = lines(line).map(({ target }) => target);
+  expect(targets.length === 1 ? targets : targets.length).toEqual(count === 1 ? [line] : count);
+});
+
+test.each([';', '\t'])('an export that a spreadsheet saved with %j keeps its ends', (separator) => {
+  const list = lines(['target,expires_at,note', '192.0.2.1,2026-12-01T00:00:00Z,x', '192.0.2.2,never,'].join('\r\n').replaceAll(',', separator));
+  expect(entries(list, '24h', 'mine')).toEqual([
+    { target: '192.0.2.1', expires_at: '2026-12-01T00:00:00Z', note: 'x' },
+    { target: '192.0.2.2', permanent: true, note: 'mine' },
+  ]);
+});
+
 test('an export as CSV is read as it was written, with the ends that it names', () => {
   const text = 'target,expires_at,reason,layer,strikes,note\r\n203.0.113.7/32,2026-12-01T00:00:00Z,probe,l7,2,"\'=a ""b"",\nc"\r\n10.0.0.0/8,never,manual,kernel,0,\r\n192.0.2.1,,,,,\r\n';
   const list = lines(text);
@@ -101,6 +137,8 @@ test('an import is told line by line, what is left out first', () => {
     [3, '`nonsense` is neither an address nor a network'],
     [2, 'banned'],
     [4, 'banned, in place of a shorter ban'],
-    [1, 'nothing: it is banned for as long'],
+    [1, 'nothing: another ban of it goes before'],
   ]);
+  const [network] = fates(lines('198.51.100.161/24'), { ...counts, refused: [], fates: ['new'] });
+  expect(network?.what).toBe('banned: the whole 198.51.100.0/24');
 });

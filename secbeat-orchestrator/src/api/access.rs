@@ -13,7 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use secbeat_daemon::api::{Act, LocalPeer, Ways, refuse};
+use secbeat_daemon::{
+    api::{Act, LocalPeer, Ways, refuse},
+    program,
+};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use super::{
@@ -120,7 +123,10 @@ impl Access {
     ) -> Self {
         let ways = Ways {
             socket,
-            token: Some("secbeat-orchestrator token create NAME --role operate"),
+            token: Some(match program::is_one_host() {
+                true => "secbeat token create NAME",
+                false => "secbeat-orchestrator token create NAME",
+            }),
         };
         Self {
             tokens,
@@ -145,7 +151,8 @@ impl Access {
             return Ok(admitted);
         }
         if tokens.is_empty() || (is_trusted && !headers.contains_key(AUTHORIZATION)) {
-            let admitted = self.ways.admit(request, act(method, path));
+            let role = required(method, path).map_or("read", Role::name);
+            let admitted = self.ways.admit(request, act(method, path), role);
             return match admitted {
                 Ok(peer) => Ok(peer.map_or(Admitted::Anybody, Admitted::Local)),
                 Err(refused) => Err(Refusal::NotPermitted(refused)),

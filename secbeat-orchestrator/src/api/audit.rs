@@ -39,10 +39,10 @@ struct Question {
     actor: Option<String>,
     /// Only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
     kind: Option<String>,
-    /// Only decisions about what an edge with this label reported, and bans for it, as `site=berlin`; several as `role=web,site=berlin`.
+    /// Only decisions about what an edge with this label reported, and bans for it, such as `site=berlin`; several as `role=web,site=berlin`.
     /// Looked for among the latest 10,000 that are asked for otherwise.
     label: Option<String>,
-    /// How far back: a duration as `24h`, or a time as `2026-11-20T10:00:00Z`.
+    /// How far back: a duration such as `24h`, or a time such as `2026-11-20T10:00:00Z`.
     since: Option<String>,
     /// Most records, 100 unless set, at most 10,000.
     limit: Option<usize>,
@@ -84,11 +84,15 @@ async fn audit(
         query.lists = facts.bans.iter().filter_map(|ban| ban.command.list).collect();
     }
     let unavailable = |why: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    let or_target = match query.targets.is_empty() {
+        true => " or target",
+        false => "",
+    };
     let mut records = tokio::time::timeout(PATIENCE, api.audit.query(&query))
         .await
         .map_err(|_| {
             unavailable(format!(
-                "{} takes too long; ask for less, as by since or target",
+                "{} takes too long; ask for less, as by since{or_target}",
                 broker()
             ))
         })?
@@ -145,13 +149,17 @@ impl Question {
         }
         let since_ms = self.since.map(|since| since_ms(&since)).transpose();
         let since_ms = since_ms.map_err(|error| bad_request("since", error))?;
+        let limit = match self.limit.unwrap_or(LIMIT) {
+            limit @ 1..=MAX_LIMIT => limit,
+            limit => return Err(bad_request("limit", format!("{limit} is not in 1..={MAX_LIMIT}"))),
+        };
         Ok(AuditQuery {
             targets: targets.unwrap_or_default(),
             lists: Vec::new(),
             kind: self.kind,
             actor: self.actor,
             since_ms: since_ms.unwrap_or(0),
-            limit: self.limit.unwrap_or(LIMIT).min(MAX_LIMIT),
+            limit,
         })
     }
 }

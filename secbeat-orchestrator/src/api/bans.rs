@@ -1,7 +1,7 @@
 //! `/api/v1/bans`: who is banned, and orders to ban and to unban.
 #![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use axum::{
     Json,
@@ -12,10 +12,14 @@ use secbeat_common::{
     prefix::Prefix,
     wire::{BlockCommand, FeedVerdict, FleetFeed, Layer, Scope, check_labels},
 };
-use secbeat_daemon::{api::bad_request, term::Term, time::now_ms};
+use secbeat_daemon::{
+    api::{Unanswered, ask, bad_request, named_target},
+    term::Term,
+    time::now_ms,
+};
 use secbeat_orchestrator_core::{
     decider::{Import, ImportMode, OrderError, Refused, Unban},
-    ledger::{BanOrder, BanQuery, MAX_NOTE, ManualBan, Refusal},
+    ledger::{BanOrder, BanQuery, EARLY_END_MS, MAX_NOTE, ManualBan, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -34,6 +38,8 @@ use crate::{
 pub(crate) const MAX_IMPORT: usize = 10_000;
 /// Largest body of such a request, in bytes.
 const MAX_IMPORT_BODY: usize = 16 * 1024 * 1024;
+/// How much longer the answer to an import may take, beside [`PATIENCE`], for each of its bans.
+const PER_BAN: Duration = Duration::from_millis(10);
 /// Most bans on a page.
 pub(crate) const MAX_PAGE: usize = 10_000;
 
@@ -58,11 +64,11 @@ pub(crate) struct ListRequest {
     pub text: Option<String>,
     /// Bans that this edge enforces; the fleet has to have heard of it.
     pub edge: Option<String>,
-    /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
+    /// Bans that an edge with this label enforces, such as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
-    /// Bans that were issued within this time, as `1h`.
+    /// Bans that were issued within this time, such as `1h`.
     pub newer_than: Option<String>,
-    /// Bans that were issued longer ago, as `7d`.
+    /// Bans that were issued longer ago, such as `7d`.
     pub older_than: Option<String>,
     /// What the bans are sorted by: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
     pub sort: Option<String>,
@@ -114,12 +120,16 @@ impl ListRequest {
 pub(crate) struct BanRequest {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
+    /// Whether a CIDR such as 198.51.100.7/24, whose address is not its first, means the network; else it is refused (400, `ambiguous`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub network: bool,
     /// As `4h`, or `permanent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
     /// The same as a duration of `permanent`.
     #[serde(default)]
     pub permanent: bool,
+    /// Reason, shown in listings and in the audit.
     #[serde(default)]
     pub note: String,
     /// Whether it may end a ban in force earlier; else a shorter one is refused.
@@ -144,6 +154,7 @@ impl BanRequest {
 /// The answer to `DELETE /api/v1/bans/…`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unbanned {
+    /// Target of the ban.
     pub target: String,
     /// Whether the audit does not have it yet: NATS has not taken the record within 2 s, and it is tried again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -204,10 +215,7 @@ async fn ban(
     Caller(actor): Caller,
     Json(request): Json<BanRequest>,
 ) -> Result<(StatusCode, Json<BanView>), Failure> {
-    let target: Prefix = request
-        .target
-        .parse()
-        .map_err(|error| bad_request("target", error))?;
+    let target = named_target("target", &request.target, request.network)?;
     let expires_at_ms = request.term()?.end(now_ms());
     if request.note.len() > MAX_NOTE {
         return Err(bad_request("note", exchange::note_too_long(&request.note)));
@@ -241,9 +249,6 @@ pub(crate) struct UnbanRequest {
     /// The id of a list of unbans, which `POST /api/v1/lists` completes.
     pub list: Option<Uuid>,
 }
-
-/// How long a ban goes on that is ended early, in milliseconds: NATS has to take its end before.
-const EARLY_END_MS: i64 = 2_000;
 
 /// Unban a client or a network on every edge, and reset its counters and repeat offences.
 #[utoipa::path(
@@ -383,18 +388,27 @@ async fn import(
         actor: actor.clone(),
         nets_before: request.networks_before,
     };
-    let imported = api
-        .ask(|reply| Input::Import { import, reply })
-        .await?
-        .map_err(failure)?;
-    let imported = Imported::from(imported).with_invalid(&places, invalid, request.dry_run);
-    if request.list.is_none() && !request.dry_run && imported.banned > 0 {
-        let record = imported.list(list);
-        if let Err(failure) = api.record_list(record, actor).await {
-            warn!(%list, "bans were imported, and the audit has no record of their list: {}", failure.detail());
+    let patience = PATIENCE + PER_BAN * u32::try_from(import.bans.len()).unwrap_or(u32::MAX);
+    let (is_dry_run, is_recorded) = (request.dry_run, request.list.is_none() && !request.dry_run);
+    // It goes on to its record even if the client does not wait.
+    let importing = tokio::spawn(async move {
+        let imported = ask(&api.engine.inputs, Duration::MAX, |reply| Input::Import {
+            import,
+            reply,
+        });
+        let imported = Imported::from(imported.await?.map_err(failure)?);
+        let imported = imported.with_invalid(&places, invalid, is_dry_run);
+        if is_recorded && imported.banned > 0 {
+            let record = imported.list(list);
+            if let Err(failure) = api.record_list(record, actor).await {
+                warn!(%list, "bans were imported, and the audit has no record of their list: {}", failure.detail());
+            }
         }
-    }
-    Ok(Json(imported))
+        Ok::<_, Failure>(imported)
+    });
+    let imported = tokio::time::timeout(patience, importing).await;
+    let imported = imported.map_err(|_| Unanswered::Late(patience))?;
+    Ok(Json(imported.map_err(anyhow::Error::from)??))
 }
 
 /// Refused bans that an error names.

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 struct Question {
-    /// Only edges with this label, as `site=berlin`; several as `role=web,site=berlin`.
+    /// Only edges with this label, such as `site=berlin`; several as `role=web,site=berlin`.
     label: Option<String>,
 }
 

@@ -10,11 +10,17 @@ use axum::{
 use futures::{Stream, stream};
 use secbeat_daemon::api::bad_request;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Interval, interval};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure};
-use crate::{engine::Happening, events::Told, view::EventView};
+use super::{Api, Failure, peer::MayRead};
+use crate::{
+    engine::Happening,
+    events::{Reader, Told},
+    overview::RECHECK,
+    view::EventView,
+};
 
 /// How often a comment shows that a silent stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -32,15 +38,17 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(events))
 }
 
-/// Server-sent events `finding`, `ban`, `unban`, `edge-up` and `edge-down`. A client that has missed events gets `lagged`.
+/// Server-sent events: `finding`, `ban`, `unban`, `allow`, `disallow`, `edge-up`, `edge-down`, `edge-drifts`, `edge-agrees`. A client
+/// that missed events gets `lagged`.
 #[utoipa::path(
     get, path = "/api/v1/events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Resume after this event; without it, the next event is the first")),
     responses((status = OK, body = EventView, content_type = "text/event-stream",
-        description = "Each event's data, but for `lagged`, whose data is a `Lagged`"))
+        description = "Each event's data, except for `lagged`, whose data is a `Lagged`"))
 )]
 async fn events(
     State(api): State<Api>,
+    may_read: MayRead,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Failure> {
     let after = headers
@@ -48,14 +56,42 @@ async fn events(
         .map(|id| id.to_str().unwrap_or_default().parse())
         .transpose()
         .map_err(|error: String| bad_request(LAST_EVENT_ID, error))?;
-    let told = stream::unfold(api.events.follow(after), |mut reader| async move {
-        loop {
-            if let Some(sent) = sent(&reader.next().await?) {
-                return Some((Ok(sent), reader));
-            }
-        }
+    let following = Following {
+        reader: api.events.follow(after),
+        recheck: interval(RECHECK),
+        may_read,
+    };
+    let told = stream::unfold(following, |mut following| async move {
+        let sent = following.next().await?;
+        Some((Ok(sent), following))
     });
     Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// One client that follows.
+struct Following {
+    reader: Reader<Happening>,
+    recheck: Interval,
+    may_read: MayRead,
+}
+
+impl Following {
+    /// What it is sent next; `None` at the daemon's end, and once it may not read any more.
+    async fn next(&mut self) -> Option<Sent> {
+        loop {
+            let next = tokio::select! {
+                biased;
+                told = self.reader.next() => sent(&told?),
+                _ = self.recheck.tick() => None,
+            };
+            if !self.may_read.holds() {
+                return None;
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+    }
 }
 
 /// `None` for what changes nothing.

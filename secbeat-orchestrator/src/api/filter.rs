@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::StatusCode;
 use secbeat_common::wire::{Labels, Layer, have_all, parse_labels};
-use secbeat_daemon::{api::bad_request, config::HumanDuration, time::now_ms};
+use secbeat_daemon::{api::bad_request, config::HumanDuration, program, time::now_ms};
 use secbeat_orchestrator_core::ledger::BanQuery;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ pub(super) struct BanFilter {
     /// `kernel` or `l7`.
     #[schema(value_type = Option<String>)]
     pub layer: Option<Layer>,
+    /// Bans of this user, token or daemon.
     pub issuer: Option<String>,
     /// Bans of this network and of what lies in it.
     pub within: Option<String>,
@@ -34,15 +35,22 @@ pub(super) struct BanFilter {
     pub text: Option<String>,
     /// Bans that this edge enforces; the fleet has to have heard of it.
     pub edge: Option<String>,
-    /// Bans that an edge with this label enforces, as `site=berlin`; several as `role=web,site=berlin`.
+    /// Bans that an edge with this label enforces, such as `site=berlin`; several as `role=web,site=berlin`.
     pub label: Option<String>,
-    /// Bans that were issued within this time, as `1h`.
+    /// Bans that were issued within this time, such as `1h`.
     pub newer_than: Option<String>,
-    /// Bans that were issued longer ago, as `7d`.
+    /// Bans that were issued longer ago, such as `7d`.
     pub older_than: Option<String>,
 }
 
 impl BanFilter {
+    /// Whether it selects all bans. Each of them says an empty text.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut said = self.clone();
+        said.text = said.text.filter(|text| !text.is_empty());
+        said == Self::default()
+    }
+
     /// The same for the ledger. Which edges have a label, the fleet says now.
     pub(super) async fn query(self, api: &Api) -> Result<BanQuery, Failure> {
         fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
@@ -105,10 +113,34 @@ impl Api {
             .filter(|(id, _)| edge.as_ref().is_none_or(|edge| edge == id))
             .collect();
         if let Some(edge) = edge.filter(|_| edges.is_empty()) {
-            let why = format!("edge: no edge `{edge}` was heard of");
+            let hint = match program::is_one_host() {
+                true => "",
+                false => ": `secbeat-orchestrator edges` lists them",
+            };
+            let why = format!("no edge `{edge}`{hint}");
             return Err(Failure::new(StatusCode::BAD_REQUEST, why).with_code("unknown_edge"));
         }
         edges.retain(|(_, of)| have_all(of, labels));
         Ok(edges)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_selects_everything_is_empty() {
+        for (filter, is_empty) in [
+            ("{}", true),
+            (r#"{"text": ""}"#, true),
+            (r#"{"text": null, "reason": null}"#, true),
+            (r#"{"text": " "}"#, false),
+            (r#"{"issuer": ""}"#, false),
+            (r#"{"text": "", "layer": "l7"}"#, false),
+        ] {
+            let parsed: BanFilter = serde_json::from_str(filter).unwrap();
+            assert_eq!(parsed.is_empty(), is_empty, "{filter}");
+        }
     }
 }

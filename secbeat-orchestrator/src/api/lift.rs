@@ -2,6 +2,7 @@
 #![expect(unused_qualifications, reason = "what utoipa makes of the query")]
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     io::{self, Write},
     sync::Arc,
@@ -20,12 +21,16 @@ use axum::{
 use clap::ValueEnum as _;
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
+use ring::digest::{Context, SHA256};
 use secbeat_common::{
     prefix::Prefix,
     wire::{List, ListUse},
 };
 use secbeat_daemon::{api::bad_request, time::now_ms};
-use secbeat_orchestrator_core::{decider::Unban, ledger::BanQuery};
+use secbeat_orchestrator_core::{
+    decider::Unban,
+    ledger::{ActiveBan, BanQuery},
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
@@ -58,12 +63,14 @@ const NAMED: usize = 20;
 struct LiftRequest {
     /// Bans that it selects. An empty filter selects all bans, and needs `all`.
     filter: Option<BanFilter>,
-    /// Targets as the list of bans shows them.
+    /// Targets as the list of bans shows them, instead of a filter.
     targets: Vec<String>,
     /// Whether to remove all bans.
     all: bool,
     /// Only show what would be removed.
     dry_run: bool,
+    /// `digest` of the preview. If other bans are selected by now, none is removed (409, `changed`).
+    digest: Option<String>,
     /// `matched` of the preview. If the filter selects more bans by now, none is removed (409, `changed`).
     expected: Option<usize>,
 }
@@ -73,6 +80,8 @@ struct LiftRequest {
 struct Lifting {
     /// Bans that fit.
     matched: usize,
+    /// Which bans one request lifts of these. It changes with each that comes, goes, or takes the place of another.
+    digest: String,
     /// Bans that were lifted; in a preview, those that would be by one request.
     lifted: usize,
     /// Bans that fit and are left: one request lifts 10,000 at most.
@@ -89,7 +98,9 @@ struct Lifting {
 /// A ban that is still in force.
 #[derive(Debug, Serialize, ToSchema)]
 struct NotLifted {
+    /// Target of the ban.
     target: String,
+    /// Why it was not removed.
     why: String,
 }
 
@@ -100,13 +111,21 @@ struct NotLifted {
 struct ExportRequest {
     /// `json` (the default), `csv`, `list`, `ipset`, `nft`, `nginx` or `haproxy`.
     format: Option<String>,
+    /// Bans with this reason: `manual`, or the name of a rule.
     reason: Option<String>,
+    /// Bans of this user, token or daemon.
     issuer: Option<String>,
+    /// Bans of this network and of what lies in it.
     within: Option<String>,
+    /// Bans that say this in their target, reason, issuer or note.
     text: Option<String>,
+    /// Bans that this edge enforces; the fleet has to have heard of it.
     edge: Option<String>,
+    /// Bans that an edge with this label enforces, such as `site=berlin`; several as `role=web,site=berlin`.
     label: Option<String>,
+    /// Bans that were issued within this time, such as `1h`.
     newer_than: Option<String>,
+    /// Bans that were issued longer ago, such as `7d`.
     older_than: Option<String>,
 }
 
@@ -124,63 +143,101 @@ async fn lift(
     Caller(actor): Caller,
     Json(request): Json<LiftRequest>,
 ) -> Result<Json<Lifting>, Failure> {
-    let is_empty = request
-        .filter
-        .as_ref()
-        .is_none_or(|filter| *filter == BanFilter::default());
-    if is_empty && request.targets.is_empty() && !request.all {
-        return Err(bad_request(
-            "filter",
-            "it takes all bans: say `all` if these are meant",
-        ));
-    }
-    let mut lifting = Lifting::default();
-    let mut targets = Vec::new();
-    for (index, target) in request.targets.iter().enumerate() {
-        let target: Prefix = target
-            .parse()
-            .map_err(|error| bad_request(&format!("targets[{index}]"), error))?;
-        targets.push(target);
-    }
-    if request.all || !is_empty {
-        let query = BanQuery {
-            limit: Some(MAX_LIFTED),
-            ..request.filter.unwrap_or_default().query(&api).await?
-        };
-        let found = api.ask(|reply| Input::List { query, reply }).await?;
-        lifting.matched = found.total.unwrap_or(found.bans.len());
-        let now_ms = now_ms();
-        let shown = found
-            .bans
-            .iter()
-            .take(SHOWN)
-            .map(|ban| BanView::new(ban, &api.geo, now_ms));
-        lifting.bans = shown.collect();
-        targets.extend(found.bans.iter().map(|ban| ban.command.target));
-    } else {
-        lifting.matched = targets.len();
-    }
-    targets.sort_unstable();
-    targets.dedup();
-    targets.truncate(MAX_LIFTED);
-    lifting.lifted = targets.len();
-    lifting.left = lifting.matched.saturating_sub(targets.len());
-    if request.dry_run {
+    let LiftRequest {
+        filter,
+        targets,
+        all,
+        dry_run,
+        digest: shown,
+        expected,
+    } = request;
+    let query = meant(&api, filter, &targets, all).await?;
+    let found = api.ask(|reply| Input::List { query, reply }).await?;
+    let matched = found.total.unwrap_or(found.bans.len());
+    let mut lifting = Lifting {
+        matched,
+        digest: digest(&found.bans),
+        lifted: found.bans.len(),
+        left: matched.saturating_sub(found.bans.len()),
+        ..Lifting::default()
+    };
+    if dry_run {
+        let (now_ms, first) = (now_ms(), found.bans.iter().take(SHOWN));
+        lifting.bans = first.map(|ban| BanView::new(ban, &api.geo, now_ms)).collect();
         return Ok(Json(lifting));
     }
-    if let Some(expected) = request.expected.filter(|expected| lifting.matched > *expected) {
-        return Err(changed(lifting.matched, expected));
+    if let Some(expected) = expected.filter(|expected| matched > *expected) {
+        return Err(changed(&format!(
+            "{matched} bans match now, and the preview showed {expected}"
+        )));
     }
-    lifting.bans = Vec::new();
+    if shown.is_some_and(|shown| shown != lifting.digest) {
+        return Err(changed(&format!(
+            "the {matched} bans that match now are not those that the preview showed"
+        )));
+    }
+    let targets = found.bans.iter().map(|ban| ban.command.target).collect();
     // It goes on even if whoever asked does not wait.
     let lifted = tokio::spawn(async move { api.lift_all(targets, actor, lifting).await });
     Ok(Json(lifted.await.map_err(anyhow::Error::from)?))
 }
 
-/// More bans match than the preview showed.
-fn changed(matched: usize, expected: usize) -> Failure {
-    let why = format!("{matched} bans match now, and the preview showed {expected}: look at them again");
-    Failure::new(StatusCode::CONFLICT, why).with_code("changed")
+/// The bans that a request means, as many as it lifts.
+async fn meant(
+    api: &Api,
+    filter: Option<BanFilter>,
+    targets: &[String],
+    all: bool,
+) -> Result<BanQuery, Failure> {
+    let filter = filter.filter(|filter| !filter.is_empty());
+    if !targets.is_empty() && (all || filter.is_some()) {
+        return Err(bad_request(
+            "targets",
+            "say either `targets`, or `filter` or `all`",
+        ));
+    }
+    let query = match filter {
+        Some(filter) => filter.query(api).await?,
+        None if all => BanQuery::default(),
+        None if targets.is_empty() => {
+            return Err(bad_request(
+                "filter",
+                "it takes all bans: say `all` if these are meant",
+            ));
+        }
+        None => BanQuery {
+            targets: Some(named(targets)?),
+            ..BanQuery::default()
+        },
+    };
+    Ok(BanQuery {
+        limit: Some(MAX_LIFTED),
+        ..query
+    })
+}
+
+fn named(targets: &[String]) -> Result<BTreeSet<Prefix>, Failure> {
+    let named = targets.iter().enumerate().map(|(index, target)| {
+        let target = target.parse::<Prefix>();
+        target.map_err(|error| bad_request(&format!("targets[{index}]"), error))
+    });
+    named.collect()
+}
+
+/// 128 bits of the SHA-256 over each ban's target and id, in hexadecimal digits.
+fn digest(bans: &[ActiveBan]) -> String {
+    let mut hash = Context::new(&SHA256);
+    for ActiveBan { command, .. } in bans {
+        hash.update(format!("{} {}\n", command.target, command.id).as_bytes());
+    }
+    let hash = hash.finish();
+    let digits = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
+/// What is selected now is not what the preview showed.
+fn changed(how: &str) -> Failure {
+    Failure::new(StatusCode::CONFLICT, format!("{how}: look at them again")).with_code("changed")
 }
 
 impl Api {

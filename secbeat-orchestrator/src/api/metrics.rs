@@ -87,10 +87,10 @@ fn bus(stats: &ApiStats) {
     .is([], owned.count() as f64);
     Told::gauge(
         "secbeat_orchestrator_partitions_unowned",
-        "Partitions whose sources no orchestrator judges.",
+        "Partitions without an owner: for their sources, each edge decides by itself, unless its `detect.local` is `off`.",
     )
     .is([], stats.leases.unowned().count() as f64);
-    Told::gauge("secbeat_orchestrator_members", "Orchestrators that live.")
+    Told::gauge("secbeat_orchestrator_members", "Orchestrators that are up.")
         .is([], stats.leases.members.len() as f64);
     let differs = Told::gauge(
         "secbeat_orchestrator_config_differs",
@@ -103,7 +103,7 @@ fn bus(stats: &ApiStats) {
     }
     Told::counter(
         "secbeat_orchestrator_garbage_total",
-        "Messages that were not what belongs on their subject.",
+        "Invalid messages from NATS.",
     )
     .count([], stats.garbage);
     Told::counter(
@@ -132,7 +132,7 @@ fn bus(stats: &ApiStats) {
     }
     let refused = Told::counter(
         "secbeat_orchestrator_refused_commands_total",
-        "Commands on the bus that do not count.",
+        "Rejected commands, by reason.",
     );
     for (reason, count) in &stats.refused_commands {
         refused.count([("reason", reason)], *count);
@@ -298,12 +298,12 @@ fn ledger(stats: &Stats) {
     Told::gauge("secbeat_orchestrator_bans", "Bans in force.").is([], stats.active_bans as f64);
     Told::gauge(
         "secbeat_orchestrator_unwritten_bans",
-        "Bans and unbans that the bus has not acknowledged yet.",
+        "Bans and unbans that NATS has not acknowledged yet.",
     )
     .is([], stats.unwritten as f64);
     Told::counter(
         "secbeat_orchestrator_audit_lost_total",
-        "Audit records that the bus did not take.",
+        "Audit records that NATS did not take.",
     )
     .count([], stats.audit_lost);
 }
@@ -336,7 +336,7 @@ fn audit(parts: &[AuditView]) {
 fn fleet(stats: &Stats) {
     let up = Told::gauge(
         "secbeat_orchestrator_edge_up",
-        "1 for an edge that is there, 0 for one that is not.",
+        "1 for an edge that is up, else 0.",
     );
     let drifting = Told::gauge(
         "secbeat_orchestrator_edge_drifting",

@@ -1,7 +1,7 @@
 //! `/api/v1/overview` and `/api/v1/stream`: what the web page shows as it happens.
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Body,
     extract::State,
     http::{
@@ -12,8 +12,8 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Failure, events::LAST_EVENT_ID, peer::Peer};
-use crate::{clock::boot_ms, events::EventId, overview::Happened, view::Overview};
+use super::{Api, Failure, events::LAST_EVENT_ID, peer::MayRead};
+use crate::{events::EventId, overview::Happened, view::Overview};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -43,20 +43,13 @@ async fn overview(State(api): State<Api>) -> Result<Json<Overview>, Failure> {
             description = "Each event's data, but for `overview` (an `Overview`), `alarm` (an `AlarmChange`) and `reset` (a `Watched`)"),
     )
 )]
-async fn stream(
-    State(api): State<Api>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
+async fn stream(State(api): State<Api>, may_read: MayRead, headers: HeaderMap) -> Result<Response, Failure> {
     let after = headers
         .get(LAST_EVENT_ID)
         .map(|id| id.to_str().unwrap_or_default().parse::<EventId>());
     // What is no id is one of another process, whose events are gone.
     let after = after.map(|id| id.unwrap_or_default());
-    let (sessions, tokens) = (api.sessions.clone(), api.tokens.clone());
-    let session = peer.and_then(|Extension(peer)| peer.session);
-    let may_read = move || session.is_none_or(|id| sessions.goes_on(id, &tokens.borrow(), boot_ms()));
-    let Some(frames) = api.hub.follow(after, may_read) else {
+    let Some(frames) = api.hub.follow(after, move || may_read.holds()) else {
         let why = "too many clients follow the stream (64): close a page, or try again later";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("too_many_streams"));
     };

@@ -22,8 +22,10 @@ use crate::{
     replay::{Input, Verdicts, attempt, list_logs, open_log},
 };
 
-/// Longest log that is tried, with the JSON around it, in bytes.
+/// Longest log that is sent and tried, in bytes.
 const MAX_LOG: usize = 16 * 1024 * 1024;
+/// Largest body with it, in bytes: JSON doubles each quote of a log in JSON.
+const MAX_BODY: usize = 2 * MAX_LOG + 64 * 1024;
 /// Changes that an answer shows.
 const SHOWN: usize = 500;
 
@@ -52,15 +54,18 @@ struct TryRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleEdit {
+    /// Name of the rule.
     name: String,
+    /// Number within the window that triggers the rule.
     #[serde(default)]
     threshold: Option<u32>,
     /// As `1m`.
     #[serde(default)]
     window: Option<String>,
-    /// Length of a first ban, as `5m`.
+    /// Length of a first ban, such as `5m`.
     #[serde(default)]
     ban: Option<String>,
+    /// `ban` or `observe`.
     #[serde(default)]
     action: Option<RuleAction>,
 }
@@ -79,7 +84,9 @@ struct RuleLogs {
 /// One of them.
 #[derive(Debug, Serialize, ToSchema)]
 struct RuleLog {
+    /// Name of the file.
     name: String,
+    /// Its size in bytes.
     bytes: u64,
     /// RFC 3339.
     modified_at: String,
@@ -90,14 +97,19 @@ struct RuleLog {
 struct Tried {
     /// Lines that were read, and those among them that are not requests.
     read: u64,
+    /// Lines that were not understood.
     rejected: u64,
     /// Bans that there would be more, fewer, or otherwise; and those that are the same.
     appear: usize,
+    /// Bans that vanish.
     vanish: usize,
+    /// Bans that differ.
     differ: usize,
+    /// Bans that are the same.
     same: u64,
     /// By the rules in force.
     before: TriedTotals,
+    /// What the changed rules would have done.
     after: TriedTotals,
     /// The first changes by time: each with `change` (`appears`, `vanishes` or `differs`), `before` and `after`.
     #[schema(value_type = Vec<Object>)]
@@ -107,10 +119,15 @@ struct Tried {
 /// What one set of rules made of the log.
 #[derive(Debug, Serialize, ToSchema)]
 struct TriedTotals {
+    /// Distinct sources.
     sources: usize,
+    /// Findings.
     findings: u64,
+    /// Bans that would have been.
     bans: u64,
+    /// Findings of rules with `action = "observe"`.
     observed: u64,
+    /// Findings that would have led to no ban.
     suppressed: u64,
 }
 
@@ -118,7 +135,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(logs))
         .routes(routes!(try_rules))
-        .layer(DefaultBodyLimit::max(MAX_LOG))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
 /// Logs on the daemon's host by which rules can be tried: the files of one folder, if the config names one.
@@ -161,6 +178,10 @@ enum Asked {
 impl Asked {
     fn new(log: Option<String>, file: Option<String>, config: &Config) -> Result<Self, Failure> {
         match (log, file) {
+            (Some(text), None) if text.len() > MAX_LOG => {
+                let why = format!("log: {} bytes, {MAX_LOG} at most: cut it", text.len());
+                Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, why))
+            }
             (Some(text), None) => Ok(Self::Text(text)),
             (None, Some(name)) => match config.api.logs.clone() {
                 Some(folder) => Ok(Self::File { folder, name }),

@@ -1,4 +1,4 @@
-//! `/api/v1/session`: signing in to the web page, and out; and all sessions.
+//! `/api/v1/session`: signing in to the dashboard, and out; and all sessions.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -53,6 +53,7 @@ struct SignIn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Session)]
 pub(crate) struct SessionView {
+    /// Id of the session.
     pub id: Uuid,
     /// The token's name, or the user who made the link; the audit has it.
     pub name: String,
@@ -64,6 +65,7 @@ pub(crate) struct SessionView {
     pub agent: String,
     /// RFC 3339, as all times here.
     pub began_at: String,
+    /// When it was last used.
     pub used_at: String,
     /// When it ends at the latest.
     pub expires_at: String,
@@ -78,9 +80,11 @@ pub(crate) struct SessionView {
 pub(crate) struct Link {
     /// To be opened in a browser, once.
     pub url: String,
+    /// The one-time code.
     pub code: String,
     /// Who and what the session will be.
     pub name: String,
+    /// Role of the session that it opens.
     pub role: String,
     /// RFC 3339.
     pub expires_at: String,
@@ -173,7 +177,7 @@ async fn sign_in(
         .sessions
         .open(holder, by_link, agent.unwrap_or_default(), boot_ms())?;
     let Holder { name, role, .. } = &session.holder;
-    info!(target: "audit", actor = name, role = role.name(), session = %session.id, by_link, "signed in to the web page");
+    info!(target: "audit", actor = name, role = role.name(), session = %session.id, by_link, "signed in to the dashboard");
     if let Some(former) = former {
         api.sessions.end(former.id, boot_ms());
     }
@@ -188,7 +192,7 @@ async fn sign_in(
 async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Failure> {
     if let Ok(session) = api.signed_in(&headers) {
         api.sessions.end(session.id, boot_ms());
-        info!(target: "audit", actor = session.holder.name, session = %session.id, "signed out of the web page");
+        info!(target: "audit", actor = session.holder.name, session = %session.id, "signed out of the dashboard");
     }
     set_cookie(&api.site.set_cookie(&headers, "", 0))
 }
@@ -213,7 +217,7 @@ async fn link(
     let (wall_ms, now_ms) = (now_ms(), boot_ms());
     let (name, role) = (holder.name.clone(), holder.role);
     let (code, ends_ms) = api.sessions.link(holder, now_ms)?;
-    info!(target: "audit", actor = name, role = role.name(), "made a link to the web page");
+    info!(target: "audit", actor = name, role = role.name(), "made a link to the dashboard");
     let link = Link {
         url: format!("{}/#link={code}", api.site.url()),
         code,
@@ -224,7 +228,7 @@ async fn link(
     Ok((StatusCode::CREATED, Json(link)))
 }
 
-/// All sessions of the web page, latest first.
+/// All sessions of the dashboard, latest first.
 #[utoipa::path(get, path = "/api/v1/sessions", responses((status = OK, body = Vec<SessionView>)))]
 async fn sessions(State(api): State<Api>, peer: Option<Extension<Peer>>) -> Json<Vec<SessionView>> {
     let current = peer.and_then(|Extension(peer)| peer.session);
@@ -254,7 +258,7 @@ async fn end(
             format!("there is no session {id}"),
         ));
     };
-    info!(target: "audit", actor, session = %id, of = session.holder.name, "ended a session of the web page");
+    info!(target: "audit", actor, session = %id, of = session.holder.name, "ended a session of the dashboard");
     Ok(Json(SessionView::new(&session, None)))
 }
 

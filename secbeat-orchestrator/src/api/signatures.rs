@@ -31,6 +31,7 @@ pub(crate) struct PublishRequest {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DisableRequest {
+    /// Ids of signatures.
     pub ids: Vec<String>,
     /// The reason, for later readers.
     #[serde(default)]
@@ -41,6 +42,7 @@ pub(crate) struct DisableRequest {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EnableRequest {
+    /// Ids of signatures.
     pub ids: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Tokens that were shown and are none: whoever guesses is counted and told of in the log.
+//! Counts, delays and logs requests with unknown tokens.
 
 use std::{
     net::SocketAddr,
@@ -12,7 +12,7 @@ use tracing::warn;
 /// From one line of the log about wrong tokens to the next.
 const TELL: Duration = Duration::from_secs(10);
 
-/// Tokens that were shown and are none. Whoever guesses is slowed, counted, and told of in the log.
+/// Counts requests with unknown tokens, and logs them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WrongTokens(Arc<Mutex<Wrong>>);
 

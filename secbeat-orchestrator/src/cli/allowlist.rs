@@ -11,7 +11,7 @@ use secbeat_common::{
 use secbeat_daemon::{
     allowing::{AllowRequest, AllowView, Disallowed},
     api::ApiClient,
-    cli::{ENTRIES, NewEntry, Output, Records, Target, print_json},
+    cli::{ENTRIES, NewEntry, Output, Records, Target, counted, print_json},
     complain, program,
     term::Term,
     time::{now_ms, rfc3339},
@@ -131,7 +131,8 @@ impl Import {
         } else {
             "imported"
         };
-        let mut said = format!("{verb} {} entries of the allowlist", requests.len());
+        let entries = counted(requests.len(), "entry", "entries");
+        let mut said = format!("{verb} {entries} of the allowlist");
         for (count, what) in [
             (ended, "expired already"),
             (again, "listed more than once"),

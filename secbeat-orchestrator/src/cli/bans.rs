@@ -230,10 +230,10 @@ pub struct Ban {
     /// Duration, such as 30m, 4h, 7d or permanent; a bare number is seconds.
     #[arg(long, short, alias = "for", default_value = "4h", allow_hyphen_values = true)]
     duration: Term,
-    /// Never expires.
+    /// Ban without expiry.
     #[arg(long, conflicts_with = "duration")]
     permanent: bool,
-    /// Expiry instead, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
+    /// Expiry, in place of --duration, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
     #[arg(long, short, value_name = "TIME", conflicts_with_all = ["duration", "permanent"], value_parser = until)]
     until: Option<HumanDuration>,
     /// Reason, shown in listings and in the audit.
@@ -275,6 +275,7 @@ impl Ban {
         };
         let request = BanRequest {
             target: target.to_string(),
+            network: false,
             duration: Some(term.to_string()),
             permanent: false,
             note: self.note.clone(),

@@ -1,4 +1,4 @@
-//! `dashboard`: a link to the web page.
+//! `dashboard`: a link to the dashboard.
 
 use clap::Args;
 use secbeat_daemon::{
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::api::session::Link;
 
-/// Print a one-time link that signs a browser in to the web page, within 5 minutes.
+/// Print a one-time link that signs a browser in to the dashboard, within 5 minutes.
 #[derive(Debug, Args)]
 pub struct Dashboard {
     /// Output format.

@@ -70,7 +70,7 @@ pub struct Init {
 
 #[derive(Debug, Args)]
 pub struct Enroll {
-    /// Ids of edges, or names of orchestrators: letters, digits, `-` and `_`.
+    /// Names of edges or orchestrators: letters, digits, `-` and `_`.
     #[arg(value_name = "NAME", required_unless_present = "file")]
     names: Vec<String>,
     /// File with further names, one per line, or `-` for standard input; `#` begins a comment. Members stay as they are.
@@ -82,7 +82,7 @@ pub struct Enroll {
     /// Make new credentials for members that are there; the earlier key of each is let in until --retire.
     #[arg(long, conflicts_with_all = ["orchestrator", "retire", "file"])]
     renew: bool,
-    /// No longer let in the earlier key of members, which have their new credentials.
+    /// Revoke the earlier key of members that use their new one.
     #[arg(long, conflicts_with_all = ["orchestrator", "file"])]
     retire: bool,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use clap::Args;
+use clap::{Args, builder::PossibleValuesParser};
 use secbeat_common::{
     prefix::Prefix,
     wire::{Audited, Decision, Reason, parse_label, tell_labels},
@@ -139,8 +139,8 @@ pub struct Audit {
     /// Only records of this daemon, token or user.
     #[arg(long, short)]
     actor: Option<String>,
-    /// Only this kind: ban, unban, allow, disallow, list, signatures, observed or suppressed.
-    #[arg(long, short)]
+    /// Only this kind.
+    #[arg(long, short, value_parser = PossibleValuesParser::new(Audited::KINDS))]
     kind: Option<String>,
     /// Only records since this duration or time, such as 24h, 2026-11-20 by this host's clock, or 2026-11-20T10:00:00Z.
     #[arg(long, short, value_parser = since)]

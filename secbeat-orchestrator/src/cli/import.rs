@@ -2,7 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, stderr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::bail;
@@ -27,6 +27,8 @@ use crate::{
 
 /// Bans in one request.
 const CHUNK: usize = 2000;
+/// How long one request may take: the daemon waits up to 5 s, and 10 ms for each of its bans.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Imports bans from a file.
 #[derive(Debug, ClapArgs)]
@@ -58,6 +60,7 @@ struct Looked {
 
 impl Args {
     pub(super) fn execute(&self, api: &ApiClient) -> anyhow::Result<()> {
+        let api = &api.clone().patient(PATIENCE);
         let (began, now_ms) = (Instant::now(), now_ms());
         let (Reading { entries, bad, .. }, origin) = self.list.read(Purpose::Bans)?;
         let lines = entries.len() + bad.len();

@@ -44,7 +44,7 @@ impl Command {
 fn test(config: &Config, name: Option<&str>, output: Output) -> anyhow::Result<()> {
     ensure!(
         !config.notify.is_empty(),
-        "the config has no [[notify]]: nobody is told anything"
+        "no receivers: add a [[notify]] table (docs/notifications.md)"
     );
     let mut entries = config.notify.clone();
     if let Some(name) = name {

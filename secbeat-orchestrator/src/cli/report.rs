@@ -56,7 +56,7 @@ impl Summary {
 fn print(report: &Report) {
     say!("{} to {}\n", report.from, report.until);
     let lifted = report.lifted_share.map_or_else(String::new, |share| {
-        format!(", among them {:.1} % of the rules' bans", share * 100.0)
+        format!(" ({:.1} % of the rules' bans)", share * 100.0)
     });
     say!(
         "bans        {} by rules ({} of repeat offenders), {} by people",
@@ -64,7 +64,7 @@ fn print(report: &Report) {
         report.repeated,
         report.manual
     );
-    say!("lifted      {}{lifted}", report.lifted);
+    say!("unbanned    {}{lifted}", report.lifted);
     say!(
         "requests    {}, {} of them errors",
         report.requests,
@@ -80,7 +80,7 @@ fn print(report: &Report) {
     }
     for rule in &report.rules {
         say!(
-            "rule        {}: {} banned, {} lifted, {} only observed, {} suppressed",
+            "rule        {}: {} banned, {} unbanned, {} in a dry run, {} suppressed",
             rule.rule,
             rule.banned,
             rule.lifted,

@@ -198,17 +198,13 @@ fn shares(leases: &LeasesView) -> String {
             .partitions
             .iter()
             .filter(|view| view.holder.as_ref() == Some(member));
-        let owned: Vec<_> = owned
-            .map(|view| match view.epoch {
-                Some(epoch) => format!("{} (epoch {epoch})", view.partition),
-                None => view.partition.to_string(),
-            })
-            .collect();
+        let owned: Vec<_> = owned.map(|view| view.partition).collect();
         let who = match *member == leases.instance {
             true => "this one",
             false => "another",
         };
-        let _ = writeln!(text, "{who:<11} {member} owns {}", list(&owned));
+        let share = share(&owned, leases.partitions.len());
+        let _ = writeln!(text, "{who:<11} {member} owns {share}");
     }
     for other in &leases.differing {
         let (who, keys) = (&other.orchestrator, list(&other.keys));
@@ -222,6 +218,24 @@ fn shares(leases: &LeasesView) -> String {
         let _ = writeln!(text, "no owner    {}", list(&unowned));
     }
     text
+}
+
+/// The partitions in `owned`, in order, of so many in all: `0-7, 12 (9 of 16 partitions)`.
+fn share(owned: &[u16], all: usize) -> String {
+    if owned.is_empty() {
+        return "nothing".to_owned();
+    }
+    if owned.len() == all {
+        return format!("all {all} partitions");
+    }
+    let runs = owned.chunk_by(|one, next| one + 1 == *next);
+    let runs = runs.filter_map(|run| match run {
+        [] => None,
+        [one] => Some(one.to_string()),
+        [first, .., last] => Some(format!("{first}-{last}")),
+    });
+    let runs = runs.collect::<Vec<_>>().join(", ");
+    format!("{runs} ({} of {all} partitions)", owned.len())
 }
 
 fn list(items: &[String]) -> String {
@@ -261,12 +275,14 @@ mod tests {
         };
         assert_eq!(
             shares(&leases),
-            "this one    a-1 owns 0 (epoch 7)\n\
-             another     b-1 owns 1, 2\n\
+            "this one    a-1 owns 0 (1 of 4 partitions)\n\
+             another     b-1 owns 1-2 (2 of 4 partitions)\n\
              another     c-1 owns nothing\n\
              config      DIFFERS from that of b-1 in rule, ban: give all orchestrators the same\n\
              no owner    3\n"
         );
+        assert_eq!(share(&[0, 1, 3], 3), "all 3 partitions");
+        assert_eq!(share(&[0, 1, 2, 5], 16), "0-2, 5 (4 of 16 partitions)");
         leases.unread_since = Some("2026-11-20T10:00:07.000Z".to_owned());
         let age =
             "leases      NOT READ from NATS since 2026-11-20T10:00:07.000Z: what follows is as of then\n";

@@ -1,7 +1,10 @@
 //! `token create`: a token for somebody, and the table that lets it in.
 
 use clap::Subcommand;
-use secbeat_daemon::cli::{Output, print_json};
+use secbeat_daemon::{
+    cli::{Output, print_json},
+    complain, program, say,
+};
 use serde::Serialize;
 
 use crate::token::{self, Role, TokenHash, TokenName};
@@ -30,27 +33,35 @@ struct Created<'a> {
     hash: String,
 }
 
-pub(super) fn run(command: &Command) -> anyhow::Result<()> {
-    let Command::Create { name, role, output } = command;
-    let token = token::create()?;
-    let created = Created {
-        name: name.as_str(),
-        role: *role,
-        token: &token,
-        hash: TokenHash::of(&token).to_string(),
-    };
-    if *output == Output::Json {
-        return print_json(&created);
+impl Command {
+    /// Makes the token.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers, or nobody takes what is printed.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let Self::Create { name, role, output } = self;
+        let token = token::create()?;
+        let created = Created {
+            name: name.as_str(),
+            role: *role,
+            token: &token,
+            hash: TokenHash::of(&token).to_string(),
+        };
+        if *output == Output::Json {
+            return print_json(&created);
+        }
+        say!("{token}\n");
+        let unit = program::of_fleet();
+        complain!(
+            "The token is shown only once. Add this to the config of {unit}, and reload it (systemctl reload {unit}):\n"
+        );
+        say!(
+            "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
+            created.name,
+            role.name(),
+            created.hash
+        );
+        Ok(())
     }
-    secbeat_daemon::say!("{token}\n");
-    secbeat_daemon::complain!(
-        "The token is shown only once. Add this to the orchestrator's config, and reload it (systemctl reload secbeat-orchestrator):\n"
-    );
-    secbeat_daemon::say!(
-        "[[api.token]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
-        created.name,
-        role.name(),
-        created.hash
-    );
-    Ok(())
 }

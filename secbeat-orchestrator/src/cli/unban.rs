@@ -77,11 +77,12 @@ impl Unban {
         } else {
             self.lift_all(api, &targets, &mut outcome)?;
         }
-        outcome.tell(program::everywhere(), self.dry_run, self.output)?;
-        match named.len() > MAX_LOOKED_AT || self.dry_run || self.except || self.covering {
+        let looked = match named.len() > MAX_LOOKED_AT || self.dry_run || self.except || self.covering {
             true => Ok(()),
-            false => still_banned(api, &named),
-        }
+            false => note_covered(api, &named, &mut outcome),
+        };
+        outcome.tell(program::everywhere(), self.dry_run, self.output)?;
+        looked
     }
 
     /// The targets of the bans that have in common what is asked for.
@@ -142,7 +143,11 @@ impl Unban {
                 lifted.target
             ),
         }
-        still_banned(api, &[*target])
+        let around = networks_around(api, target)?;
+        match target.still_banned(around) {
+            Some(why) => bail!("{why}"),
+            None => Ok(()),
+        }
     }
 
     fn path(&self, target: &Prefix, list: Option<Uuid>) -> String {
@@ -191,20 +196,21 @@ impl Unban {
     }
 }
 
-/// # Errors
-///
-/// When bans of networks around one of `targets` are still in force.
-fn still_banned(api: &ApiClient, targets: &[Prefix]) -> anyhow::Result<()> {
+/// Notes which of `targets` bans of networks go on to drop.
+fn note_covered(api: &ApiClient, targets: &[Prefix], outcome: &mut Outcome) -> anyhow::Result<()> {
     for target in targets {
-        let around = covering(api, target)?;
-        let around = around.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+        let around = networks_around(api, target)?.into_iter();
         // Those that were lifted, too, may take a moment.
-        let around = around.filter(|net| !targets.contains(net));
-        if let Some(why) = target.still_banned(around) {
-            bail!("{why}");
-        }
+        outcome.cover(target, around.filter(|net| !targets.contains(net)));
     }
     Ok(())
+}
+
+/// The targets of the bans of `target` and of networks around it.
+fn networks_around(api: &ApiClient, target: &Prefix) -> anyhow::Result<Vec<Prefix>> {
+    let around = covering(api, target)?;
+    let around = around.iter().filter_map(|ban| ban.target.parse().ok());
+    Ok(around.collect())
 }
 
 /// The bans of `target` and of networks around it.

@@ -26,18 +26,18 @@ pub struct ApiConfig {
     pub socket: SocketPath,
     /// Allow tokens over plain HTTP beyond loopback, where something else encrypts the connection.
     pub insecure: bool,
-    /// Name by which browsers reach the web page, as `bans.example.org` or `bans.example.org:8443`, where a proxy or a DNS
+    /// Name by which browsers reach the dashboard, such as `bans.example.org` or `bans.example.org:8443`, where a proxy or a DNS
     /// name leads to it. Other names are refused; loopback and the address of `listen` are always accepted.
     pub public_host: Option<String>,
-    /// Folder of access logs on this host by which the web page and `POST /api/v1/rules/try` may try changed rules: its files, without
+    /// Folder of access logs on this host by which the dashboard and `POST /api/v1/rules/try` may try changed rules: its files, without
     /// folders in it and without links. Tokens of the role `operate` see by it how the clients in these logs would be judged. The daemon's
     /// user has to be able to read it.
     #[schemars(with = "Option<schema::Folder>")]
     pub logs: Option<PathBuf>,
     /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
-    /// Who may do what. `secbeat-orchestrator token create` makes a token and this table, which has only its
-    /// hash. Without tokens, everybody on this host may read what quotes no client's request.
+    /// Who may do what. `secbeat-orchestrator token create`, on one host `secbeat token create`, makes a token and this table, which
+    /// has only its hash. Without tokens, everybody on this host may read what quotes no client's request.
     pub token: Vec<Token>,
 }
 

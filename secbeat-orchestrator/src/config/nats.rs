@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Replicas {
         match usize::deserialize(deserializer)? {
             replicas @ (1 | 3 | 5) => Ok(Self(replicas)),
             other => Err(D::Error::custom(format!(
-                "{other} replicas: 1, 3 or 5 are possible"
+                "invalid value {other}: expected 1, 3 or 5"
             ))),
         }
     }

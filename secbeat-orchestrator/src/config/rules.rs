@@ -87,11 +87,36 @@ impl Rules {
         all.map(|rule| rule.rule.name()).collect()
     }
 
+    /// The rules of these names, which a daemon says are in force: as they are here, or as SecBeat ships them if there is none of the name.
+    #[must_use]
+    pub fn in_force(&self, names: &[String]) -> Self {
+        let rule = |name: &String| {
+            let known = self.0.iter().find(|rule| rule.rule.name() == name);
+            known.cloned().or_else(|| shipped(name))
+        };
+        Self(names.iter().filter_map(rule).collect())
+    }
+
+    /// Those of these names, which a daemon says are in force, that are neither here nor among what SecBeat ships: the daemon goes by another
+    /// file, or by this one as it was.
+    #[must_use]
+    pub fn unknown<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
+        let names = names.iter().map(String::as_str);
+        names
+            .filter(|name| !self.has(name) && shipped(name).is_none())
+            .collect()
+    }
+
     /// Whether there is a rule of this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|rule| rule.rule.name() == name)
     }
+}
+
+/// The rule of this name as SecBeat ships it.
+fn shipped(name: &str) -> Option<RuleConfig> {
+    RuleConfig::preset(Rule::from(name.parse::<RuleName>().ok()?))
 }
 
 impl Default for Rules {
@@ -218,7 +243,7 @@ struct Table {
     window: Option<HumanDuration>,
     /// Duration of a first ban by this rule, at most `[ban] max_duration`. Default: `[ban] duration`.
     ban: Option<HumanDuration>,
-    /// Only edges with all of these labels enforce the rule's bans, as `{ role = "web" }`; what all edges report counts.
+    /// Labels such as `{ role = "web" }`: only edges with all of them enforce the rule's bans. What all edges report counts.
     /// Default: all edges.
     #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
     labels: Option<Labels>,
@@ -233,7 +258,7 @@ const fn yes() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Counted {
-    /// Responses with status 400 to 599 but 499, unless most other clients of the same upstream get the same.
+    /// Responses with status 400 to 599 except 499, unless most other clients of the same upstream get the same.
     Errors,
     /// Requests with any response.
     Requests,
@@ -262,7 +287,7 @@ enum Once {
     None,
     /// Requests for the same path count once, whatever the query. For thresholds up to 1000.
     Paths,
-    /// Of a rule over `signatures`: each signature counts once. For thresholds up to 1000.
+    /// Of a rule over `signatures`: each set of signatures that a request matches counts once. For thresholds up to 1000.
     Signatures,
 }
 
@@ -687,7 +712,11 @@ pub(crate) fn check_threshold(
     distinct: Option<Distinct>,
 ) -> Result<(), (&'static str, String)> {
     if !(Duration::from_millis(1)..=Duration::from_millis(MAX_WINDOW_MS.unsigned_abs())).contains(&window) {
-        return Err(("window", "a window lasts 1 ms to 24 days".to_owned()));
+        let what = format!(
+            "invalid window {}: expected 1 ms to 24 days",
+            HumanDuration(window)
+        );
+        return Err(("window", what));
     }
     if distinct.is_some() && count.get() > MAX_DISTINCT {
         let what = format!("at most {MAX_DISTINCT} where distinct things are counted");

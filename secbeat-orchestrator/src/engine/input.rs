@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use secbeat_bus::{Garbage, broker::broker};
+use secbeat_daemon::program;
 use secbeat_orchestrator_core::{
     decider::{Event, Import, Imported, Near, OrderError, SourceFacts, Stats, Unban},
     evidence::{FindingFilter, PastFinding},
@@ -128,12 +129,21 @@ impl From<Event> for Input {
 /// Where an order's answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, OrderFailure>>;
 
+/// How one host of a fleet can do without NATS.
+fn without_it() -> &'static str {
+    match program::is_one_host() {
+        true => "",
+        false => "; on a host, `secbeat-edge unban ADDRESS` works without it",
+    }
+}
+
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OrderFailure {
     #[error(
-        "{} is unreachable, so no edge would hear of it; nothing was changed",
-        broker()
+        "{} is unreachable, so no edge would hear of it; nothing was changed{}",
+        broker(),
+        without_it()
     )]
     Unreachable,
     #[error(transparent)]

@@ -246,7 +246,7 @@ impl Fleet {
     ///
     /// When there is none of that name, or something cannot be written.
     pub(crate) fn expel(&mut self, name: &str) -> anyhow::Result<()> {
-        ensure!(self.roster.member(name).is_some(), "{name} is not a member");
+        self.roster.member_mut(name)?;
         self.roster.members.retain(|member| member.name != name);
         self.save()?;
         match fs::remove_file(self.credentials(name)) {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use secbeat_daemon::{
     config,
     credentials::{Role, write_private},
+    exit::Coded,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ pub(crate) struct Member {
     pub role: Role,
     /// The public half of its nkey, `U…`.
     pub nkey: String,
-    /// That of its key before, which is let in as well until it is retired.
+    /// That of the earlier key, which is accepted until `enroll --retire`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retiring: Option<String>,
 }
@@ -78,9 +79,10 @@ impl Roster {
     /// When there is none of that name.
     pub(super) fn member_mut(&mut self, name: &str) -> anyhow::Result<&mut Member> {
         let mut members = self.members.iter_mut();
-        members
-            .find(|member| member.name == name)
-            .with_context(|| format!("{name} is not a member"))
+        members.find(|member| member.name == name).ok_or_else(|| {
+            let why = format!("no member `{name}`: `secbeat-orchestrator members` lists them");
+            Coded::not_found(why).into()
+        })
     }
 
     pub(super) fn member(&self, name: &str) -> Option<&Member> {

@@ -295,7 +295,7 @@ pub(crate) fn check(feeds: &[FeedEntry]) -> Result<(), (String, String)> {
         }
         let places = [feed.preset.is_some(), feed.url.is_some(), feed.file.is_some()];
         if places.into_iter().filter(|is_given| *is_given).count() != 1 {
-            let why = "a feed takes one of url, file and preset".to_owned();
+            let why = "missing: set exactly one of `url`, `file` and `preset`".to_owned();
             return Err((at("url"), why));
         }
         if let Some(url) = &feed.url {

@@ -44,7 +44,7 @@ pub struct NotifyEntry {
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(default, deserialize_with = "networks")]
     pub networks: Vec<Prefix>,
-    /// Nothing less severe. Bans and unbans are `info`, an edge that is down is a `warning`, and all others are `critical`.
+    /// Nothing less severe.
     #[serde(default)]
     pub min_severity: Severity,
     /// How long bans and unbans are gathered into one message. Everything else waits for two seconds at most.
@@ -60,7 +60,7 @@ pub struct NotifyEntry {
     #[serde(default = "thirty")]
     pub max_per_hour: NonZeroU32,
 
-    /// webhook: the URL to POST to. It is shown nowhere; one that holds a secret belongs into `url_file`.
+    /// webhook: the URL to POST to. It is shown nowhere; one that holds a secret belongs in `url_file`.
     #[schemars(with = "Option<String>")]
     pub url: Option<Secret>,
     /// webhook: file with the URL. A name without a folder is looked for in `$CREDENTIALS_DIRECTORY` (systemd), then beside
@@ -97,7 +97,7 @@ pub struct NotifyEntry {
     /// email: file with its password. Looked for as `url_file`.
     #[schemars(with = "Option<schema::File>")]
     pub password_file: Option<PathBuf>,
-    /// email: the sender, as `SecBeat <secbeat@example.org>`.
+    /// email: the sender, such as `SecBeat <secbeat@example.org>`.
     pub from: Option<String>,
     /// email: the recipients.
     #[serde(default)]

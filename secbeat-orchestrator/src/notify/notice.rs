@@ -1,7 +1,11 @@
 //! What people are told of what happens.
 
-use secbeat_common::wire::{AuditRecord, Decision};
-use secbeat_orchestrator_core::notices::{Banned, Notice, What};
+use secbeat_common::wire::{AuditRecord, Decision, Reason};
+use secbeat_orchestrator_core::{
+    decider::ACTOR,
+    ledger::EARLY_END_MS,
+    notices::{Banned, Notice, What},
+};
 
 use crate::engine::Happening;
 
@@ -17,6 +21,17 @@ pub(super) fn of(at_ms: i64, happening: &Happening) -> Option<Notice> {
         ..
     } = &**record;
     let what = match decision {
+        // `unban --keep-strikes` of a rule's ban: the same ban again, with another end.
+        Decision::Ban {
+            reason,
+            expires_at_ms,
+            ..
+        } if *reason != Reason::Manual && actor != ACTOR && *expires_at_ms <= at_ms + EARLY_END_MS => {
+            What::Unbanned {
+                target: *target,
+                actor: actor.clone(),
+            }
+        }
         Decision::Ban {
             reason,
             note,

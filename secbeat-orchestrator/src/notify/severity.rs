@@ -25,7 +25,9 @@ pub enum Severity {
     /// Bans, unbans, and troubles that are over.
     #[default]
     Info,
+    /// An edge that is down, a feed that is not taken.
     Warning,
+    /// All other troubles.
     Critical,
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub(crate) use self::stream::Watched;
+pub(crate) use self::stream::{RECHECK, Watched};
 use self::{
     latest::{BANS, Latest},
     series::{Counters, Steps},

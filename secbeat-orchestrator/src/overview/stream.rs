@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often it is looked whether a silent reader may still read.
-const RECHECK: Duration = Duration::from_secs(5);
+pub(crate) const RECHECK: Duration = Duration::from_secs(1);
 
 /// The data of the event `reset`: what was missed is gone, and the page has to be reloaded.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -106,13 +106,12 @@ impl FromStr for Length {
 }
 
 impl Period {
-    /// The last so long before `now_ms`, in whole rows, the one of now included.
+    /// The last so long before `now_ms`, from the beginning of the row on in which that begins: rows cannot be split.
     pub(crate) fn before(now_ms: i64, Length(length): Length) -> Self {
         let step = if length <= BY_HOURS { Step::Hour } else { Step::Day };
-        let rows = millis(length).div_euclid(step.ms()).max(1);
         Self {
             step,
-            from_ms: step.of(now_ms) - (rows - 1) * step.ms(),
+            from_ms: step.of(now_ms - millis(length)),
             until_ms: now_ms,
         }
     }
@@ -137,18 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn a_period_has_so_many_rows() {
+    fn a_period_has_all_rows_of_its_time() {
         for (text, expected) in [
-            ("day", (Step::Hour, 24)),
-            ("24h", (Step::Hour, 24)),
-            ("week", (Step::Hour, 168)),
-            ("8d", (Step::Day, 8)),
-            ("month", (Step::Day, 30)),
-            ("year", (Step::Day, 365)),
-            ("1h", (Step::Hour, 1)),
+            ("day", (Step::Hour, 25)),
+            ("24h", (Step::Hour, 25)),
+            ("week", (Step::Hour, 169)),
+            ("8d", (Step::Day, 9)),
+            ("month", (Step::Day, 31)),
+            ("year", (Step::Day, 366)),
+            ("1h", (Step::Hour, 2)),
+            ("90m", (Step::Hour, 3)),
         ] {
             assert_eq!(rows(text), expected, "{text}");
         }
+        // Of 36 s past an hour, the hour before is a part.
+        let period = Period::before(NOW + 36_000, "1h".parse().unwrap());
+        assert_eq!(period.from_ms, NOW - 3_600_000);
         for wrong in ["", "soon", "1m", "500d"] {
             assert!(wrong.parse::<Length>().is_err(), "{wrong}");
         }

@@ -72,7 +72,10 @@ impl Kept {
         match self.try_read(now_ms) {
             Ok(sessions) => sessions,
             Err(error) => {
-                warn!("{}: sessions of the web page end: {error:#}", self.path.display());
+                warn!(
+                    "{}: sessions of the dashboard end: {error:#}",
+                    self.path.display()
+                );
                 Vec::new()
             }
         }
@@ -116,7 +119,7 @@ impl Kept {
         if let Err(error) = written {
             let _ = fs::remove_file(&self.path);
             if !std::mem::replace(&mut self.is_told, true) {
-                warn!("sessions of the web page will end with this daemon: {error:#}");
+                warn!("sessions of the dashboard will end with this daemon: {error:#}");
             }
         }
     }

@@ -62,7 +62,7 @@ pub(crate) enum Refusal {
     Wrong(Vec<Problem>),
     #[error(transparent)]
     Bad(#[from] BadSignatures),
-    #[error("no signature is called {}", .0.join(", "))]
+    #[error("no signature {}: `signatures list` shows all", .0.join(", "))]
     Unknown(Vec<String>),
     #[error("{} is not disabled", .0.join(", "))]
     NotDisabled(Vec<String>),

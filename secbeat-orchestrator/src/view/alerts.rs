@@ -17,6 +17,7 @@ pub struct Alert {
     /// RFC 3339, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// What is wrong, in a sentence.
     pub what: String,
 }
 

@@ -14,6 +14,7 @@ pub struct AuditCopyView {
     pub place: String,
     /// Whether this orchestrator writes it: of several, one writes to syslog.
     pub is_ours: bool,
+    /// Records written since the start.
     pub written: u64,
     /// Attempts that failed.
     pub failed: u64,

@@ -21,21 +21,27 @@ use crate::engine::Bans;
 /// One ban.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BanView {
+    /// Id of the ban; its trace has the same.
     pub command_id: String,
     /// CIDR.
     pub target: String,
+    /// `manual`, or the name of the rule.
     pub reason: String,
-    /// `issued` once the bus has it, `pending` before.
+    /// `issued` once NATS has it, `pending` before.
     pub state: String,
     /// `kernel` or `l7`.
     pub layer: String,
+    /// Earlier bans that count as repeat offences.
     pub strikes: u32,
+    /// Who issued it: a user, a token or a daemon.
     pub issuer: String,
+    /// What was said of it; empty if nothing.
     pub note: String,
     /// RFC 3339.
     pub issued_at: String,
     /// `null` for a ban without end, as the next one.
     pub expires_at: Option<String>,
+    /// Milliseconds until it expires; `null` if it never does.
     pub expires_in_ms: Option<i64>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
@@ -103,6 +109,7 @@ impl BanView {
 /// `GET /api/v1/bans`: some of the bans, in the order that was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BanPage {
+    /// The bans of this page.
     pub bans: Vec<BanView>,
     /// Where the next page begins, as `after`; `null` on the last one.
     pub next: Option<String>,
@@ -158,7 +165,7 @@ pub enum Fate {
     New,
     /// It takes the place of a ban that ends earlier, or reaches less far.
     Longer,
-    /// A ban in force lasts as long.
+    /// A ban in force, or another one of the request, goes before it.
     Kept,
     /// It has ended already.
     Ended,
@@ -183,9 +190,11 @@ impl From<Sifted> for Fate {
 pub struct Refused {
     /// Its place in the request, from 0.
     pub index: usize,
+    /// Target of the request.
     pub target: String,
+    /// Why it was refused.
     pub why: String,
-    /// The same for programs, as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is not a ban at all.
+    /// The same for programs, such as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is not a ban at all.
     #[serde(default)]
     pub code: String,
 }

@@ -11,7 +11,7 @@ use crate::{bus_servers::BusServer, bus_watch::BusTrouble};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BusTrouble)]
 pub struct BusTroubleView {
-    /// `offline`, `unwritable`, `slow`, `unreached` or `behind`.
+    /// `offline`, `unwritable`, `slow`, `unreached`, `behind` or `emptied`.
     pub kind: String,
     /// The bucket or stream; the server that is `unreached`.
     pub of: String,
@@ -23,6 +23,7 @@ pub struct BusTroubleView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BusServer)]
 pub struct BusServerView {
+    /// Name of the server.
     pub name: String,
     /// Whether the others hear of it.
     pub reached: bool,

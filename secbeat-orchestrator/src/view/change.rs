@@ -22,22 +22,29 @@ pub enum Change {
     Finding {
         /// CIDR.
         target: String,
+        /// Name of the rule.
         rule: String,
         /// Events in the rule's window.
         count: u32,
+        /// Length of the window, in milliseconds.
         window_ms: u64,
         /// Why nobody is banned for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suppressed: Option<String>,
     },
-    /// The bus has a ban, and every edge hears of it.
+    /// NATS has a ban, and every edge hears of it.
     Ban {
+        /// Id of the ban; its trace has the same.
         command_id: String,
+        /// Address or CIDR.
         target: String,
+        /// `manual`, or the name of the rule.
         reason: String,
         /// `kernel` or `l7`.
         layer: String,
+        /// Earlier bans that count as repeat offences.
         strikes: u32,
+        /// What was said of it; empty if nothing.
         note: String,
         /// The user, token or daemon that banned.
         actor: String,
@@ -47,16 +54,22 @@ pub enum Change {
     },
     /// A ban was lifted before its end.
     Unban {
+        /// Id of the ban; its trace has the same.
         command_id: String,
+        /// Address or CIDR.
         target: String,
+        /// The user, token or daemon that decided.
         actor: String,
     },
     /// A network came onto the allowlist, or stays there otherwise.
     Allow {
+        /// Address or CIDR.
         target: String,
+        /// Why, in the words of the one who added it.
         comment: String,
+        /// The user, token or daemon that decided.
         actor: String,
-        /// RFC 3339; it holds for ever where it is missing.
+        /// RFC 3339; missing if it does not expire.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<String>,
     },
@@ -68,6 +81,7 @@ pub enum Change {
     EdgeDown { edge_id: String },
     /// An edge has held other bans than the ledger for too long.
     EdgeDrifts {
+        /// Name of the edge.
         edge_id: String,
         /// RFC 3339.
         since: String,

@@ -43,7 +43,9 @@ pub struct FleetEdge {
 /// Whether an edge is there and agrees.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
+    /// Name of the edge.
     pub edge_id: String,
+    /// `up`, `down` or `stopped`.
     pub state: StateView,
     /// RFC 3339.
     pub since: String,

@@ -14,11 +14,13 @@ use crate::feeds::{FeedEntry, Sifted};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Feed)]
 pub struct FeedView {
+    /// Name of the feed.
     pub name: String,
     /// `observe`, `ban` or `allow`.
     pub mode: String,
     /// URL or file, without a password.
     pub source: String,
+    /// How current its list is.
     pub state: FeedState,
     /// Format of the list, such as `list`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -33,6 +35,7 @@ pub struct FeedView {
     pub unusable: u32,
     /// Networks that came and went with the last list.
     pub added: u32,
+    /// Networks that went with the last list.
     pub removed: u32,
     /// Bytes that edges read of it.
     pub bytes: u64,
@@ -63,6 +66,7 @@ pub struct FeedView {
     pub other_edges: usize,
     /// Packets from its networks since the edges' kernels have the feed.
     pub packets: u64,
+    /// Bytes of these packets.
     pub packet_bytes: u64,
     /// Networks of this feed that other feeds have, too, by their names; missing in lists of feeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,9 +103,11 @@ impl FeedState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = FeedTrouble)]
 pub struct FeedTroubleView {
+    /// Why the list was not taken.
     pub why: String,
     /// RFC 3339.
     pub since: String,
+    /// Attempts that failed since.
     pub attempts: u32,
 }
 
@@ -197,19 +203,26 @@ pub struct FeedTestView {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Format of the list.
     pub format: String,
+    /// Entries that were read.
     pub entries: usize,
+    /// Networks that these come to.
     pub networks: usize,
+    /// Lines that are invalid.
     pub invalid: usize,
     /// The first invalid line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_invalid: Option<String>,
+    /// Entries that are excluded, not public, or nobody's to ban.
     pub unusable: usize,
     /// Networks that it has and edges do not: how many, and the first of them.
     pub added: usize,
+    /// The first of those networks.
     pub added_networks: Vec<String>,
     /// Networks that edges have and it does not.
     pub removed: usize,
+    /// The first of those networks.
     pub removed_networks: Vec<String>,
 }
 

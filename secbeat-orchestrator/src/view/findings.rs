@@ -59,10 +59,12 @@ pub struct FindingView {
     /// Where the source belongs, by the files of `[geo]`.
     #[serde(flatten)]
     pub origin: Origin,
+    /// Name of the rule.
     #[schema(value_type = String)]
     pub rule: Reason,
     /// Events in the rule's window.
     pub count: u32,
+    /// Length of the window, in milliseconds.
     pub window_ms: i64,
     #[serde(flatten)]
     pub outcome: Outcome,

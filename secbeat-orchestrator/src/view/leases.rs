@@ -11,7 +11,7 @@ use crate::leases::{Differing, Share, Shares};
 pub struct LeasesView {
     /// This orchestrator.
     pub instance: String,
-    /// Every orchestrator that lives.
+    /// Every orchestrator that is up.
     pub members: Vec<String>,
     /// Orchestrators among them whose config differs from this one's.
     #[serde(default)]
@@ -22,12 +22,14 @@ pub struct LeasesView {
     /// Since when it does not: all this is as of then; RFC 3339.
     #[serde(default)]
     pub unread_since: Option<String>,
+    /// All partitions, in order.
     pub partitions: Vec<PartitionView>,
 }
 
 /// An orchestrator with another config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DifferingView {
+    /// Name of the other orchestrator.
     pub orchestrator: String,
     /// The keys of the config in which it differs.
     pub keys: Vec<String>,
@@ -36,6 +38,7 @@ pub struct DifferingView {
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionView {
+    /// Number of the partition, from 0.
     pub partition: u16,
     /// Who owns it.
     pub holder: Option<String>,

@@ -9,6 +9,7 @@ use crate::notify::ReceiverStats;
 /// A receiver of notifications, and what became of its messages since the daemon's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NotifyView {
+    /// Name of the receiver.
     pub name: String,
     /// `webhook`, `email` or `command`.
     pub kind: String,

@@ -38,9 +38,11 @@ pub struct Overview {
 /// Counts in steps of equal length, the oldest first. All lists are equally long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Series {
+    /// Length of a step, in milliseconds.
     pub step_ms: u64,
     /// When the last step ended; milliseconds since the Unix epoch.
     pub end_ms: i64,
+    /// Requests in each step, the oldest first.
     pub requests: Vec<u64>,
     /// Error answers.
     pub errors: Vec<u64>,
@@ -55,9 +57,11 @@ pub struct Series {
 /// One edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EdgeGlance {
+    /// Name of the edge.
     pub edge_id: String,
     /// `up`, `stopped` or `down`.
     pub state: String,
+    /// Whether it only observes.
     pub observe_only: bool,
     /// Whether an interface of it is not protected.
     pub is_unprotected: bool,
@@ -65,6 +69,7 @@ pub struct EdgeGlance {
     pub bans: u64,
     /// Packets and bytes dropped since its kernel's maps were made.
     pub dropped_packets: u64,
+    /// Bytes that its kernel dropped.
     pub dropped_bytes: u64,
     /// Packets dropped within the last minute.
     pub dropped_last_minute: u64,
@@ -75,6 +80,7 @@ pub struct EdgeGlance {
 /// What became of a rule's findings since the daemon's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleGlance {
+    /// Name of the rule.
     pub rule: String,
     #[serde(flatten)]
     pub outcomes: Outcomes,
@@ -88,9 +94,13 @@ pub struct RuleGlance {
 pub struct NearView {
     /// CIDR.
     pub source: String,
+    /// Name of the rule.
     pub rule: String,
+    /// What was counted within the window.
     pub count: u64,
+    /// At so many within the window, the rule finds the client.
     pub threshold: u32,
+    /// Length of the window, in milliseconds.
     pub window_ms: i64,
     /// Whether the rule only observes.
     pub observe: bool,
@@ -112,16 +122,21 @@ impl From<Near> for NearView {
 /// A ban that was made lately.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LatestBan {
+    /// Id of the ban; its trace has the same.
     pub command_id: String,
     /// RFC 3339.
     pub at: String,
     /// CIDR.
     pub target: String,
+    /// `manual`, or the name of the rule.
     pub reason: String,
+    /// What was said of it; empty if nothing.
     pub note: String,
+    /// The user, token or daemon that decided.
     pub actor: String,
     /// `null` for a ban without end.
     pub expires_at: Option<String>,
+    /// Earlier bans that count as repeat offences.
     pub strikes: u32,
     /// Edges whose kernels have it.
     pub enforced: usize,

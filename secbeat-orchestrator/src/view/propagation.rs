@@ -17,12 +17,19 @@ pub struct PropagationView {
 /// One edge's times, since the orchestrator started, in milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EdgeTimes {
+    /// Name of the edge.
     pub edge_id: String,
+    /// Bans that it acknowledged.
     pub count: u64,
+    /// Half of the bans took at most so long, in milliseconds.
     pub p50_ms: u64,
+    /// 95 of 100 bans took at most so long, in milliseconds.
     pub p95_ms: u64,
+    /// 99 of 100 bans took at most so long, in milliseconds.
     pub p99_ms: u64,
+    /// The longest time, in milliseconds.
     pub max_ms: u64,
+    /// Of the latest ban, in milliseconds.
     pub last_ms: Option<u64>,
     /// RFC 3339.
     pub last_at: Option<String>,
@@ -30,26 +37,32 @@ pub struct EdgeTimes {
     pub clock_off: u64,
     /// Commands that it will not enforce, and those that its kernel did not take at first.
     pub refused: u64,
+    /// Bans that its kernel could not take at first.
     pub failed: u64,
 }
 
 /// One command, and what the edges made of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CommandView {
+    /// Id of the ban; its trace has the same.
     pub command_id: String,
     /// CIDR.
     pub target: String,
     /// RFC 3339.
     pub issued_at: String,
+    /// Edges that enforce it.
     pub enforced: Vec<EnforcedView>,
     /// Edges that have not answered.
     pub pending: Vec<String>,
+    /// Edges that rejected it.
     pub refused: Vec<ReasonView>,
+    /// Edges whose kernel could not take it at first.
     pub failed: Vec<ReasonView>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EnforcedView {
+    /// Name of the edge.
     pub edge_id: String,
     /// After the command was issued.
     pub after_ms: u64,
@@ -57,7 +70,9 @@ pub struct EnforcedView {
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReasonView {
+    /// Name of the edge.
     pub edge_id: String,
+    /// Why this edge rejected or could not write it.
     pub why: String,
 }
 

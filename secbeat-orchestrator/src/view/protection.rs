@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 /// A network that is never banned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProtectedView {
+    /// Address or CIDR.
     pub network: String,
     /// As `secbeat-edge allowed` has it.
     pub reason: String,
+    /// Why it is there; empty if nothing was said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339.
@@ -29,7 +31,7 @@ impl ProtectedView {
     }
 }
 
-/// Why `target` is not banned, as `192.0.2.7/32 is allowlisted, because of 192.0.2.0/24: on the fleet's allowlist (office), until
+/// Why `target` is not banned, such as `192.0.2.7/32 is allowlisted, because of 192.0.2.0/24: on the fleet's allowlist (office), until
 /// 2026-11-20T10:00:00.000Z`.
 #[must_use]
 pub(super) fn allowlisted(target: &str, protected: &ProtectedNet) -> String {

@@ -13,6 +13,7 @@ const SHOWN: usize = 20;
 pub struct Report {
     /// RFC 3339, as all times here.
     pub from: String,
+    /// End of the time that it covers; RFC 3339.
     pub until: String,
     /// Length of a step: `hour` up to a week, else `day`.
     pub step: String,
@@ -26,11 +27,13 @@ pub struct Report {
     pub lifted: u64,
     /// Lifted bans of rules as a share of all bans of rules: about as many hit the wrong ones. `null` without bans.
     pub lifted_share: Option<f64>,
+    /// Responses that edges reported.
     pub requests: u64,
-    /// Error answers.
+    /// Error responses.
     pub errors: u64,
     /// What kernels dropped.
     pub spared_packets: u64,
+    /// Bytes of these packets.
     pub spared_bytes: u64,
     /// The rules with the most bans first.
     pub rules: Vec<RuleReport>,
@@ -40,6 +43,7 @@ pub struct Report {
     pub offenders: Vec<NameCount>,
     /// Requests that led to bans, by path and by user agent, as far as the evidence has them.
     pub paths: Vec<NameCount>,
+    /// The same by user agent.
     pub agents: Vec<NameCount>,
     /// Bans of rules by the hour of the day, UTC, from midnight on.
     pub hours: Vec<u64>,
@@ -47,6 +51,7 @@ pub struct Report {
     pub enforcement: Vec<Bar>,
     /// Half of them took at most so long, and 95 of 100, in milliseconds; `null` if none was, or if longer than 10 s.
     pub enforcement_p50_ms: Option<u64>,
+    /// 95 of 100 bans took at most so long, in milliseconds; `null` if none was, or if longer than 10 s.
     pub enforcement_p95_ms: Option<u64>,
     /// Step by step, the oldest first.
     pub series: Vec<ReportStep>,
@@ -55,16 +60,21 @@ pub struct Report {
 /// What became of a rule's findings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleReport {
+    /// Name of the rule.
     pub rule: String,
+    /// Findings that led to a ban.
     pub banned: u64,
+    /// Findings of a dry run.
     pub observed: u64,
+    /// Findings about clients that were banned already.
     pub already_banned: u64,
-    /// Protected, or a safety limit.
+    /// The client was allowlisted, or a safety limit held.
     pub suppressed: u64,
+    /// Bans of the rule that people removed.
     pub lifted: u64,
     /// `lifted` as a share of `banned`; `null` without bans.
     pub lifted_share: Option<f64>,
-    /// Findings step by step, as [`Report::series`].
+    /// Findings in the same steps as `series` of the report.
     pub findings: Vec<u64>,
 }
 
@@ -80,19 +90,28 @@ pub struct NameCount {
 pub struct Bar {
     /// `null` for those that took longer than all others.
     pub up_to_ms: Option<u64>,
+    /// Bans in this bar.
     pub count: u64,
 }
 
 /// One hour or day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportStep {
+    /// Beginning of the step; RFC 3339.
     pub at: String,
+    /// Bans of rules.
     pub bans: u64,
+    /// Bans of people.
     pub manual: u64,
+    /// Bans that were removed.
     pub lifted: u64,
+    /// Responses that edges reported.
     pub requests: u64,
+    /// Error responses among them.
     pub errors: u64,
+    /// Dropped packets.
     pub packets: u64,
+    /// Bytes of dropped packets.
     pub bytes: u64,
 }
 

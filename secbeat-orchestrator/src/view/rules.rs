@@ -13,13 +13,14 @@ use crate::config::{Config, RuleAction};
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {
+    /// Name of the rule.
     pub name: String,
     /// What counts: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans`, `distinct paths`, `requests with
     /// signatures` or `distinct signatures`.
     pub counts: String,
     /// The number of them that triggers the rule …
     pub threshold: u32,
-    /// … within this time, as `1m`.
+    /// … within this time, such as `1m`.
     pub window: String,
     /// How long a first ban lasts.
     pub ban: String,
@@ -67,8 +68,8 @@ impl RuleView {
 impl fmt::Display for RuleView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.action {
-            RuleAction::Ban => "ban for",
-            RuleAction::Observe => "observed, would ban for",
+            RuleAction::Ban => " ban for",
+            RuleAction::Observe => ": dry run, would ban for",
         };
         let Self {
             name,
@@ -79,7 +80,7 @@ impl fmt::Display for RuleView {
             labels,
             ..
         } = self;
-        write!(f, "{name}: {threshold} {counts} in {window} {what} {ban}")?;
+        write!(f, "{name}: {threshold} {counts} in {window}{what} {ban}")?;
         match labels.is_empty() {
             true => Ok(()),
             false => write!(f, " on edges with {}", tell_labels(labels)),

@@ -10,14 +10,19 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Signature)]
 pub struct SignatureView {
+    /// Id of the signature.
     pub id: String,
+    /// Where it comes from.
     pub origin: Origin,
     /// Empty where only an edge knows it.
     pub title: String,
+    /// What the request is after, such as `sqli`.
     #[serde(default)]
     pub class: String,
+    /// `info`, `low`, `medium`, `high` or `critical`.
     #[serde(default)]
     pub severity: String,
+    /// Where it is described.
     #[serde(default)]
     pub references: Vec<String>,
     /// Requests that matched.
@@ -76,7 +81,9 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = DisabledSignature)]
 pub struct DisabledView {
+    /// Why; empty if nothing was said.
     pub note: String,
+    /// The user or token that disabled it.
     pub by: String,
     /// RFC 3339.
     pub at: String,
@@ -104,12 +111,14 @@ pub struct PublishedView {
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<String>,
+    /// The user or token that changed it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_by: Option<String>,
     /// Signatures in the files.
     pub signatures: usize,
     /// Ids of those that are disabled on all edges.
     pub disabled: Vec<String>,
+    /// The published files.
     pub files: Vec<SignatureText>,
 }
 

@@ -23,10 +23,13 @@ use crate::engine::Counted;
 /// Counters of the decider since the start.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
+    /// Bans in force.
     pub active_bans: usize,
+    /// Sources that the detector has in memory.
     pub tracked_sources: usize,
     /// Sources forgotten because too many were watched.
     pub evicted_sources: u64,
+    /// Batches of telemetry received.
     pub batches: u64,
     /// Error answers reported.
     pub events: u64,
@@ -48,27 +51,28 @@ pub struct Stats {
     /// Requests that a signature recognised and that were answered as if they had succeeded.
     #[serde(default)]
     pub possible_successes: u64,
+    /// Findings since the start.
     pub findings: u64,
-    /// Findings that banned nobody: protected, or the brake.
+    /// Findings that banned nobody: allowlisted clients, or a safety limit.
     pub suppressed: u64,
-    /// Those among them that a brake suppressed.
+    /// Those among them that a safety limit suppressed.
     pub braked: u64,
     /// What became of findings, by rule.
     #[serde(default)]
     pub rules: BTreeMap<String, Outcomes>,
-    /// The brake that holds, `rate` or `share`; `null` while none does.
+    /// The safety limit that suspends automatic bans: `rate` or `share`; `null` while none does.
     pub brake: Option<String>,
-    /// Findings that a brake of any kind holds back now; they are judged when it lets go.
+    /// Findings that a safety limit of any kind holds back now; they are judged when it ends.
     #[serde(default)]
     pub held_back: usize,
-    /// Whether the ledger has been read from the bus since the start.
+    /// Whether the ledger has been read from NATS since the start.
     pub restored: bool,
-    /// Bans and unbans that the bus has not acknowledged yet.
+    /// Bans and unbans that NATS has not acknowledged yet.
     pub unwritten: usize,
     /// Since when the oldest of those waits that are not an import's; RFC 3339.
     #[serde(default)]
     pub unwritten_since: Option<String>,
-    /// Audit records lost because the bus did not take them.
+    /// Audit records lost because NATS did not take them.
     pub audit_lost: u64,
     /// What telemetry of each edge came, and what did not.
     pub edges: Vec<EdgeView>,
@@ -80,11 +84,13 @@ pub struct Stats {
 /// What became of a rule's findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Outcomes {
+    /// Findings that led to a ban.
     pub banned: u64,
     /// The rule only observes.
     pub observed: u64,
+    /// Findings about clients that were banned already.
     pub already_banned: u64,
-    /// Protected, or a brake.
+    /// The client is allowlisted, or a safety limit holds.
     pub suppressed: u64,
 }
 
@@ -96,6 +102,7 @@ pub struct ApiStats {
     pub version: String,
     #[serde(flatten)]
     pub engine: Stats,
+    /// Whether NATS is connected.
     pub bus_connected: bool,
     /// How far this host's clock is off; `null` before the first measure.
     #[serde(default)]
@@ -129,7 +136,7 @@ pub struct ApiStats {
     /// Requests that showed a token which the API does not know.
     #[serde(default)]
     pub wrong_tokens: u64,
-    /// Commands on the bus that do not count, by reason: `unsigned`, `forged` and so on.
+    /// Rejected commands, by reason: `unsigned`, `forged` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,
     /// Who is notified.
@@ -171,11 +178,14 @@ pub struct AuditView {
     pub part: String,
     /// The stream on NATS.
     pub stream: String,
+    /// Bytes in use.
     pub bytes: u64,
+    /// Bytes that it may hold.
     pub max_bytes: u64,
     /// When its oldest record was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
+    /// The same in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_ms: Option<i64>,
     /// Whether records went before their time, since it is full.

@@ -7,9 +7,11 @@ use utoipa::ToSchema;
 /// The telemetry of one edge, since this process began to read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EdgeView {
+    /// Name of the edge.
     pub edge_id: String,
+    /// Batches of telemetry received from it.
     pub batches: u64,
-    /// Batches among them that had waited for the bus.
+    /// Batches among them that had waited for NATS.
     pub late: u64,
     /// Requests counted in them.
     pub requests: u64,

@@ -55,6 +55,7 @@ impl Lab {
             write,
             urgency,
             basis: 0,
+            shortens: false,
         }));
     }
 

@@ -18,8 +18,8 @@ export interface CsvRecord {
   fields: string[];
 }
 
-/** The records of `text`, without empty ones. */
-export function parse(text: string): CsvRecord[] {
+/** The records of `text`, without empty ones. Some spreadsheets put another `separator` between fields. */
+export function parse(text: string, separator = ','): CsvRecord[] {
   const records: CsvRecord[] = [];
   let fields: string[] = [];
   let now = '';
@@ -44,7 +44,7 @@ export function parse(text: string): CsvRecord[] {
       now += isQuote && !isQuoted ? '' : c;
     } else if (c === '"' && now === '') {
       isQuoted = true;
-    } else if (c === ',') {
+    } else if (c === separator) {
       fields.push(now);
       now = '';
     } else if (c === '\n') {

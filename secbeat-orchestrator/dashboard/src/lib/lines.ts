@@ -1,6 +1,7 @@
 /** Lists that people paste: a target on each line, with a comment perhaps, or the CSV of an export. */
 import type { BanEntry, Imported } from '../api/types';
 import { parse } from './csv';
+import { doubtOf, isAddress } from './net';
 
 export interface Line {
   /** From 1. */
@@ -10,27 +11,59 @@ export interface Line {
   own?: Omit<BanEntry, 'target'>;
 }
 
-/** The first line of an export as CSV. */
-const HEADING = /^\s*"?target"?\s*,.*\bexpires_at\b/i;
+/** The first line of an export as CSV, also as a spreadsheet saved it, and what separates its fields. */
+const HEADING = /^\s*"?target"?\s*([,;\t]).*\bexpires_at\b/i;
 /** What an export says of a ban without end. */
 const NEVER = 'never';
+
+/** Where another target, instead of a comment, follows a `;`. */
+const AFTER_SEMICOLON = /^;\s*([^\s,;#]+)/;
 
 /** What `text` lists. Comments begin with `#` or `;`, and may follow a target; fields end at a space or comma. */
 export function lines(text: string): Line[] {
   const plain = text.replace(/^\ufeff/, '');
-  return HEADING.test(plain) ? exported(plain) : listed(plain);
+  const separator = HEADING.exec(plain)?.[1];
+  return separator === undefined ? listed(plain) : exported(plain, separator);
 }
 
 function listed(text: string): Line[] {
   return text.split(/\r?\n/).flatMap((line, index) => {
-    const target = /^\s*([^\s,;#]+)/.exec(line)?.[1];
-    return target === undefined ? [] : [{ number: index + 1, target }];
+    const before = /^[^#;]*/.exec(line)?.[0] ?? '';
+    const said = before.trim();
+    const [target = '', ...others] = said.split(/[\s,]+/).filter((field) => field !== '');
+    const number = index + 1;
+    if (target === '') {
+      return [];
+    }
+    const next = AFTER_SEMICOLON.exec(line.slice(before.length))?.[1];
+    if (next !== undefined && isTarget(next)) {
+      return [{ number, target: line.trim() }];
+    }
+    if (others.every((other) => isTarget(other)) && !isNetwork(target, others)) {
+      return [target, ...others].map((target) => ({ number, target }));
+    }
+    // Where another target follows and it is not clear what the line means, the daemon refuses it as it is.
+    return [{ number, target: others.some((other) => isTarget(other)) ? said : target }];
   });
 }
 
+/** Whether an address and one more field may be a network: with its mask, or from its first address to its last. */
+function isNetwork(first: string, [second = '', ...more]: readonly string[]): boolean {
+  if (more.length > 0 || `${first}${second}`.includes('/') || second.includes(':')) {
+    return false;
+  }
+  const clear = second.split('.').reduce((bits, byte) => bits * 256 + 255 - Number(byte), 0);
+  const isMask = Number.isInteger(Math.log2(clear + 1));
+  return second !== '' && (isMask || second.endsWith('.255'));
+}
+
+function isTarget(text: string): boolean {
+  return isAddress(text.replace(/\/\d{1,3}$/, ''));
+}
+
 /** The records of an export: `target,expires_at,reason,layer,strikes,note`, in any order. */
-function exported(text: string): Line[] {
-  const [heading, ...records] = parse(text);
+function exported(text: string, separator: string): Line[] {
+  const [heading, ...records] = parse(text, separator);
   const names = (heading?.fields ?? []).map((name) => name.trim().toLowerCase());
   return records.flatMap(({ line, fields }): Line[] => {
     const of = (name: string) => fields[names.indexOf(name)]?.trim() ?? '';
@@ -71,13 +104,15 @@ export interface Fated {
 export function fates(list: readonly Line[], imported: Imported): Fated[] {
   const refused = new Map(imported.refused.map((entry) => [entry.index, entry.why]));
   const all = list.map((line, index): Fated => {
+    const doubt = doubtOf(line.target);
+    const banned = doubt === undefined ? 'banned' : `banned: the whole ${doubt.network}`;
     switch (imported.fates?.[index]) {
       case 'new':
-        return { line, what: 'banned', tone: 'ok' };
+        return { line, what: banned, tone: 'ok' };
       case 'longer':
-        return { line, what: 'banned, in place of a shorter ban', tone: 'ok' };
+        return { line, what: `${banned}, in place of a shorter ban`, tone: 'ok' };
       case 'kept':
-        return { line, what: 'nothing: it is banned for as long', tone: 'plain' };
+        return { line, what: 'nothing: another ban of it goes before', tone: 'plain' };
       case 'ended':
         return { line, what: 'nothing: its ban has ended', tone: 'plain' };
       default:

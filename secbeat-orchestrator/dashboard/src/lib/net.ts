@@ -25,14 +25,46 @@ export function neighbourhood(address: string): string | undefined {
     if (groups === undefined) {
       return undefined;
     }
-    const head = groups.slice(0, 3).map((group) => group.toString(16));
-    while (head.length > 0 && head[head.length - 1] === '0') {
-      head.pop();
-    }
-    return `${head.join(':')}::/48`;
+    return `${written([...groups.slice(0, 3), 0, 0, 0, 0, 0])}/48`;
   }
   const parts = address.split('.');
   return parts.length === 4 ? `${parts.slice(0, 3).join('.')}.0/24` : undefined;
+}
+
+/** Eight groups as the first address of a network. */
+function written(groups: readonly number[]): string {
+  const head = groups.map((group) => group.toString(16));
+  while (head[head.length - 1] === '0') {
+    head.pop();
+  }
+  return head.length === 8 ? head.join(':') : `${head.join(':')}::`;
+}
+
+/** An address with the length of its network, as 198.51.100.7/24: the two that it may mean. */
+export interface Doubt {
+  network: string;
+  address: string;
+}
+
+/** What `target` may mean, if that is not certain; the daemon judges finally. */
+export function doubtOf(target: string): Doubt | undefined {
+  const [, address = '', length = ''] = /^([^/]+)\/(\d{1,3})$/.exec(target.trim()) ?? [];
+  const isV6 = address.includes(':');
+  const groups = !isAddress(address) ? undefined : isV6 ? expanded(address) : address.split('.').map(Number);
+  const [size, most] = isV6 ? [16, 128] : [8, 32];
+  const bits = Number(length);
+  // The /64 of an IPv6 address is its client.
+  if (groups === undefined || bits > most || (isV6 && bits === 64)) {
+    return undefined;
+  }
+  const first = groups.map((group, index) => {
+    const cleared = size - Math.max(0, Math.min(size, bits - index * size));
+    return (group >> cleared) << cleared;
+  });
+  if (first.every((group, index) => group === groups[index])) {
+    return undefined;
+  }
+  return { network: `${isV6 ? written(first) : first.join('.')}/${bits}`, address };
 }
 
 /** The eight groups of an IPv6 address. */

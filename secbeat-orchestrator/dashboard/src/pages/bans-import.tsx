@@ -113,7 +113,7 @@ function Outcome({ preview: { list, imported } }: { preview: Preview }) {
         {plural(imported.refused.length, 'line')} left out.
         {(imported.exempting ?? 0) > 0 && ` ${plural(imported.exempting ?? 0, 'network')} hold allowlisted clients, who stay allowed.`}
       </p>
-      <Table caption="What would happen to each line" columns={columns} rows={rows.slice(0, shown)} rowKey={({ line }) => String(line.number)} />
+      <Table caption="What would happen to each line" columns={columns} rows={rows.slice(0, shown)} rowKey={({ line }) => `${line.number} ${line.target}`} />
       {rows.length > shown && (
         <button type="button" onClick={() => setShown(shown + 10 * SHOWN)}>
           Show more of {plural(rows.length, 'line')}

@@ -1,16 +1,18 @@
 /** Lifting many bans at once: first which, then the order. */
+import { useState } from 'react';
 import { ApiError, call, type Schemas } from '../api/client';
 import type { Ban } from '../api/types';
 import { narrowed, type BanFilters } from '../lib/ban-filters';
-import { plural, visible } from '../lib/format';
+import { plural } from '../lib/format';
 import { useLoad } from '../lib/load';
-import { shown } from '../lib/net';
 import { Hostile, Shown, Target, Until } from '../ui/basic';
 import { Dialog } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
 /** 10,000 bans take a while, milliseconds. */
 const TIMEOUT_MS = 120_000;
+/** After how many changes of what matches it can be lifted without another look. */
+const CHANGES = 2;
 
 interface Props {
   /** Those that were chosen; none means all that the filters show. */
@@ -23,10 +25,14 @@ interface Props {
 export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
   const which = targets.length > 0 ? { targets } : { filter: narrowed(filters) };
   const preview = useLoad('lift', (signal) => call('post', '/api/v1/bans/lift', { body: { ...which, dry_run: true }, signal }));
+  const [changes, setChanges] = useState(0);
+  const [unseen, setUnseen] = useState(false);
   const lift = async () => {
-    const expected = preview.data?.matched ?? 0;
-    const { failed } = await call('post', '/api/v1/bans/lift', { body: { ...which, expected }, timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
+    const { matched: expected = 0, digest = '' } = preview.data ?? {};
+    const seen = unseen ? {} : { expected, digest };
+    const { failed } = await call('post', '/api/v1/bans/lift', { body: { ...which, ...seen }, timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
       if (error instanceof ApiError && error.code === 'changed') {
+        setChanges((changes) => changes + 1);
         preview.reload();
       }
       throw error;
@@ -38,23 +44,19 @@ export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
   };
   const lifted = preview.data?.lifted ?? 0;
   return (
-    <Dialog title="Lift bans" act={`Lift ${plural(lifted, 'ban')}`} onAct={lift} onClose={onClose} ready={lifted > 0}>
+    <Dialog title="Lift bans" act={unseen ? 'Lift what matches' : `Lift ${plural(lifted, 'ban')}`} onAct={lift} onClose={onClose} ready={lifted > 0}>
       <p>Every edge lets their packets through within a second, and their counters start from zero. This is what would be lifted:</p>
-      <Shown of={preview}>{(told) => <Preview told={told} targets={targets} />}</Shown>
+      <Shown of={preview}>{(told) => <Preview told={told} />}</Shown>
+      {changes >= CHANGES && (
+        <label className="check">
+          <input type="checkbox" checked={unseen} onChange={(event) => setUnseen(event.target.checked)} /> Lift what matches now, also what is not shown here
+        </label>
+      )}
     </Dialog>
   );
 }
 
-function Preview({ told, targets }: { told: Schemas['Lifting']; targets: readonly string[] }) {
-  if (told.bans.length === 0 && targets.length > 0) {
-    return (
-      <ul>
-        {targets.map((target) => (
-          <li key={target}>{visible(shown(target))}</li>
-        ))}
-      </ul>
-    );
-  }
+function Preview({ told }: { told: Schemas['Lifting'] }) {
   const more = told.lifted - told.bans.length;
   return (
     <div className="numbers">

@@ -75,6 +75,14 @@ function Events() {
 }
 
 function Alarms({ alarms }: { alarms: readonly Alarm[] }) {
+  const isOld = useLive().connection === 'lost';
+  if (alarms.length === 0 && isOld) {
+    return (
+      <p className="well old">
+        <strong>No alarm when the daemon was last seen.</strong> This page does not know what is so now.
+      </p>
+    );
+  }
   if (alarms.length === 0) {
     return (
       <p className="well">
@@ -84,6 +92,7 @@ function Alarms({ alarms }: { alarms: readonly Alarm[] }) {
   }
   return (
     <section aria-label="Alarms">
+      {isOld && <p className="note">As of when the daemon was last seen:</p>}
       <ul className="alarms">
         {alarms.map((alarm) => (
           <li className="alarm" key={`${alarm.alert} ${alarm.about} ${alarm.what}`}>

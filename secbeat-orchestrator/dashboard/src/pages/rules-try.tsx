@@ -10,7 +10,7 @@ import { Badge, Failed, Panel, Stat, Target, Time, type Tone } from '../ui/basic
 import { Field, TextField } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
 
-/** What the daemon takes at most, with the JSON around it. */
+/** Longest log. The daemon takes one MiB more, for bytes that are no UTF-8 and grow. */
 const MOST = 15 * 1024 * 1024;
 /** Such a log takes a while, milliseconds. */
 const TIMEOUT_MS = 300_000;

@@ -1,7 +1,7 @@
 /** Orders of operators: ban, lift, allow. */
-import { useState } from 'react';
+import { useId, useState, type ReactNode } from 'react';
 import { call } from '../api/client';
-import { shown } from '../lib/net';
+import { doubtOf, shown } from '../lib/net';
 import { Dialog, Field, TextField } from './dialog';
 
 const DURATIONS = ['1h', '4h', '24h', '7d', '30d', 'permanent'];
@@ -12,21 +12,48 @@ interface Props {
   onDone: () => void;
 }
 
+/** What `text` means; asked of the reader where that may be two things, and empty until there is an answer. */
+function useMeant(text: string): { meant: string; question: ReactNode } {
+  const [answer, setAnswer] = useState('');
+  const name = useId();
+  const doubt = doubtOf(text);
+  if (doubt === undefined) {
+    return { meant: text.trim(), question: null };
+  }
+  const choices: [string, string][] = [
+    [doubt.network, `The network ${doubt.network}`],
+    [doubt.address, `${doubt.address} alone`],
+  ];
+  const question = (
+    <fieldset>
+      <legend>What is meant?</legend>
+      {choices.map(([choice, label]) => (
+        <label key={choice}>
+          <input type="radio" name={name} required checked={answer === choice} onChange={() => setAnswer(choice)} /> {label}
+        </label>
+      ))}
+    </fieldset>
+  );
+  return { meant: choices.some(([choice]) => choice === answer) ? answer : '', question };
+}
+
 /** Asks for a ban; of `target`, if it is given. */
 export function BanDialog({ target: fixed, onClose, onDone }: Props & { target?: string }) {
   const [target, setTarget] = useState(fixed ?? '');
   const [duration, setDuration] = useState('24h');
   const [note, setNote] = useState('');
   const [shorten, setShorten] = useState(false);
+  const { meant, question } = useMeant(target);
   const order = async () => {
-    await call('post', '/api/v1/bans', { body: { target: target.trim(), duration, note, shorten, permanent: false } });
+    await call('post', '/api/v1/bans', { body: { target: meant, duration, note, shorten, permanent: false } });
     onDone();
   };
   return (
-    <Dialog title={fixed === undefined ? 'Ban' : `Ban ${shown(fixed)}`} act="Ban" danger onAct={order} onClose={onClose} ready={target.trim() !== ''}>
+    <Dialog title={fixed === undefined ? 'Ban' : `Ban ${shown(fixed)}`} act="Ban" danger onAct={order} onClose={onClose} ready={meant !== ''}>
       {fixed === undefined && (
         <TextField label="Address or network" hint="As 198.51.100.7, 2001:db8::/48" value={target} set={setTarget} required focus />
       )}
+      {question}
       <DurationField value={duration} set={setDuration} />
       <TextField label="Note" hint="Why; the audit keeps it" value={note} set={setNote} focus={fixed !== undefined} />
       <label className="check">
@@ -73,16 +100,18 @@ export function AllowDialog({ target, onClose, onDone }: Props & { target: strin
   const [network, setNetwork] = useState(shown(target));
   const [duration, setDuration] = useState('permanent');
   const [comment, setComment] = useState('');
+  const { meant, question } = useMeant(network);
   const order = async () => {
     await call('post', '/api/v1/allowlist', {
-      body: { network: network.trim(), comment, ...(duration === 'permanent' ? {} : { duration }) },
+      body: { network: meant, comment, ...(duration === 'permanent' ? {} : { duration }) },
     });
     onDone();
   };
   return (
-    <Dialog title={`Allow ${shown(target)}`} act="Allow" onAct={order} onClose={onClose} ready={network.trim() !== ''}>
+    <Dialog title={`Allow ${shown(target)}`} act="Allow" onAct={order} onClose={onClose} ready={meant !== ''}>
       <p>Allowlisted clients are never banned. A ban in force is not enforced while the entry exists.</p>
       <TextField label="Address or network" value={network} set={setNetwork} required />
+      {question}
       <DurationField value={duration} set={setDuration} />
       <TextField label="Comment" hint="Who that is; refusals and the audit quote it" value={comment} set={setComment} required focus />
     </Dialog>

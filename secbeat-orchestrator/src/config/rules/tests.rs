@@ -35,6 +35,29 @@ fn without_a_word_the_default_presets_hold() {
     assert_eq!(read(&none.collect::<String>()), []);
 }
 
+/// A daemon without a config chooses rules that no file names.
+#[test]
+fn the_rules_about_a_service_are_those_that_the_daemon_names() {
+    let about = |text: &str, names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let rules = toml::from_str::<File>(text).unwrap().rules.in_force(&names);
+        rules
+            .about("sshd")
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let chosen = ["error-flood", "ssh-bruteforce"];
+    assert_eq!(about("", &chosen), ["ssh-bruteforce"]);
+    assert_eq!(about("", &["error-flood"]), ["error-flood"]);
+    let own = "[[rule]]\nname = \"mine\"\ncounts = \"auth-failures\"\nthreshold = 3\nwindow = \"1m\"\n";
+    assert_eq!(about(own, &["mine", "nobody-knows-it"]), ["mine"]);
+    assert_eq!(about(own, &chosen), ["ssh-bruteforce"], "not reloaded yet");
+    let names = ["mine", "nobody-knows-it", "ssh-bruteforce"].map(str::to_owned);
+    let rules = toml::from_str::<File>(own).unwrap().rules;
+    assert_eq!(rules.unknown(&names), ["nobody-knows-it"]);
+}
+
 #[test]
 fn the_shipped_file_shows_every_preset_as_it_is() {
     let shipped = std::fs::read_to_string("../packaging/orchestrator.toml").unwrap();
@@ -214,7 +237,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
         ),
         (
             preset("error-flood", "window = \"25d\""),
-            "error-flood: window: a window lasts 1 ms to 24 days".to_owned(),
+            "error-flood: window: invalid window 25d: expected 1 ms to 24 days".to_owned(),
         ),
         (
             preset("error-flood", "statuses = [\"200-404\"]"),

@@ -124,11 +124,15 @@ fn a_config_that_contradicts_itself_is_refused() {
     let feed = |more: &str| format!("[[feed]]\nname = \"a\"\n{more}\n");
     let url = "url = \"https://lists.example/a\"";
     for (text, key, what) in [
-        (feed(""), "feed[0].url", "one of url, file and preset"),
+        (
+            feed(""),
+            "feed[0].url",
+            "exactly one of `url`, `file` and `preset`",
+        ),
         (
             feed("preset = \"tor-exits\"\nfile = \"/list\""),
             "feed[0].url",
-            "one of url, file and preset",
+            "exactly one of `url`, `file` and `preset`",
         ),
         (
             feed("url = \"http://lists.example/a\""),

@@ -1,9 +1,18 @@
 //! What messages say, and that text of others does nothing in them.
 
+use secbeat_common::wire::{AuditRecord, Decision, Layer};
+use secbeat_orchestrator_core::decider::ACTOR;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
-use crate::notify::{severity::Severity, shapes, template::Template};
+use crate::{
+    engine::Happening,
+    notify::{notice, severity::Severity, shapes, template::Template},
+};
+
+/// When it is told.
+const NOW_MS: i64 = 1_795_168_807_000;
 
 fn is_plain(text: &str) -> bool {
     !text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}')
@@ -31,6 +40,44 @@ fn one_ban_is_a_sentence_and_a_raid_has_counts() {
          198.51.100.7/32, 198.51.100.7/32 and 3 more\nEdge web-1 is down: it was stopped"
     );
     assert_eq!(raid.severity, Severity::Warning);
+}
+
+#[test]
+fn a_rules_ban_that_an_operator_ends_early_is_told_as_an_unban() {
+    let told = |actor: &str, reason, left_ms| {
+        let record = AuditRecord {
+            at_ms: NOW_MS,
+            target: "198.51.100.7".parse().unwrap(),
+            actor: actor.to_owned(),
+            decision: Decision::Ban {
+                command_id: Uuid::from_u128(1),
+                reason,
+                note: String::new(),
+                expires_at_ms: NOW_MS + left_ms,
+                strikes: 0,
+                evidence: None,
+                layer: Layer::Kernel,
+                list: None,
+                edges: None,
+                labels: Vec::new(),
+                events: Vec::new(),
+            },
+        };
+        message(notice::of(NOW_MS, &Happening::Decided(Box::new(record)))).text
+    };
+    assert_eq!(
+        told("alice", Reason::ErrorFlood, 1_990),
+        "198.51.100.7/32 unbanned by alice"
+    );
+    // One that an import brought back, one of a rule, and one by hand, however short.
+    for (actor, reason, left_ms) in [
+        ("alice", Reason::ErrorFlood, 60_000),
+        (ACTOR, Reason::ErrorFlood, 1_000),
+        ("alice", Reason::Manual, 1_000),
+    ] {
+        let told = told(actor, reason, left_ms);
+        assert!(told.starts_with("198.51.100.7/32 banned by "), "{told}");
+    }
 }
 
 #[test]

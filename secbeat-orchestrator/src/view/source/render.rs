@@ -30,7 +30,7 @@ pub fn render(view: &SourceView) -> String {
     }
     line(&mut text, &format!("Strikes: {}", view.strikes));
     let windows = view.windows.iter().map(|window| {
-        let observes = if window.observe { " (only observes)" } else { "" };
+        let observes = if window.observe { " (dry run)" } else { "" };
         format!(
             "{} {} of {} in {}{observes}",
             window.rule,

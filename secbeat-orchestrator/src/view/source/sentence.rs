@@ -198,7 +198,7 @@ fn last_end(history: &[PastBan]) -> Option<String> {
             ban.expires_at.as_deref().unwrap_or(NEVER)
         ),
         End::Lifted { at, actor } => format!("was lifted by {actor} at {at}"),
-        // Neither can be the last and not in force for longer than the bus takes.
+        // For the moment that NATS takes, the last ban may be one of these.
         End::InForce | End::Replaced { .. } => return None,
     };
     Some(format!("Its last ban, of {}, {end}.", ban.target))

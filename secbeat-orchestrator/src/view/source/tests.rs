@@ -234,7 +234,7 @@ fn a_banned_scanner() {
 
     Source:  198.51.100.7/32
     Strikes: 1
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (dry run)
 
     Timeline (UTC)
       2026-11-20T09:00:00.000Z  1 event, reported by edge-1: 404
@@ -396,7 +396,7 @@ fn a_protected_source_is_told_what_protects_it() {
 
     Source:  198.51.100.7/32
     Strikes: 0
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (dry run)
 
     Timeline (UTC)
       2026-11-20T09:58:30.000Z  1 event, reported by edge-1: 404
@@ -446,7 +446,7 @@ fn an_address_never_seen() {
 
     Source:  2001:db8::/64
     Strikes: 0
-    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (only observes)
+    Windows: error-flood 0 of 50 in 1m, request-flood 0 of 1000 in 1m, waf-flood 0 of 5 in 1m, probe 0 of 3 in 1m, attack 0 of 1 in 1m (dry run)
     "#);
 }
 

@@ -265,7 +265,7 @@ fn runs(events: &[SeenEvent], cuts: &[i64], catalogue: &Catalogue) -> Vec<Placed
     runs.filter_map(run).collect()
 }
 
-/// What was recognised, as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it was answered well.
+/// What was recognised, such as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it was answered well.
 fn recognised(run: &[SeenEvent], catalogue: &Catalogue) -> String {
     let mut found = BTreeMap::<&str, (usize, &MatchedSignature)>::new();
     let mut answered = BTreeMap::<u16, usize>::new();

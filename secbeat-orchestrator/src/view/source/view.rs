@@ -16,6 +16,7 @@ use crate::view::{bans::BanView, findings::FindingView, protection::ProtectedVie
 /// All that is known of one address.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {
+    /// The address that was asked about.
     #[schema(value_type = String)]
     pub address: IpAddr,
     /// What it is counted and banned as: its /32 or /64.
@@ -25,6 +26,7 @@ pub struct SourceView {
     pub origin: Origin,
     /// When this was so, RFC 3339.
     pub at: String,
+    /// Whether it is banned.
     pub standing: Standing,
     /// Whether its packets pass although it is banned: it is on the allowlist.
     #[serde(default)]
@@ -64,6 +66,7 @@ pub struct SourceView {
 /// A feed that has an address on its list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OnFeed {
+    /// Name of the feed.
     pub feed: String,
     /// `observe`, `ban` or `allow`.
     pub mode: String,
@@ -89,8 +92,10 @@ impl OnFeed {
 /// What looking up a client that may be a crawler said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CrawlerView {
+    /// Address that was looked up.
     #[schema(value_type = String)]
     pub address: IpAddr,
+    /// Whether the DNS confirms it.
     pub verified: bool,
     /// The crawler that it is, or says to be.
     pub crawler: Option<String>,
@@ -100,6 +105,7 @@ pub struct CrawlerView {
     pub why: Option<String>,
     /// RFC 3339.
     pub at: String,
+    /// Until when the answer counts; RFC 3339.
     pub until: String,
 }
 
@@ -120,11 +126,14 @@ pub enum Standing {
 /// How far a source is under one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WindowCount {
+    /// Name of the rule.
     #[schema(value_type = String)]
     pub rule: Reason,
     /// Events within the window.
     pub count: u64,
+    /// At so many within the window, the rule finds the client.
     pub threshold: u32,
+    /// Length of the window, in milliseconds.
     pub window_ms: i64,
     /// Whether the rule only observes.
     pub observe: bool,
@@ -133,14 +142,20 @@ pub struct WindowCount {
 /// A ban that the audit remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PastBan {
+    /// Id of the ban; its trace has the same.
     pub command_id: Uuid,
+    /// Address or CIDR.
     pub target: String,
     /// The user, token or daemon that banned.
     pub actor: String,
+    /// `manual`, or the name of the rule.
     #[schema(value_type = String)]
     pub reason: Reason,
+    /// What was said of it; empty if nothing.
     pub note: String,
+    /// Where it is enforced: `kernel` or `l7`.
     pub layer: String,
+    /// Earlier bans that count as repeat offences.
     pub strikes: u32,
     /// When it was decided, RFC 3339.
     pub decided_at: String,
@@ -150,6 +165,7 @@ pub struct PastBan {
     pub count: Option<u32>,
     /// The latest of them, oldest first.
     pub events: Vec<SeenEvent>,
+    /// How it ended, or that it has not.
     pub end: End,
 }
 
@@ -177,5 +193,6 @@ pub struct Moment {
     pub until: Option<String>,
     /// `events`, `finding`, `ban`, `written`, `unban`, `allow`, `disallow`, `observed`, `suppressed` or `ended`.
     pub kind: String,
+    /// What happened, in a sentence.
     pub text: String,
 }
