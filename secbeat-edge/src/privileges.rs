@@ -95,11 +95,17 @@ pub(crate) fn drop_all_but_maps() -> anyhow::Result<()> {
 ///
 /// When the kernel refuses.
 pub(crate) fn drop_all_but_loading() -> anyhow::Result<()> {
-    keep(&CapsHashSet::from([
+    let mut needed = CapsHashSet::from([
         Capability::CAP_NET_ADMIN,
         Capability::CAP_BPF,
         Capability::CAP_PERFMON,
-    ]))
+    ]);
+    // What stands for both where they were not given: containers, kernels before 5.8.
+    let held = caps::read(None, CapSet::Permitted).context("reading this thread's capabilities")?;
+    if !held.contains(&Capability::CAP_BPF) {
+        needed.insert(Capability::CAP_SYS_ADMIN);
+    }
+    keep(&needed)
 }
 
 fn keep(needed: &CapsHashSet) -> anyhow::Result<()> {

@@ -57,6 +57,7 @@ impl KernelSide {
     /// Writes and removes in order, what is to be written between two removals in one go.
     pub(super) fn write(&mut self, entries: Vec<Entry>) -> WriteOutcome {
         self.make_room(&entries);
+        let before = self.bans.added();
         let (mut puts, mut outcome) = (Puts::default(), WriteOutcome::default());
         for entry in entries {
             match entry {
@@ -72,6 +73,7 @@ impl KernelSide {
             }
         }
         self.put_all(&puts, &mut outcome);
+        self.room.wrote(before, self.bans.added());
         outcome
     }
 

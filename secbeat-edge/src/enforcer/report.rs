@@ -1,16 +1,26 @@
 //! The enforcer's log lines and counters.
 
 use secbeat_bus::{RefusalReason, RefusedCommands};
+use secbeat_daemon::program;
 use secbeat_edge_core::Fact;
 use tracing::{debug, error, info, warn};
+
+/// Where there are hosts that ban by themselves, who did.
+fn by_whom() -> &'static str {
+    if program::is_one_host() {
+        ""
+    } else {
+        " by the fleet"
+    }
+}
 
 /// Logs `fact`, and counts it where it is a command that was not obeyed.
 pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
     match fact {
         Fact::Banned { target, reason, note } => {
-            info!(target: "audit", %target, reason = reason.name(), note, "banned by the fleet");
+            info!(target: "audit", %target, reason = reason.name(), note, "banned{}", by_whom());
         }
-        Fact::Lifted(target) => info!(target: "audit", %target, "ban lifted by the fleet"),
+        Fact::Lifted(target) => info!(target: "audit", %target, "unbanned{}", by_whom()),
         Fact::BannedHere(target) => info!(target: "audit", %target, "banned on this host"),
         Fact::Detected { target, reason, note } => {
             info!(target: "audit", %target, reason = reason.name(), note, "banned on this host by its own detector");
@@ -19,7 +29,7 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
         Fact::TakenOver(target) => {
             info!(target: "audit", %target, "the fleet has taken over the ban of this host");
         }
-        Fact::LiftedHere(target) => info!(target: "audit", %target, "ban lifted on this host"),
+        Fact::LiftedHere(target) => info!(target: "audit", %target, "unbanned on this host"),
         Fact::Refused { target, refusal } => {
             warn!(target: "audit", %target, "ban refused on this host: {refusal}");
         }
@@ -35,7 +45,7 @@ pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
         Fact::BucketReplaced => {
             warn!("the bans bucket was recreated: bans stay until they expire or are removed again");
         }
-        Fact::AllowlistChanged => info!("protected addresses changed"),
+        Fact::AllowlistChanged => info!("the allowlist changed"),
         Fact::AllowlistFailed(why) => error!("{why}; trying again"),
         Fact::WriteFailed(why) => error!("{why}; reconciliation will try again"),
         Fact::Drifted(drift) => warn!(

@@ -26,7 +26,7 @@ const LISTING: &str = "listing the interfaces to protect";
 /// Why nothing is attached after the kill switch.
 fn detached() -> String {
     let program = program::of_host();
-    format!("detached by `{program} detach`; `{program} attach` takes that back")
+    format!("detached by `{program} detach`; `{program} attach` undoes that")
 }
 
 impl Program {

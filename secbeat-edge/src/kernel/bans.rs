@@ -204,6 +204,12 @@ impl BanMaps {
         key
     }
 
+    /// How many bans were written since this was opened that `BANNED_V4` and `BANNED_V6` did not have; also those that the kernel refused.
+    #[must_use]
+    pub fn added(&self) -> [u64; 2] {
+        [self.v4.added(), self.v6.added()]
+    }
+
     /// Removes a ban; one that is not there is fine.
     ///
     /// # Errors

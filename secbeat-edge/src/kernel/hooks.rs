@@ -142,8 +142,9 @@ impl Program {
         &mut self,
         path: &Path,
         mode: Mode,
-        name: &str,
+        name: &'static str,
     ) -> anyhow::Result<Result<(), ProgramError>> {
+        self.load_once(name)?;
         let opening = || format!("opening the pinned link {}", path.display());
         let open = || PinnedLink::from_pin(path).map(FdLink::from).with_context(opening);
         let other = || format!("{} is a link of another kind", path.display());
@@ -271,7 +272,9 @@ impl Program {
         if !setup.has_tcx {
             return self.attach_filter(interface, found);
         }
-        let program: &mut SchedClassifier = tc(&mut self.ebpf, tc_program(found)?)?;
+        let name = tc_program(found)?;
+        self.load_once(name)?;
+        let program: &mut SchedClassifier = tc(&mut self.ebpf, name)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program
             .attach_with_options(interface, TcAttachType::Ingress, order)
@@ -283,7 +286,9 @@ impl Program {
 
     /// The same by a filter; one that is there gets the program. The kernel is asked afterwards what it runs.
     fn attach_filter(&mut self, interface: &str, found: &Interface) -> anyhow::Result<Mode> {
-        let program = tc(&mut self.ebpf, tc_program(found)?)?;
+        let name = tc_program(found)?;
+        self.load_once(name)?;
+        let program = tc(&mut self.ebpf, name)?;
         let expected = program.info()?.id();
         clsact::attach(found.index, program.fd()?.as_fd(), self.pins.dir())
             .with_context(|| format!("attaching to the stack's ingress hook of {interface}"))?;
@@ -319,6 +324,7 @@ impl Program {
     fn try_modes(&mut self, interface: &str, mode: XdpMode) -> anyhow::Result<XdpLink> {
         let mut refusal = None;
         for name in self.xdp.clone() {
+            self.load_once(name)?;
             let program = xdp(&mut self.ebpf, name)?;
             match program.attach(interface, mode) {
                 Ok(id) => return program.take_link(id).context("taking the link"),

@@ -9,8 +9,8 @@ use aya::programs::loaded_programs;
 use netlink_packet_core::NetlinkBuffer;
 use nix::{
     libc::{
-        IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_XDP, NLM_F_ACK,
-        NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
+        IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_XDP,
+        NLM_F_ACK, NLM_F_REQUEST, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
     },
     net::if_::{if_nameindex, if_nametoindex},
 };
@@ -28,6 +28,10 @@ const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// Of `linux/if_link.h`, inside `IFLA_LINKINFO`.
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+/// Of `linux/if_link.h`, inside `IFLA_INFO_DATA` of an ipvlan: `IPVLAN_MODE_…`.
+const IFLA_IPVLAN_MODE: u16 = 1;
+const IPVLAN_MODE_L3S: u16 = 2;
 /// What the names of SecBeat's programs begin with.
 const OURS: &str = "secbeat";
 /// `struct ifinfomsg`.
@@ -101,6 +105,10 @@ pub(super) struct Interface {
     parent: Option<u32>,
     /// The kind of a virtual one, such as `veth`.
     pub(super) driver: Option<String>,
+    /// Whether it is an ipvlan in mode L3S.
+    is_l3s: bool,
+    /// Whether it is a veth whose other end is in another network namespace.
+    is_across: bool,
     pub(super) mtu: Option<u32>,
     pub(super) receive_queues: Option<u32>,
     /// The XDP programs, and then those in the stack's ingress hook, in the order in which they see packets.
@@ -110,6 +118,7 @@ pub(super) struct Interface {
 /// Why an interface of some kinds is not protected.
 pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
 const VRF: &str = "it is a VRF, which packets reach past its hooks: name the interfaces in it";
+const L3S: &str = "it is an ipvlan in mode l3s, which packets reach past its hooks: name the card below";
 
 /// What the packets of an interface begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,10 +150,17 @@ impl Interface {
     pub(super) fn unprotectable(&self) -> Option<&'static str> {
         match self.link() {
             Link::Unknown => Some(UNKNOWN_LINK),
-            // The kernel hands packets to it behind the hooks of the interface that they came in by, and runs none of its own.
+            // The kernel hands packets to these behind the hooks of the interface that they came in by, and runs none of their own.
             _ if self.driver.as_deref() == Some("vrf") => Some(VRF),
+            _ if self.is_l3s => Some(L3S),
             _ => None,
         }
+    }
+
+    /// Whether packets may come to it past XDP in its driver: `bpf_redirect_peer` hands them to the stack of another network namespace,
+    /// and the driver does not see them.
+    pub(super) const fn has_detour(&self) -> bool {
+        self.is_across
     }
 
     /// Whether the driver's program of it runs on its members.
@@ -210,17 +226,24 @@ impl Interface {
         };
         let info = attribute(attributes, IFLA_LINKINFO).unwrap_or_default();
         let driver = attribute(&info, IFLA_INFO_KIND).unwrap_or_default();
+        let data = attribute(&info, IFLA_INFO_DATA).unwrap_or_default();
+        let is_of = |kinds: &[&str]| {
+            kinds
+                .iter()
+                .any(|kind| driver.strip_suffix(b"\0") == Some(kind.as_bytes()))
+        };
+        let is_l3s =
+            attribute(&data, IFLA_IPVLAN_MODE).is_some_and(|mode| mode == IPVLAN_MODE_L3S.to_ne_bytes());
         // Of others it is a peer, or the device of a tunnel.
-        let is_stacked = [&b"vlan"[..], b"macvlan", b"macvtap", b"ipvlan", b"ipvtap"];
-        let is_stacked = is_stacked
-            .iter()
-            .any(|kind| driver.strip_suffix(b"\0") == Some(kind));
+        let is_stacked = is_of(&["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"]);
         Some(Self {
             kind: u16::from_ne_bytes([head[2], head[3]]),
             index: u32::from_ne_bytes(head[4..8].try_into().ok()?),
             flags: u32::from_ne_bytes(head[8..12].try_into().ok()?),
             master: number(IFLA_MASTER),
             parent: number(IFLA_LINK).filter(|_| is_stacked),
+            is_l3s: is_l3s && is_of(&["ipvlan", "ipvtap"]),
+            is_across: is_of(&["veth"]) && attribute(attributes, IFLA_LINK_NETNSID).is_some(),
             driver: driver
                 .strip_suffix(b"\0")
                 .map(|kind| String::from_utf8_lossy(kind).into_owned()),
@@ -378,6 +401,32 @@ mod tests {
         // InfiniBand, a GRE tunnel with many peers, FireWire, 802.15.4.
         for (kind, flags) in [(32, 0), (778, 0), (24, 0), (804, 0)] {
             assert_eq!(link(kind, flags), Link::Unknown, "{kind}");
+        }
+    }
+
+    /// This kernel may have no ipvlan: its answer, as `ipvlan_nl_fillinfo` writes it.
+    #[test]
+    fn an_ipvlan_whose_packets_go_past_its_hooks_is_known_by_its_mode() {
+        let link = |kind: &[u8], mode: u16| {
+            let info = [
+                nested(IFLA_INFO_KIND, kind),
+                nested(IFLA_INFO_DATA, &nested(IFLA_IPVLAN_MODE, &mode.to_ne_bytes())),
+            ]
+            .concat();
+            let mut head = [0; HEADER];
+            // `ARPHRD_ETHER`.
+            head[2..4].copy_from_slice(&1_u16.to_ne_bytes());
+            Interface::read(&[&head[..], &nested(IFLA_LINKINFO, &info)].concat()).unwrap()
+        };
+        for (kind, mode, expected) in [
+            (&b"ipvlan\0"[..], 0, None),
+            (b"ipvlan\0", 1, None),
+            (b"ipvlan\0", 2, Some(L3S)),
+            (b"ipvtap\0", 2, Some(L3S)),
+            // Its modes are other ones.
+            (b"macvlan\0", 2, None),
+        ] {
+            assert_eq!(link(kind, mode).unprotectable(), expected, "{kind:?} {mode}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use aya::{
     Ebpf, EbpfLoader,
     programs::{ProgramError, SchedClassifier, Xdp},
@@ -80,6 +80,8 @@ pub struct Program {
     pub(super) program_ids: Vec<(&'static str, u32)>,
     /// Whether its pins were taken away, and it may not make them again.
     pub(super) is_stranded: bool,
+    /// Why the kernel refused programs. Verifying one again would take as long, and end alike.
+    refused: HashMap<&'static str, String>,
     /// Keeps other daemons from these pins.
     pub(super) lock: Arc<Flock<File>>,
 }
@@ -172,9 +174,26 @@ impl Program {
             xdp,
             map_ids: Vec::new(),
             program_ids: Vec::new(),
+            refused: HashMap::new(),
             is_stranded: false,
             lock,
         })
+    }
+
+    /// Loads one of its programs, unless it is loaded. One that was refused is not tried again.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it, or has refused it.
+    pub(super) fn load_once(&mut self, name: &'static str) -> anyhow::Result<()> {
+        if let Some(why) = self.refused.get(name) {
+            bail!("{why}");
+        }
+        if let Err(error) = loaded(&mut self.ebpf, name) {
+            self.refused.insert(name, format!("{error:#}"));
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Whether its pins were taken away, and only a new start, with more rights, may make them again.

@@ -64,6 +64,8 @@ pub(super) struct SourceBans<K> {
     map: HashMap<MapData, K, Ban>,
     batches: HashMapFd<K, Ban>,
     slots: u32,
+    /// How many bans were written that the map did not have.
+    added: u64,
 }
 
 impl<K: SourceKey> SourceBans<K> {
@@ -75,11 +77,21 @@ impl<K: SourceKey> SourceBans<K> {
         let slots = data.info().with_context(typed)?.max_entries();
         let batches = HashMapFd::new(&data).with_context(typed)?;
         let map = Map::LruHashMap(data).try_into().with_context(typed)?;
-        Ok(Self { map, batches, slots })
+        Ok(Self {
+            map,
+            batches,
+            slots,
+            added: 0,
+        })
     }
 
     pub(super) fn slots(&self) -> u32 {
         self.slots
+    }
+
+    /// How many bans were written that the map did not have.
+    pub(super) fn added(&self) -> u64 {
+        self.added
     }
 
     pub(super) fn get(&self, key: &K) -> anyhow::Result<Option<Ban>> {
@@ -87,8 +99,9 @@ impl<K: SourceKey> SourceBans<K> {
     }
 
     pub(super) fn put(&mut self, key: K, ban: &JiffyBan) -> anyhow::Result<()> {
-        let ban = ban.counting_on(self.get(&key)?);
-        Ok(self.map.insert(key, ban, 0)?)
+        let known = self.get(&key)?;
+        self.added += u64::from(known.is_none());
+        Ok(self.map.insert(key, ban.counting_on(known), 0)?)
     }
 
     pub(super) fn remove(&mut self, key: &K) -> anyhow::Result<()> {
@@ -106,6 +119,7 @@ impl<K: SourceKey> SourceBans<K> {
                 Counts::GoOn => self.get(key).unwrap_or_default(),
                 Counts::AsGiven => None,
             };
+            self.added += u64::from(known.is_none());
             values.push(ban.counting_on(known));
         }
         batch::update(&mut self.batches, &keys, &values).map_err(|batch::Unwritten { at, error }| Unwritten {

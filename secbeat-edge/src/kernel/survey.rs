@@ -8,7 +8,8 @@ use super::{
     Pins, XdpSetup, attachments,
     interface::{Interface, name_of},
     names::primary,
-    places::{Places, places},
+    pins::Mode,
+    places::{Place, Places, places},
     selection::Selection,
 };
 
@@ -21,11 +22,15 @@ pub struct Surveyed {
     pub places: Result<Places, String>,
     /// Another XDP program that runs there, and may stay.
     pub beside: Option<String>,
+    /// How packets may go past the program, where that cannot be seen.
+    pub detour: Option<&'static str>,
     /// The driver's name, or the kind of a virtual interface.
     driver: Option<String>,
     mtu: Option<u32>,
     receive_queues: Option<u32>,
 }
+
+const DETOUR: &str = "its other end is in another network namespace; a CNI that routes by eBPF (`bpf_redirect_peer`, as Cilium does) hands packets to it past XDP, which cannot be seen from here: in a pod or container, set kernel.attach = \"tc\"";
 
 impl fmt::Display for Surveyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,8 +69,14 @@ pub fn survey(name: &str, setup: &XdpSetup) -> anyhow::Result<Option<Surveyed>> 
     let module = fs::read_link(format!("/sys/class/net/{name}/device/driver")).ok();
     let module = module.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let places = places(setup.hook, setup.allow_generic, &found);
+    let in_driver = match (ours, &places) {
+        (Some(mode), _) => mode == Mode::Native.name(),
+        (None, Ok(places)) => places.tried.contains(&Place::Driver),
+        (None, Err(_)) => false,
+    };
     Ok(Some(Surveyed {
         ours,
+        detour: (in_driver && found.has_detour()).then_some(DETOUR),
         beside: places.as_ref().ok().and_then(|places| places.beside).map(name_of),
         places,
         driver: module.or(found.driver),

@@ -44,17 +44,41 @@ impl Room {
         self.is_refused = false;
     }
 
-    /// These are about to be written, some of which the maps may have.
-    fn expect(&mut self, entries: &[Entry], is_held: impl Fn(&Prefix) -> bool) {
-        let added = entries.iter().filter_map(|entry| match entry {
-            Entry::Add(target, _) => Some(target),
-            Entry::Put(target, _) => Some(target).filter(|target| target.is_single() && !is_held(target)),
-            Entry::Remove(_) => None,
-        });
-        for target in added.filter(|target| target.is_single()) {
-            let map = usize::from(target.addr().is_ipv6());
-            self.held[map] += 1;
-            self.added[map] += 1;
+    /// The slots that the maps need for `entries`, of which they may have some. The kernel is asked for these only if that decides
+    /// something, since writing them asks for each as well.
+    fn slots_for(
+        &self,
+        entries: &[Entry],
+        (slots, most): (Slots, u32),
+        is_held: impl Fn(&Prefix) -> bool,
+    ) -> Slots {
+        let wanted = slots.for_bans(self.with(entries, |_| false), most);
+        match wanted == slots {
+            true => slots,
+            false => slots.for_bans(self.with(entries, is_held), most),
+        }
+    }
+
+    /// How many bans the maps hold with `entries`.
+    fn with(&self, entries: &[Entry], is_held: impl Fn(&Prefix) -> bool) -> [u64; 2] {
+        let mut held = self.held;
+        for entry in entries {
+            let (target, is_new) = match entry {
+                Entry::Add(target, _) => (target, target.is_single()),
+                Entry::Put(target, _) => (target, target.is_single() && !is_held(target)),
+                Entry::Remove(_) => continue,
+            };
+            held[usize::from(target.addr().is_ipv6())] += u64::from(is_new);
+        }
+        held
+    }
+
+    /// The maps had gained so many bans `before` a write, and so many after it.
+    pub(super) fn wrote(&mut self, before: [u64; 2], after: [u64; 2]) {
+        for (map, after) in after.into_iter().enumerate() {
+            let added = after.saturating_sub(before[map]);
+            self.held[map] += added;
+            self.added[map] += added;
         }
     }
 }
@@ -62,11 +86,15 @@ impl Room {
 impl KernelSide {
     /// Lets a map grow that would be more than half full with the new bans among `entries`.
     pub(super) fn make_room(&mut self, entries: &[Entry]) {
-        let is_held = |target: &Prefix| matches!(self.bans.get(target), Ok(Some(_)));
-        self.room.expect(entries, is_held);
         let slots = self.program.slots();
-        let wanted = slots.for_bans(self.room.held, self.setup.ban_slots);
-        if wanted == slots || self.room.is_refused || self.setup.is_detached() {
+        let is_held = |target: &Prefix| matches!(self.bans.get(target), Ok(Some(_)));
+        let wanted = match self.room.is_refused {
+            true => slots,
+            false => self
+                .room
+                .slots_for(entries, (slots, self.setup.ban_slots), is_held),
+        };
+        if wanted == slots || self.setup.is_detached() {
             return;
         }
         match self.grow(wanted) {
@@ -113,5 +141,63 @@ impl KernelSide {
         }
         memory::give_back();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secbeat_edge_core::{BootTime, KernelBan};
+
+    use super::*;
+
+    const BAN: KernelBan = KernelBan {
+        ends: BootTime(0),
+        reason: 1,
+        origin: 1,
+        strikes: 0,
+        unallowed_in: 0,
+        dropped_packets: 0,
+        dropped_bytes: 0,
+    };
+    const SLOTS: Slots = Slots { v4: 16, v6: 16 };
+    const MOST: u32 = 64;
+
+    fn room(v4: u64) -> Room {
+        let fill = |entries| Fill { entries, slots: 16 };
+        Room::of(&[fill(v4), fill(0), fill(0)])
+    }
+
+    fn entries(count: u8, entry: impl Fn(Prefix, KernelBan) -> Entry) -> Vec<Entry> {
+        let target = |number| Prefix::single([192, 0, 2, number].into());
+        (0..count).map(|number| entry(target(number), BAN)).collect()
+    }
+
+    #[test]
+    fn the_kernel_is_asked_what_it_holds_only_where_that_decides_whether_a_map_grows() {
+        let unasked = |_: &Prefix| -> bool { panic!("asked") };
+        let few = entries(4, Entry::Put);
+        assert_eq!(room(4).slots_for(&few, (SLOTS, MOST), unasked), SLOTS);
+        // As large as it may be.
+        assert_eq!(room(9).slots_for(&few, (SLOTS, 16), unasked), SLOTS);
+        // With bans that are renewed no map grows, with new ones it does.
+        assert_eq!(room(8).slots_for(&few, (SLOTS, MOST), |_| true), SLOTS);
+        let grown = Slots { v4: 32, ..SLOTS };
+        assert_eq!(room(8).slots_for(&few, (SLOTS, MOST), |_| false), grown);
+        assert_eq!(
+            room(8).slots_for(&entries(4, Entry::Add), (SLOTS, MOST), |_| true),
+            grown
+        );
+    }
+
+    #[test]
+    fn what_is_written_counts_also_while_a_walk_is_under_way_that_may_not_meet_it() {
+        let mut room = room(4);
+        room.wrote([7, 0], [9, 1]);
+        assert_eq!(room.held, [6, 1]);
+        room.walks();
+        room.wrote([9, 1], [12, 1]);
+        let fill = |entries| Fill { entries, slots: 16 };
+        room.walked(&[fill(6), fill(1), fill(0)]);
+        assert_eq!(room.held, [9, 1]);
     }
 }
