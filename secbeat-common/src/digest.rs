@@ -176,7 +176,7 @@ impl Span {
     }
 }
 
-/// The digest of a [`Span`] of bans.
+/// A digest over some bans, to compare an edge with the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Extract {

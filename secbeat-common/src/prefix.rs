@@ -249,8 +249,8 @@ impl Prefix {
         const LOCALLY_TRANSLATED: &str = "64:ff9b:1::/48";
         if self.len() < self.min_banned_len() {
             return Some(match self.addr() {
-                IpAddr::V4(_) => "wider than a /8",
-                IpAddr::V6(_) => "wider than a /19",
+                IpAddr::V4(_) => "wider than a /8, the widest network that can be banned",
+                IpAddr::V6(_) => "wider than a /19, the widest network that can be banned",
             });
         }
         let touches = |net: &str| {

@@ -70,9 +70,9 @@ pub struct App {
     announcer: Announcer,
     tasks: Tasks,
     traces: Traces,
-    /// Where the fleet's word on its detector goes.
+    /// Sender of the fleet's detector settings.
     hear: watch::Sender<Option<Heard>>,
-    /// Where another config's lists go.
+    /// Sender of reloaded `[[list]]` tables.
     lists: Option<Configured>,
 }
 
@@ -81,7 +81,7 @@ pub struct App {
 pub struct Member {
     pub bus: Bus,
     pub membership: Membership,
-    /// What this host takes along.
+    /// State carried over when joining a fleet.
     pub brought: Brought,
 }
 

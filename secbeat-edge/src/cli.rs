@@ -28,7 +28,7 @@ use std::{
     sync::Once,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use secbeat_common::{maps, sign::Trust};
 use secbeat_daemon::{
@@ -63,7 +63,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "secbeat-edge", version, after_help = exit::HELP)]
 pub struct Cli {
-    /// Config file, required for `run` and `check` [default: /etc/secbeat/edge.toml].
+    /// Config file [default: /etc/secbeat/edge.toml].
     #[arg(
         long,
         short,
@@ -141,7 +141,7 @@ pub enum Local {
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
-    /// Take the kill switch back: a running daemon attaches again at once, and else the next start does.
+    /// Undo `detach`: a running daemon attaches within 2 s, otherwise the next start does.
     Attach {
         /// Output format.
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
@@ -312,7 +312,13 @@ impl Local {
                 output,
             } => mode::run(&file.places()?, *mode, interface.as_deref(), *output),
             Self::Explain(args) => {
-                explain::run(args, &file.filters()?, &file.signatures().unwrap_or_default())
+                let logs = file.load()?.map(explain::Logs::of).unwrap_or_default();
+                explain::run(
+                    args,
+                    &file.filters()?,
+                    &file.signatures().unwrap_or_default(),
+                    &logs,
+                )
             }
             Self::Filter(args) => filter::run(args, &file.filters()?),
             Self::Detach { output } => {
@@ -432,11 +438,11 @@ impl Places {
         }
         let (program, path) = (program::of_host(), path.display());
         let message = if self.detached.exists() {
-            format!(
-                "there is no pinned map {path}: detached by `{program} detach`; `{program} attach` takes that back"
+            bail!(
+                "there is no pinned map {path}: detached by `{program} detach`; `{program} attach` undoes that"
             )
         } else if self.api().get::<StatsView>("/api/v1/stats").is_ok() {
-            format!("the daemon answers, and there is no pinned map {path}: `{program} status` says why")
+            bail!("the daemon answers, and there is no pinned map {path}: `{program} status` says why")
         } else {
             format!(
                 "no daemon answers at {} and there is no pinned map {path}: SecBeat is not active on this host",

@@ -338,6 +338,14 @@ impl Config {
         self.service_log.iter().any(|log| log.filter == filter)
     }
 
+    /// Whether lines of the service that `filter` knows are read of this file, which an entry names.
+    #[must_use]
+    pub fn follows_service_log(&self, filter: &str, path: &Path) -> bool {
+        let of_filter = self.service_log.iter().filter(|log| log.filter == filter);
+        let mut named = of_filter.filter_map(|log| log.path.clone());
+        named.any(|pattern| access_log::Place::Files(pattern).covers(path))
+    }
+
     /// The filters of `[[service_log]]`.
     #[must_use]
     pub(crate) fn filters(&self) -> Filters {

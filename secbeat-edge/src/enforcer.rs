@@ -78,7 +78,7 @@ pub(crate) struct EnforcerTask {
     step: Option<Step>,
     /// As of the latest look.
     attachments: Vec<Attachment>,
-    /// What this host takes along, as far as the core was not told.
+    /// State carried over when joining a fleet, as far as the core does not have it.
     brought: Brought,
 }
 

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     let config = Config::load(cli.config_path())?;
     config.check_sources(cli.config_path())?;
-    if let Err(error) = open_files::raise_limit(config.open_files()) {
+    if let Err(error) = open_files::raise_limit(config.open_files(), config.proxy().is_some()) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }
     let host = Opened::new(&config)?;

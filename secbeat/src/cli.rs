@@ -10,7 +10,7 @@ use secbeat_daemon::{
 };
 use secbeat_edge::cli::{self as edge, ConfigFile, Local, OwnSignature, Trial};
 use secbeat_orchestrator::{
-    cli::{self as orchestrator, Order, SignatureOrder},
+    cli::{self as orchestrator, Order, SignatureOrder, TokenCommand},
     view::{DisabledView, SignatureView},
 };
 
@@ -72,6 +72,9 @@ pub enum Command {
     /// Show what signatures recognised, check or try them, publish some, and disable some.
     #[command(subcommand)]
     Signatures(Signatures),
+    /// Manage tokens for the REST API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     #[command(flatten)]
     Generate(Generate),
 }
@@ -116,7 +119,7 @@ impl Cli {
             Err(error) if !path.exists() => Err(error.into()),
             Err(error) => {
                 complain!("warning: {error}; going on with the usual place of the daemon's API");
-                Ok(config::Config::api_of(path))
+                Ok(secbeat_orchestrator::config::Config::api_of(path))
             }
         }
     }
@@ -196,6 +199,10 @@ impl Cli {
             },
             Command::Local(local) => local.execute(&self.edge_file()),
             Command::Signatures(signatures) => self.signatures(signatures),
+            Command::Token(command) => match self.member()? {
+                Some(member) => Err(member.tokens()),
+                None => command.execute(),
+            },
             Command::Generate(generate) => generate.run::<Self, File>(),
         }
     }
@@ -254,9 +261,10 @@ mod tests {
 
     #[test]
     fn words_of_other_programs_lead_to_commands_that_exist() {
-        use secbeat_daemon::cli::words::{FIREWALL, untrue};
+        use secbeat_daemon::cli::words::{EVERYWHERE, FIREWALL, untrue};
         assert_eq!(untrue::<Cli>(crate::words::WORDS), [""; 0]);
         assert_eq!(untrue::<Cli>(FIREWALL), [""; 0]);
+        assert_eq!(untrue::<Cli>(EVERYWHERE), [""; 0]);
     }
 
     /// Both daemons' commands have names of their own.

@@ -185,19 +185,6 @@ impl Config {
         Ok(config)
     }
 
-    /// Defaults, and what a file that is wrong says of the API all the same.
-    #[must_use]
-    pub(crate) fn api_of(path: &Path) -> orchestrator::Config {
-        let table = std::fs::read_to_string(path).ok();
-        let table = table.and_then(|text| text.parse::<toml::Table>().ok());
-        let api = table.as_ref().and_then(|table| table.get("api"));
-        let api = api.and_then(|api| api.clone().try_into().ok());
-        orchestrator::Config {
-            api: api.unwrap_or_default(),
-            ..orchestrator::Config::default()
-        }
-    }
-
     /// The file with everything that has to outlive the process.
     #[must_use]
     pub(crate) fn store(&self) -> PathBuf {

@@ -52,7 +52,7 @@ pub fn run(named: Option<&Path>, bpf_object: Option<&Path>) -> anyhow::Result<()
 fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     config.edge.check_sources(path)?;
-    if let Err(error) = open_files::raise_limit(config.edge.open_files()) {
+    if let Err(error) = open_files::raise_limit(config.edge.open_files(), config.edge.proxy().is_some()) {
         warn!(%error, "the limit on open files stays as it is");
     }
     // What the kernel holds, while this process may still look at it.

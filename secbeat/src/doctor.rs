@@ -11,7 +11,7 @@ use secbeat_bus::local::look_at_store;
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     api::Remote,
-    cli::{Output, print_json},
+    cli::{Output, counted, print_json},
     exit::Coded,
     protect::{sessions, shown_reason},
     say,
@@ -27,6 +27,8 @@ use crate::{
 };
 
 const PROGRAM: &str = "secbeat";
+/// The finding that says whether you can be locked out.
+const ACCESS: &str = "your access";
 /// So many bytes on the store's disk are little.
 const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
 /// Programs that ban too, with what they go by.
@@ -80,10 +82,6 @@ impl Doctor {
     }
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
     let path = named.unwrap_or(Path::new(config::DEFAULT_PATH));
     let mut findings = Vec::new();
@@ -105,15 +103,15 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
             Some(config)
         }
     };
-    if let Some(config) = &config {
-        findings.extend(host(config, path));
-    }
     let file = config::edge_file(named);
     let status = edge::status(&file);
+    // One that hangs is waited for once.
+    let hangs = status.as_ref().is_ok_and(edge::Status::hangs);
     if let Some(config) = &config {
-        let is_running = status.as_ref().is_ok_and(edge::Status::is_running);
+        findings.extend(host(config, path, status.as_ref().ok()));
+        let is_there = hangs || status.as_ref().is_ok_and(edge::Status::is_running);
         let user = UnitUser::find(UNIT);
-        let is_in_use = is_running && config.fleet.is_none();
+        let is_in_use = is_there && config.fleet.is_none();
         findings.push(store(&config.store(), is_in_use, user.as_ref()));
     }
     match status {
@@ -121,7 +119,8 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
         Err(error) => findings.push(Finding::new("daemon", State::Problem, format!("{error:#}"))),
     }
     // In a fleet it is the orchestrators'.
-    if config.as_ref().is_none_or(|config| config.fleet.is_none()) {
+    let is_asked = !hangs || remote.is_named();
+    if is_asked && config.as_ref().is_none_or(|config| config.fleet.is_none()) {
         let detector = config
             .as_ref()
             .map(|config| orchestrator::status(remote, &config.orchestrator));
@@ -130,13 +129,16 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
             findings.extend(deciding(stats));
         }
     }
-    findings.push(admins(&file));
+    findings.push(match hangs {
+        true => Finding::new(ACCESS, State::Note, "not looked at: the daemon does not answer"),
+        false => admins(&file),
+    });
     findings.extend(unwatched(path, config.as_ref()));
     findings.extend(others(Path::new("/proc")));
     findings
 }
 
-fn host(config: &Config, path: &Path) -> Vec<Finding> {
+fn host(config: &Config, path: &Path, status: Option<&edge::Status>) -> Vec<Finding> {
     let installed = Installed {
         program: PROGRAM,
         unit: UNIT,
@@ -146,7 +148,10 @@ fn host(config: &Config, path: &Path) -> Vec<Finding> {
         Some(_) => config.edge.membership(),
     };
     match membership {
-        Ok(membership) => look_at_host(&config.edge, path, &membership, installed),
+        Ok(membership) => {
+            let daemon = status.and_then(edge::Status::edge_id);
+            look_at_host(&config.edge, path, &membership, installed, daemon)
+        }
         Err(error) => vec![Finding::new("fleet", State::Problem, format!("{error:#}"))],
     }
 }
@@ -221,8 +226,9 @@ fn deciding(stats: &ApiStats) -> Vec<Finding> {
             "detector",
             State::Ok,
             format!(
-                "{} bans in force, {} clients in memory",
-                engine.active_bans, engine.tracked_sources
+                "{} in force, {} in memory",
+                counted(engine.active_bans, "ban", "bans"),
+                counted(engine.tracked_sources, "client", "clients")
             ),
         ),
     });
@@ -265,10 +271,9 @@ fn deciding(stats: &ApiStats) -> Vec<Finding> {
 
 /// Whether whoever runs this cannot be locked out.
 fn admins(file: &edge::ConfigFile<'_>) -> Finding {
-    const WHAT: &str = "your access";
     let allowed = match edge::allowed(file) {
         Ok(allowed) => allowed,
-        Err(error) => return Finding::new(WHAT, State::Note, format!("not looked at: {error:#}")),
+        Err(error) => return Finding::new(ACCESS, State::Note, format!("not looked at: {error:#}")),
     };
     let covers = |network: &str, address| {
         network
@@ -278,15 +283,15 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
     if let Some(peer) = sessions::operator() {
         return match allowed.iter().find(|entry| covers(&entry.network, peer)) {
             Some(edge::Allowed { network, reason, .. }) => Finding::new(
-                WHAT,
+                ACCESS,
                 State::Ok,
                 format!(
-                    "{peer}, from where you came, is never banned ({network}, {})",
+                    "{peer}, from where you came, is allowlisted ({network}, {})",
                     shown_reason(reason)
                 ),
             ),
             None => Finding::new(
-                WHAT,
+                ACCESS,
                 State::Problem,
                 format!(
                     "{peer}, from where you came, can be banned: add it to `networks` under [protect], or `secbeat allowlist add {peer}`"
@@ -297,11 +302,11 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
     let admins = of_admins(&allowed);
     match admins.is_empty() {
         true => Finding::new(
-            WHAT,
+            ACCESS,
             State::Note,
             "no network of an administrator is protected: list yours in `networks` under [protect]",
         ),
-        false => Finding::new(WHAT, State::Ok, format!("never banned: {}", admins.join(", "))),
+        false => Finding::new(ACCESS, State::Ok, format!("allowlisted: {}", admins.join(", "))),
     }
 }
 

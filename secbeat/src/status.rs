@@ -11,7 +11,7 @@ use secbeat_edge::cli::Status;
 use secbeat_orchestrator::{
     cli::print_status,
     config::Rules,
-    view::{ApiStats, BanPage},
+    view::{ApiStats, BanPage, RuleView},
 };
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ struct OfService<'a> {
     logs: Vec<String>,
     /// That count what its log tells.
     rules: Vec<&'a str>,
+    /// That are in force, and of which the config does not say what they count.
+    unknown_rules: Vec<&'a str>,
     /// Whom they banned.
     banned: Vec<String>,
     /// Those among them that the kernel does not hold.
@@ -80,6 +82,11 @@ pub(crate) fn show_service(
         ))
         .into());
     }
+    // The file may say something else than the daemon goes by, or not be there.
+    let in_force: Vec<RuleView> = api.get("/api/v1/rules").context("asking for rules")?;
+    let names: Vec<_> = in_force.into_iter().map(|rule| rule.name).collect();
+    let unknown_rules = rules.unknown(&names);
+    let rules = rules.in_force(&names);
     let rules = rules.about(service);
     let mut banned = Vec::new();
     for rule in &rules {
@@ -94,6 +101,7 @@ pub(crate) fn show_service(
         logs,
         not_in_kernel: missing.cloned().collect(),
         rules,
+        unknown_rules,
         banned,
     };
     match output {
@@ -113,6 +121,13 @@ fn print_service(said: &OfService<'_>) {
         say!("{:<10} {log}", "log");
     }
     say!("{:<10} {}", "rules", said.rules.join(", "));
+    for name in &said.unknown_rules {
+        say!(
+            "{:<10} rule {name} is not in this file, and may count {} too",
+            "",
+            said.service
+        );
+    }
     let verified = match (said.banned.len(), said.not_in_kernel.len()) {
         (0, _) => "",
         (_, 0) => "; verified in the kernel",

@@ -46,8 +46,7 @@ pub fn pages() -> [(String, String); 3] {
         let mut command = command(name).term_width(WIDTH).disable_help_subcommand(true);
         command.build();
         let mut page = format!(
-            "<!-- Written by `cargo xtask docs --reference`. -->\n\n# Commands of {name}\n\nAs `{name} COMMAND -h` prints them. \
-             `man {name}` says more.\n"
+            "<!-- Written by `cargo xtask docs --reference`. -->\n\n# Commands of {name}\n\nAs `{name} COMMAND -h` prints them.\n"
         );
         write_help(&mut command, true, &mut page);
         (format!("commands-{name}.md"), page)

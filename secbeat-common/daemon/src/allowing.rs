@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    api::{Failure, bad_request},
+    api::{Failure, bad_request, named_target},
     term::Term,
     time::{ms_to_end, rfc3339},
 };
@@ -28,10 +28,12 @@ const MAX_MS: i64 = 100 * 366 * 24 * 3_600_000;
 pub struct AllowView {
     /// CIDR.
     pub network: String,
+    /// Why it is there; empty if nothing was said.
     pub comment: String,
-    /// RFC 3339; it holds for ever where it is missing.
+    /// RFC 3339; missing if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Milliseconds until it ends; missing if it never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_in_ms: Option<i64>,
     /// Who added it.
@@ -55,7 +57,7 @@ impl AllowView {
     }
 }
 
-/// `POST /api/v1/allowlist`. Without `duration` and `until` the entry holds for ever.
+/// `POST /api/v1/allowlist`. Without `duration` and `until` the entry does not expire.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllowRequest {
@@ -77,6 +79,7 @@ pub struct AllowRequest {
 /// The answer to `DELETE /api/v1/allowlist/…`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Disallowed {
+    /// The entry that was removed.
     pub network: String,
 }
 
@@ -87,10 +90,7 @@ impl AllowRequest {
     ///
     /// When it is none.
     pub fn entry(self, added_by: String, now_ms: i64) -> Result<AllowEntry, Failure> {
-        let network = self
-            .network
-            .parse()
-            .map_err(|error| bad_request("network", error))?;
+        let network = named_target("network", &self.network, false)?;
         check(&network)?;
         if self.comment.len() > MAX_COMMENT {
             let bytes = self.comment.len();
@@ -130,7 +130,7 @@ impl AllowRequest {
             return Ok(None);
         }
         if until_ms <= now_ms {
-            return Err(bad_request(key, "the entry would have ended already"));
+            return Err(bad_request(key, "it is in the past"));
         }
         if until_ms - now_ms > MAX_MS {
             return Err(bad_request(

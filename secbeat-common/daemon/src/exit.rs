@@ -1,11 +1,11 @@
 //! How a command ends: its exit code, and the one error that says why.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use super::{
-    api::CallError,
+    api::{CallError, Unanswered},
     cli::words::{Word, translated},
     config::ConfigError,
 };
@@ -22,6 +22,9 @@ pub const USAGE: u8 = 64;
 pub const UNAVAILABLE: u8 = 69;
 /// The daemon wants a token, knows none such, or one of a higher role (`EX_NOPERM`).
 pub const NOT_ALLOWED: u8 = 77;
+
+/// The daemon did not answer in time, since it waits for NATS, or ends.
+const UNANSWERED: [Unanswered; 2] = [Unanswered::Late(Duration::ZERO), Unanswered::Ended];
 
 macro_rules! help {
     ($more:literal) => {
@@ -125,6 +128,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             CallError::Refused(problem) => match problem.status {
                 404 => Some(NOT_FOUND),
                 401 | 403 => Some(NOT_ALLOWED),
+                503 if UNANSWERED.iter().any(|why| why.code() == problem.code) => Some(UNAVAILABLE),
                 _ => Some(FAILURE),
             },
             CallError::Other(_) => Some(FAILURE),
@@ -142,21 +146,25 @@ mod tests {
 
     #[test]
     fn errors_end_with_codes_that_programs_can_tell_apart() {
-        let refused = |status| {
+        let coded = |status, code: &str| {
             CallError::Refused(Problem {
                 kind: "about:blank".to_owned(),
                 title: String::new(),
                 status,
-                code: String::new(),
+                code: code.to_owned(),
                 detail: String::new(),
             })
         };
+        let refused = |status| coded(status, "");
         for (error, expected) in [
             (anyhow!("anything"), 1),
             (refused(404).into(), 3),
             (refused(401).into(), 77),
             (refused(403).into(), 77),
             (refused(409).into(), 1),
+            (coded(503, "nats_unreachable").into(), 1),
+            (coded(503, "timed_out").into(), 69),
+            (coded(503, "shutting_down").into(), 69),
             (CallError::Unreachable("127.0.0.1:1".to_owned()).into(), 69),
             (CallError::Late("127.0.0.1:1".to_owned()).into(), 69),
             (Coded::not_found("no ban".to_owned()).into(), 3),

@@ -48,9 +48,10 @@ pub struct Expiry {
     pub at_ms: i64,
 }
 
-/// An [`Expiry`] as people and programs read it.
+/// When a certificate of NATS ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {
+    /// `fleet-ca`, or `nats-server` with its address.
     pub name: String,
     /// RFC 3339.
     pub expires_at: String,

@@ -99,7 +99,7 @@ fn time_in(text: &str, zone: TimeZone) -> Result<Timestamp, String> {
 pub fn until(text: &str) -> Result<HumanDuration, String> {
     let left_ms = time(text)?.as_millisecond().saturating_sub(now_ms());
     match u64::try_from(left_ms).map(Duration::from_millis) {
-        Ok(Duration::ZERO) | Err(_) => Err(format!("`{text}` is over")),
+        Ok(Duration::ZERO) | Err(_) => Err(format!("{text} is in the past")),
         Ok(left) if left > MAX_DURATION => Err(format!("`{text}` is over ten years away")),
         Ok(left) => Ok(HumanDuration(left)),
     }
@@ -192,7 +192,7 @@ mod tests {
             assert!(error.starts_with(&format!("invalid time `{wrong}`")), "{error}");
         }
         let over = until("2001-01-01T00:00Z").unwrap_err();
-        assert_eq!(over, "`2001-01-01T00:00Z` is over");
+        assert_eq!(over, "2001-01-01T00:00Z is in the past");
         assert!(until("9999-01-01").unwrap_err().ends_with("over ten years away"));
         let soon = Timestamp::from_millisecond(now_ms() + 3_600_000)
             .unwrap()

@@ -93,7 +93,7 @@ impl<'a> View<'a> {
             .count()
     }
 
-    /// How many it held when it was built.
+    /// Number of networks when the table was built.
     #[must_use]
     pub fn built(&self) -> usize {
         self.records().1

@@ -30,13 +30,20 @@ pub struct AuditRecord {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Decision {
     Ban {
+        /// Id of the ban; its trace has the same.
         command_id: Uuid,
+        /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
+        /// What was said of it; empty if nothing.
         note: String,
+        /// When it expires, milliseconds since the Unix epoch.
         expires_at_ms: i64,
+        /// Earlier bans that count as repeat offences.
         strikes: u32,
+        /// What the rule counted; `null` for manual bans.
         evidence: Option<Evidence>,
+        /// Where it is enforced: `kernel` or `l7`.
         #[serde(default = "kernel")]
         layer: Layer,
         /// The list that it is of, if it is of one.
@@ -48,12 +55,14 @@ pub enum Decision {
         /// Edges with all labels of one of these enforce it, too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         labels: Vec<BTreeMap<String, String>>,
-        /// What the source did, oldest first, cut by [`bounded`](super::bounded).
+        /// What the source did, oldest first: the latest 20 at most.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     Unban {
+        /// Id of the ban; its trace has the same.
         command_id: Uuid,
+        /// Repeat offences that the ban counted.
         strikes: u32,
         /// As that of a ban.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,12 +70,18 @@ pub enum Decision {
     },
     /// A finding of a rule that only observes, and the ban that it would have been.
     Observed {
+        /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
+        /// What was said of it; empty if nothing.
         note: String,
+        /// When it expires, milliseconds since the Unix epoch.
         expires_at_ms: i64,
+        /// Earlier bans that count as repeat offences.
         strikes: u32,
+        /// What the rule counted; `null` for manual bans.
         evidence: Option<Evidence>,
+        /// Where it is enforced: `kernel` or `l7`.
         layer: Layer,
         /// As those of a ban.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
@@ -74,7 +89,9 @@ pub enum Decision {
     },
     /// A network came onto the allowlist, or stays there otherwise.
     Allow {
+        /// Why, in the words of the one who added it.
         comment: String,
+        /// When the entry ends, milliseconds since the Unix epoch; `null` for never.
         until_ms: Option<i64>,
         /// As that of a ban.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,9 +101,12 @@ pub enum Decision {
     Disallow,
     /// A finding that banned nobody, and why.
     Suppressed {
+        /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
+        /// Why nobody was banned.
         why: String,
+        /// What the rule counted.
         evidence: Evidence,
         /// As those of a ban.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
@@ -163,8 +183,8 @@ impl Decision {
     }
 }
 
-/// Many decisions that were made together: what somebody imported, or lifted at once. Their records, which name its id, are in
-/// [`AuditPart::Lists`].
+/// Many decisions that were made together: what somebody imported, or unbanned at once. Their records, which name its id, are in
+/// the part `lists` of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ListRecord {
@@ -177,7 +197,7 @@ pub struct ListRecord {
     pub list: List,
 }
 
-/// The mark of a [`ListRecord`].
+/// Always `list`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -190,7 +210,9 @@ enum ListTag {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct List {
+    /// Id of the list, which its records name.
     pub id: Uuid,
+    /// What was done: `ban`, `unban` or `allow`.
     pub what: ListUse,
     /// `sha256:` and 64 hexadecimal digits, of the list as it was read; none if it came by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,7 +295,7 @@ pub struct SignatureRecord {
     pub change: SignatureChange,
 }
 
-/// The mark of a [`SignatureRecord`].
+/// Always `signatures`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -293,14 +315,17 @@ pub enum SignatureChange {
         files: Vec<String>,
         /// Signatures in them.
         signatures: u64,
-        /// Of the whole set, see [`FleetSignatures::digest`](super::FleetSignatures::digest).
+        /// The whole set's digest, 16 hexadecimal digits.
         digest: String,
     },
     Disabled {
+        /// Ids of signatures.
         ids: Vec<String>,
+        /// What was said of it; empty if nothing.
         note: String,
     },
     Enabled {
+        /// Ids of signatures.
         ids: Vec<String>,
     },
 }

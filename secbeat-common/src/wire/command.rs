@@ -73,6 +73,7 @@ pub enum Action {
 pub struct Evidence {
     /// Events in the window when the rule fired.
     pub count: u32,
+    /// Length of the window, in milliseconds.
     pub window_ms: u64,
     /// Event time of the finding, milliseconds since the Unix epoch.
     pub at_ms: i64,

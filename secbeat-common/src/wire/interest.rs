@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Message, Part, PartWriter, WireError, encode};
 use crate::{
-    rules::{CLIENT_GAVE_UP, Exclusion, Match, Target, is_aborted},
+    rules::{CLIENT_GAVE_UP, Exclusion, Match, Target, is_aborted, short_path},
     sign::{Command, Untrusted},
 };
 
@@ -147,7 +147,9 @@ impl Interest {
     /// Whether a request that was answered with `status` is reported by itself.
     #[must_use]
     pub fn holds(&self, status: u16, method: &str, path: &str, host: &str, agent: &str) -> bool {
-        let target = Target::new(path);
+        // As the orchestrator will compare it.
+        let path = short_path(path);
+        let target = Target::new(&path);
         match self.exact.as_slice() {
             [] => self
                 .filters

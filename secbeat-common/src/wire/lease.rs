@@ -17,10 +17,10 @@ pub struct Lease {
     pub holder: Option<String>,
     /// Since when, by the holder's wall clock, milliseconds since the Unix epoch.
     pub since_ms: i64,
-    /// Part 1, of an orchestrator's sign of life: what it goes by.
+    /// Part 1, of an orchestrator's heartbeat: what it goes by.
     #[serde(skip)]
     pub config: ConfigDigests,
-    /// Part 2, of an orchestrator's sign of life: the bus stores none of its bans at the moment.
+    /// Part 2, of an orchestrator's heartbeat: the bus stores none of its bans at the moment.
     #[serde(skip)]
     pub is_stuck: bool,
 }

@@ -13,24 +13,28 @@ use crate::digest::Extract;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Presence {
+    /// Name of the edge.
     pub edge_id: String,
     /// What its operator calls it beside its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// New with every start of the daemon.
     pub boot_id: Uuid,
+    /// Release of the edge.
     pub version: String,
-    /// What it reads of the bus.
+    /// The messages that it reads.
     #[serde(default)]
     pub speaks: Speaks,
-    /// Milliseconds since the Unix epoch, by the bus's clock once the edge has measured it.
+    /// Milliseconds since the Unix epoch, by the NATS server's clock once the edge has measured it.
     pub started_at_ms: i64,
+    /// When the heartbeat was sent, milliseconds since the Unix epoch.
     pub at_ms: i64,
     pub enforcement: EnforcedAt,
     /// Whether bans are enforced, or only observed.
     pub observe_only: bool,
     /// Where the XDP program is to be attached.
     pub interfaces: Vec<XdpInterface>,
+    /// Bans that the edge enforces.
     pub bans: EnforcedBans,
     /// Networks that are never banned on this host.
     pub allowlist: u64,
@@ -38,6 +42,7 @@ pub struct Presence {
     pub drops: Drops,
     /// Answers that could not be reported.
     pub telemetry_lost: u64,
+    /// Telemetry that waits on its disk.
     pub spool: Spooled,
     /// The latest revision of the bans bucket that the edge has worked through, 0 before the first.
     pub bus_revision: u64,
@@ -59,15 +64,18 @@ pub struct Presence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FollowedLog {
+    /// Name of the log.
     pub name: String,
     /// Lines, understood or not.
     #[serde(default)]
     pub lines: u64,
+    /// Lines that were not understood.
     #[serde(default)]
     pub not_understood: u64,
-    /// Of the last lines, up to a hundred, how many were not understood.
+    /// The last lines that `recent_not_understood` is about: up to a hundred.
     #[serde(default)]
     pub recent: u64,
+    /// Those of them that were not understood.
     #[serde(default)]
     pub recent_not_understood: u64,
     /// How late the last lines were when they were read, by their own times, in milliseconds: the median. Missing before enough of them.
@@ -88,13 +96,15 @@ pub struct FollowedLog {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FeedInForce {
+    /// Name of the feed.
     pub name: String,
-    /// The first digits of the [digest](super::FeedContent::digest) of the list in force; empty if there is none.
+    /// The first hexadecimal digits of the digest of the list in force; empty if there is none.
     #[serde(default)]
     pub digest: String,
     /// Packets from its networks since the kernel has the feed.
     #[serde(default)]
     pub packets: u64,
+    /// Bytes of these packets.
     #[serde(default)]
     pub bytes: u64,
     /// Why it is not in force as it should be.
@@ -108,7 +118,7 @@ pub struct FeedInForce {
 pub struct SignaturesInForce {
     /// How many; 0 where its config disables them.
     pub count: u64,
-    /// The [digest](super::FleetSignatures::digest) of what the fleet published; missing if the edge has read none.
+    /// The digest of the set that the fleet published, 16 hexadecimal digits; missing if the edge has read none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<String>,
     /// Files and signatures that are wrong, and are left out.
@@ -146,9 +156,9 @@ impl ClockOffset {
     #[must_use]
     pub fn tell(clock: Option<Self>) -> String {
         match clock {
-            None => "not measured yet against the bus's; the host's counts".to_owned(),
+            None => "not measured yet against the clock that bans go by; the host's counts".to_owned(),
             Some(clock) if clock.is_wrong() => {
-                format!("WRONG: {clock}; bans go by the bus's, but set it right (NTP)")
+                format!("WRONG: {clock}: set it right (NTP)")
             }
             Some(clock) => clock.to_string(),
         }
@@ -161,7 +171,7 @@ impl fmt::Display for ClockOffset {
         let way = if self.ahead_ms < 0 { "behind" } else { "ahead of" };
         write!(
             f,
-            "{seconds:.3} s {way} the bus's clock (to within {error_ms} ms)"
+            "{seconds:.3} s {way} the clock that bans go by (to within {error_ms} ms)"
         )
     }
 }
@@ -223,6 +233,7 @@ pub enum EnforcedAt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct XdpInterface {
+    /// Name of the interface.
     pub name: String,
     /// `native` or `generic`; `none` where the program does not run.
     pub mode: String,
@@ -254,14 +265,18 @@ pub struct EnforcedBans {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Drops {
+    /// Dropped packets.
     pub packets: u64,
+    /// Bytes of dropped packets.
     pub bytes: u64,
 }
 
-/// Telemetry that waits on disk for the bus.
+/// Telemetry that waits on disk for NATS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Spooled {
+    /// Batches in the spool.
     pub batches: u64,
+    /// Size of the spool, in bytes.
     pub bytes: u64,
 }

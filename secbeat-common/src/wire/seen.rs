@@ -22,11 +22,13 @@ pub struct SeenEvent {
     /// Which of the source's addresses.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub client: IpAddr,
+    /// How the client became known: from the connection, or by a header.
     pub learned_from: LearnedFrom,
     #[serde(flatten)]
     pub what: SeenWhat,
     /// Without the query, which may hold secrets.
     pub path: String,
+    /// Host that was asked for; empty if it is not known.
     pub host: String,
     /// What the edge recognised in the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -40,8 +42,11 @@ pub struct SeenEvent {
 pub enum SeenWhat {
     /// An answer with a status of 400–599.
     Answer {
+        /// Status of the response.
         status: u16,
+        /// Method of the request.
         method: String,
+        /// As the client wrote it; empty if it is not known.
         user_agent: String,
     },
     /// A line of a log that names its client, and the rest of which could not be read.
@@ -50,13 +55,16 @@ pub enum SeenWhat {
     Waf {
         /// The first rule that matched.
         rule: Option<u32>,
+        /// Whether the firewall blocked the request.
         outcome: WafOutcome,
         /// What that rule says of itself.
         message: String,
     },
     /// A service's log told of it.
     Service {
+        /// Name of the service.
         service: String,
+        /// What kind of attempt it was.
         class: ServiceClass,
         /// Which kind of line it was.
         kind: String,

@@ -54,7 +54,7 @@ pub struct ServiceEvent {
     pub class: ServiceClass,
     /// The name of the service's filter. At most [`MAX_SERVICE_NAME`] bytes, like `kind`.
     pub service: String,
-    /// Which kind of line it was, as `invalid-user`.
+    /// Which kind of line it was, such as `invalid-user`.
     pub kind: String,
     /// As the client wrote it, and only where the edge's config asks for it; else empty. Cut at [`MAX_TEXT`] bytes.
     pub user: String,

@@ -59,7 +59,7 @@ pub struct TelemetryEvent {
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub method: String,
-    /// Cut at [`MAX_TEXT`] bytes, like the two below.
+    /// [Shortened](crate::rules::short_path) to [`MAX_TEXT`] bytes; the two below are cut there.
     pub path: String,
     pub host: String,
     /// Part 1 of the batch: a column of all events' user agents.
@@ -79,6 +79,7 @@ pub const MAX_MATCHED_BYTES: usize = 128;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MatchedSignature {
+    /// Id of the signature.
     pub id: String,
     /// As `sqli`.
     pub class: String,

@@ -49,7 +49,7 @@ fn kernel(stats: &StatsView) {
     counter!("secbeat_edge_dropped_bytes_total").absolute(stats.packets.dropped_bytes);
     describe_gauge!(
         "secbeat_edge_xdp_attached",
-        "1 for each configured interface on which the program runs, natively or in generic mode (slow); 0, with mode `none`, where it does not."
+        "1 for each configured interface on which the program runs (mode `native`, `tc` or `generic`); 0, with mode `none`, where bans are not enforced."
     );
     for attachment in &stats.xdp {
         let (interface, mode) = (
@@ -97,10 +97,7 @@ fn bans(stats: &StatsView) {
     for (reason, count) in &stats.enforcer.refused_commands {
         counter!("secbeat_edge_refused_commands_total", "reason" => reason.clone()).absolute(*count);
     }
-    describe_gauge!(
-        "secbeat_edge_protected_networks",
-        "Networks that are never banned here."
-    );
+    describe_gauge!("secbeat_edge_protected_networks", "Allowlisted networks.");
     gauge!("secbeat_edge_protected_networks").set(stats.enforcer.protected_networks as f64);
     describe_gauge!(
         "secbeat_edge_allowlist_unwritten",
@@ -131,7 +128,7 @@ fn bans(stats: &StatsView) {
     counter!("secbeat_edge_proxy_protocol_refused_total").absolute(stats.proxy_protocol_refused);
     describe_counter!(
         "secbeat_edge_authz_total",
-        "Answers on /authz; unattributed ones allow, because no client was named."
+        "Responses of /authz; unattributed ones allow, because no client was named."
     );
     for (answer, count) in [
         ("allowed", stats.authz.allowed),
@@ -279,7 +276,7 @@ fn telemetry(stats: &StatsView) {
     }
     describe_counter!(
         "secbeat_edge_answers_total",
-        "HTTP answers recorded, or lost before the bus had them."
+        "Responses recorded, or lost before NATS had them."
     );
     for (fate, answers) in [
         ("recorded", stats.telemetry.recorded),
@@ -289,25 +286,25 @@ fn telemetry(stats: &StatsView) {
     }
     describe_counter!(
         "secbeat_edge_answers_lost_total",
-        "HTTP answers that were lost, by reason."
+        "Responses that were lost, by reason."
     );
     for (reason, answers) in &stats.telemetry.lost {
         counter!("secbeat_edge_answers_lost_total", "reason" => reason.clone()).absolute(*answers);
     }
     describe_counter!(
         "secbeat_edge_batches_late_total",
-        "Batches that waited in the spool and were handed to the bus then."
+        "Batches of telemetry that waited in the spool before they were sent to NATS."
     );
     counter!("secbeat_edge_batches_late_total").absolute(stats.telemetry.batches_late);
     spool(&stats.telemetry.spool);
     describe_counter!(
         "secbeat_edge_batches_sent_total",
-        "Batches of telemetry handed to the bus."
+        "Batches of telemetry sent to NATS."
     );
     counter!("secbeat_edge_batches_sent_total").absolute(stats.telemetry.batches_sent);
     describe_counter!(
         "secbeat_edge_messages_lost_total",
-        "Messages other than telemetry lost on their way to the bus."
+        "Messages other than telemetry lost on their way to NATS."
     );
     counter!("secbeat_edge_messages_lost_total").absolute(stats.telemetry.messages_lost);
     describe_counter!("secbeat_edge_garbage_total", "Invalid messages from NATS.");
@@ -332,14 +329,14 @@ fn signatures(stats: &StatsView) {
 fn waf(stats: &StatsView) {
     describe_counter!(
         "secbeat_edge_waf_events_total",
-        "Transactions in which a web application firewall's rules matched, recorded, or dropped on their way to the bus."
+        "Transactions in which a web application firewall's rules matched, recorded, or dropped on their way to NATS."
     );
     for (fate, events) in [("recorded", stats.waf.recorded), ("dropped", stats.waf.dropped)] {
         counter!("secbeat_edge_waf_events_total", "fate" => fate).absolute(events);
     }
     describe_counter!(
         "secbeat_edge_service_events_total",
-        "Attempts that logs of services told of, recorded, or dropped on their way to the bus."
+        "Attempts that logs of services told of, recorded, or dropped on their way to NATS."
     );
     for (fate, events) in [
         ("recorded", stats.services.recorded),
@@ -351,10 +348,7 @@ fn waf(stats: &StatsView) {
 
 fn access_log(log: &AccessLogView) {
     let name = || log.name.clone();
-    describe_counter!(
-        "secbeat_edge_log_lines_total",
-        "Lines read of an access log, by what became of them."
-    );
+    describe_counter!("secbeat_edge_log_lines_total", "Lines of a log, by fate.");
     for (fate, lines) in [
         (
             "reported",
@@ -385,18 +379,15 @@ fn access_log(log: &AccessLogView) {
     gauge!("secbeat_edge_log_files", "log" => name()).set(log.files as f64);
     describe_gauge!(
         "secbeat_edge_log_behind_bytes",
-        "Bytes of an access log that are not yet read."
+        "Bytes of a log that are not yet read."
     );
     gauge!("secbeat_edge_log_behind_bytes", "log" => name()).set(log.bytes_behind as f64);
-    describe_gauge!(
-        "secbeat_edge_log_readable",
-        "0 while something keeps an access log from being read."
-    );
+    describe_gauge!("secbeat_edge_log_readable", "0 while a log cannot be read.");
     gauge!("secbeat_edge_log_readable", "log" => name()).set(u8::from(log.error.is_none()));
     if let Some(share) = log.recent_unparsed_share {
         describe_gauge!(
             "secbeat_edge_log_recent_unparsed_ratio",
-            "Share of the last 100 lines of an access log that was not understood."
+            "Share of the last 100 lines of a log that was not understood."
         );
         gauge!("secbeat_edge_log_recent_unparsed_ratio", "log" => name()).set(share);
     }
@@ -415,7 +406,7 @@ fn access_log(log: &AccessLogView) {
         gauge!("secbeat_edge_log_delay_seconds", "log" => name()).set(delay as f64 / 1000.0);
         describe_gauge!(
             "secbeat_edge_log_silent_seconds",
-            "Time since the last line of an access log."
+            "Time since the last line of a log."
         );
         gauge!("secbeat_edge_log_silent_seconds", "log" => name()).set(silent as f64 / 1000.0);
     }

@@ -17,7 +17,7 @@ use axum::{
 use secbeat_bus::{Allowlist, Bus, BusClock, Garbage};
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
-    api::{Act, Failure, Ways, as_problems, bad_request, refuse},
+    api::{Act, Failure, Ways, as_problems, bad_request, named_target, refuse},
     config::HumanDuration,
     expiry::{CertificateView, Expiry},
     metrics::answer as scraped,
@@ -111,11 +111,11 @@ pub(crate) fn router(api: Api) -> Router {
 
 /// Lets in whoever may do this. Nothing that the edge tells quotes a client's request.
 async fn admit(State(ways): State<Arc<Ways>>, request: Request, next: Next) -> Response {
-    let act = match request.method().is_safe() {
-        true => Act::Read,
-        false => Act::Change,
+    let (act, role) = match request.method().is_safe() {
+        true => (Act::Read, "read"),
+        false => (Act::Change, "operate"),
     };
-    match ways.admit(&request, act) {
+    match ways.admit(&request, act, role) {
         Ok(_) => next.run(request).await,
         Err(refused) => refuse(request, refused).await,
     }
@@ -256,10 +256,7 @@ async fn ban(
     State(api): State<Api>,
     Json(request): Json<BanRequest>,
 ) -> Result<(StatusCode, Json<BanView>), Failure> {
-    let target: Prefix = request
-        .target
-        .parse()
-        .map_err(|error| bad_request("target", error))?;
+    let target = named_target("target", &request.target, false)?;
     let HumanDuration(duration) = request
         .duration
         .parse()

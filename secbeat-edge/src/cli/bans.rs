@@ -5,8 +5,9 @@ use clap::Args;
 use secbeat_common::{maps, prefix::Prefix};
 use secbeat_daemon::{
     api::CallError,
-    cli::{Cell, Column, DecisionOptions, Near, Records},
+    cli::{Cell, Column, DecisionOptions, ListOutput, Near, Records},
     config::HumanDuration,
+    program,
     protect::sessions,
     time::{ends_in, now_ms},
 };
@@ -73,6 +74,9 @@ pub struct List {
     records: Records,
 }
 
+/// The place of the column that counts packets.
+const DROPPED: usize = 6;
+
 const BANS: [Column<BanView>; 8] = [
     Column("TARGET", "target", |ban| Cell::Network(ban.target.clone())),
     Column("REASON", "reason", |ban| Cell::Text(ban.reason.clone())),
@@ -87,7 +91,8 @@ const BANS: [Column<BanView>; 8] = [
 ];
 
 impl List {
-    pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
+    /// `observes` says whether the packets of banned clients pass.
+    pub(super) fn run(&self, places: &Places, observes: bool) -> anyhow::Result<()> {
         let mut bans = in_force(places)?;
         let mut empty = "no bans in force on this host".to_owned();
         if let Some(near) = self.near.or(self.ip) {
@@ -97,7 +102,21 @@ impl List {
                 Near::Within(network) => format!("no bans in {network} on this host"),
             };
         }
-        self.records.show(&BANS, bans, &empty)
+        let mut columns = BANS;
+        let is_shown =
+            !bans.is_empty() && matches!(self.records.output(), ListOutput::Table | ListOutput::Wide);
+        if observes {
+            // These packets met a ban and passed.
+            columns[DROPPED].0 = "MET";
+        }
+        self.records.show(&columns, bans, &empty)?;
+        if observes && is_shown {
+            secbeat_daemon::complain!(
+                "observe: these packets passed; `{} mode enforce` drops them",
+                program::of_host()
+            );
+        }
+        Ok(())
     }
 }
 

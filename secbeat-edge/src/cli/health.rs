@@ -194,11 +194,9 @@ fn room(reconcile: &ReconcileView) -> Option<Finding> {
 
 fn clock(clock: Option<ClockOffset>) -> Finding {
     match clock {
-        Some(offset) if offset.is_wrong() => Finding::new(
-            "clock",
-            State::Problem,
-            format!("{offset}: set it right (NTP), or bans end at the wrong time"),
-        ),
+        Some(offset) if offset.is_wrong() => {
+            Finding::new("clock", State::Problem, format!("{offset}: set it right (NTP)"))
+        }
         Some(offset) => Finding::new("clock", State::Ok, offset.to_string()),
         None => Finding::new("clock", State::Note, "not measured yet; the host's counts"),
     }

@@ -73,13 +73,13 @@ pub(super) fn leak(places: &Places, program: &str) -> anyhow::Result<Option<Stri
     // The daemon may take 2 s to see it.
     if places.detached.exists() {
         return Ok(Some(format!(
-            "NOT ENFORCED, the packets of banned clients pass: detached by `{program} detach`; `{program} attach` takes that back"
+            "NOT ENFORCED, the packets of banned clients pass: detached by `{program} detach`; `{program} attach` undoes that"
         )));
     }
     let now = current(places)?;
     Ok(match (now.mode, &*now.unprotected) {
         (FilterMode::Observe, _) => Some(format!(
-            "observe: the packets of banned clients pass; `{program} mode` says more"
+            "observe: packets of banned clients pass; `{program} mode enforce` drops them"
         )),
         (FilterMode::Enforce, []) => None,
         (FilterMode::Enforce, unprotected) => Some(format!(
@@ -87,6 +87,11 @@ pub(super) fn leak(places: &Places, program: &str) -> anyhow::Result<Option<Stri
             unprotected.join("; ")
         )),
     })
+}
+
+/// Whether this host only counts the packets that it would drop; not if nobody can tell.
+pub(super) fn observes(places: &Places) -> bool {
+    current(places).is_ok_and(|now| now.mode == FilterMode::Observe)
 }
 
 fn current(places: &Places) -> anyhow::Result<Mode> {

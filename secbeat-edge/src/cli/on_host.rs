@@ -22,7 +22,7 @@ pub enum OnHost {
         /// Duration, such as 30m, 4h or 7d; a bare number is seconds.
         #[arg(long, short, default_value = "4h", value_parser = with_an_end, allow_hyphen_values = true)]
         duration: HumanDuration,
-        /// Expiry instead, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
+        /// Expiry, in place of --duration, such as 2026-12-01T10:00 by this host's clock, or 2026-12-01T10:00:00Z.
         #[arg(long, short, value_name = "TIME", conflicts_with = "duration", value_parser = until)]
         until: Option<HumanDuration>,
         /// Reason, shown in listings.
@@ -57,7 +57,7 @@ impl OnHost {
     pub fn execute(&self, file: &ConfigFile<'_>) -> anyhow::Result<()> {
         let places = file.places()?;
         match self {
-            Self::Bans(list) => list.run(&places),
+            Self::Bans(list) => list.run(&places, mode::observes(&places)),
             Self::Ban {
                 targets,
                 duration,

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use secbeat_common::wire::FleetSignatures;
 use secbeat_daemon::{
-    cli::{Output, print_json, printable},
+    cli::{Output, counted, print_json, printable},
     compressed::decompressed,
     time::rfc3339,
 };
@@ -370,7 +370,11 @@ impl Test {
             self.line(number, &line, &found, output)?;
         }
         if self.output == Output::Table {
-            writeln!(output, "{number} lines, {matching} of them match")?;
+            writeln!(
+                output,
+                "{}, {matching} of them match",
+                counted(number, "line", "lines")
+            )?;
             for (id, count) in counts {
                 writeln!(output, "{count:>8}  {id}")?;
             }

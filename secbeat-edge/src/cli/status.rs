@@ -126,6 +126,18 @@ impl Status {
         self.running
     }
 
+    /// Whether a daemon is there that does not answer.
+    #[must_use]
+    pub const fn hangs(&self) -> bool {
+        self.hangs
+    }
+
+    /// Which edge the daemon is, if it answers.
+    #[must_use]
+    pub fn edge_id(&self) -> Option<&str> {
+        self.daemon.as_ref().map(|daemon| daemon.edge_id.as_str())
+    }
+
     /// Bans that the kernel did not take, or did not remove.
     pub(super) fn unwritten(&self) -> usize {
         self.daemon.as_ref().map_or(0, |daemon| daemon.enforcer.unwritten)
@@ -160,7 +172,7 @@ impl Status {
 }
 
 /// How long a daemon may take to answer; itself it gives up after 5 s.
-const PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What a daemon does that does not answer.
 pub(super) const HANGS: &str =
@@ -259,7 +271,7 @@ fn print_status(status: &Status) {
             }
         );
         for certificate in &daemon.bus_certificates {
-            secbeat_daemon::say!("           {}", certificate.line());
+            secbeat_daemon::say!("certificate  {}", certificate.line());
         }
         print_detection(&daemon.detection);
         secbeat_daemon::say!("clock      {}", ClockOffset::tell(daemon.clock));

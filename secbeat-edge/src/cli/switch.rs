@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -23,12 +24,7 @@ const LET_GO: Duration = Duration::from_secs(3);
 pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
     // First, so that a running daemon repairs nothing.
     let marker = &places.detached;
-    let remembered = marker
-        .parent()
-        .map_or(Ok(()), |folder| {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-        })
-        .and_then(|()| fs::write(marker, format!("by {} detach\n", program::of_host())));
+    let remembered = remember(marker);
     let freed = free(places)?;
     remembered.with_context(|| {
         format!(
@@ -50,6 +46,18 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
     }
     secbeat_daemon::say!("nothing is attached until: {} attach", program::of_host());
     Ok(())
+}
+
+/// Makes the file that holds over restarts. That it is there is what counts: on a full disk it is, without its text.
+fn remember(marker: &Path) -> io::Result<()> {
+    let made = marker.parent().map_or(Ok(()), |folder| {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    });
+    let written = made.and_then(|()| fs::write(marker, format!("by {} detach\n", program::of_host())));
+    written.or_else(|error| match marker.exists() {
+        true => Ok(()),
+        false => Err(error),
+    })
 }
 
 /// Removes the pins, or where they cannot be reached, detaches what they hold. Returns the interfaces.
@@ -129,4 +137,26 @@ pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
         }
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_switch_is_remembered_on_a_full_disk_if_the_file_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let marker = folder.path().join("state/detached");
+        remember(&marker).unwrap();
+        assert!(fs::read_to_string(&marker).unwrap().contains("detach"));
+        // What is written to it meets a full disk.
+        fs::remove_file(&marker).unwrap();
+        symlink("/dev/full", &marker).unwrap();
+        assert!(fs::write(&marker, "x").is_err());
+        remember(&marker).unwrap();
+        // No folder can be made there.
+        assert!(remember(&marker.join("detached")).is_err());
+    }
 }

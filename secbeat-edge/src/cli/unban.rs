@@ -73,6 +73,7 @@ impl Unban {
             of_fleet.extend(lifted.of.fleet_ban.then_some(lifted.of.target));
             Ok(true)
         })?;
+        let looked = note_covered(places, &named, &mut outcome);
         let told = outcome.tell(place(by_daemon), false, self.output);
         if let (Some(first), Output::Table) = (of_fleet.first(), self.output) {
             secbeat_daemon::say!(
@@ -81,7 +82,7 @@ impl Unban {
             );
         }
         told?;
-        still_banned(places, &named)
+        looked
     }
 
     /// The targets that are named, those around them, and those that have in common what is asked for.
@@ -142,7 +143,8 @@ impl Unban {
             let bans = in_force(places)?;
             let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
             let is_covered = banned.clone().any(|net| net.covers(target));
-            let message = match exempting(places, target).filter(|_| is_covered) {
+            let exempt = exempt(places).into_iter().find(|net| net.covers(target));
+            let message = match exempt.filter(|_| is_covered) {
                 None => target.not_banned(banned),
                 Some(net) => format!(
                     "{target} itself is not banned, and is exempt from the bans of networks around it: {net} is on the allowlist"
@@ -152,7 +154,7 @@ impl Unban {
         };
         if self.output == Output::Json {
             print_json(&of)?;
-            return still_banned(places, &[*target]);
+            return still_banned(places, target);
         }
         let everywhere = format!("`secbeat-orchestrator unban {target}` unbans it everywhere");
         match (by_daemon, of.fleet_ban) {
@@ -171,34 +173,45 @@ impl Unban {
                 }
             }
         }
-        still_banned(places, &[*target])
+        still_banned(places, target)
     }
 }
 
-/// The network on the allowlist that has all of `target`, if there is one.
-fn exempting(places: &Places, target: &Prefix) -> Option<Prefix> {
-    let entries = allowed::ask(places).ok()?.into_iter();
-    let mut nets = entries.filter_map(|entry| entry.network.parse::<Prefix>().ok());
-    nets.find(|net| net.covers(target))
+/// The networks on the allowlist.
+fn exempt(places: &Places) -> Vec<Prefix> {
+    let entries = allowed::ask(places).unwrap_or_default().into_iter();
+    entries
+        .filter_map(|entry| entry.network.parse::<Prefix>().ok())
+        .collect()
+}
+
+/// The networks that are banned.
+fn banned_nets(places: &Places) -> anyhow::Result<Vec<Prefix>> {
+    let bans = in_force(places)?;
+    let nets = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
+    Ok(nets.filter(|net| !net.is_single()).collect())
 }
 
 /// # Errors
 ///
-/// When bans of networks around one of `targets` are still in force.
-fn still_banned(places: &Places, targets: &[Prefix]) -> anyhow::Result<()> {
-    let bans = in_force(places)?;
-    let nets = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
-    let nets: Vec<_> = nets.filter(|net| !net.is_single()).collect();
-    let mut covered = targets
-        .iter()
-        .filter_map(|target| target.still_banned(nets.iter().copied()));
-    let Some(first) = covered.next() else {
-        return Ok(());
-    };
-    match covered.count() {
-        0 => bail!("{first}"),
-        more => bail!("{first}; {more} more targets lie in banned networks"),
+/// When bans of networks around `target` are still in force.
+fn still_banned(places: &Places, target: &Prefix) -> anyhow::Result<()> {
+    match target.still_banned(banned_nets(places)?) {
+        Some(why) if !exempt(places).iter().any(|net| net.covers(target)) => bail!("{why}"),
+        _ => Ok(()),
     }
+}
+
+/// Notes which of `targets` bans of networks go on to drop.
+fn note_covered(places: &Places, targets: &[Prefix], outcome: &mut Outcome) -> anyhow::Result<()> {
+    let nets = banned_nets(places)?;
+    let exempt = exempt(places);
+    for target in targets {
+        if !exempt.iter().any(|net| net.covers(target)) {
+            outcome.cover(target, nets.iter().copied());
+        }
+    }
+    Ok(())
 }
 
 const fn place(by_daemon: bool) -> &'static str {

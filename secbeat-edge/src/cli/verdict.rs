@@ -24,6 +24,7 @@ use crate::{
 pub struct Test {
     /// Source address of the packet. Without one, addresses for documentation are banned for a second, to show that the kernel
     /// has the ban and drops their packets.
+    #[arg(value_parser = source)]
     address: Option<IpAddr>,
     /// Destination port of the packet.
     #[arg(long, short, default_value_t = 443)]
@@ -34,6 +35,11 @@ pub struct Test {
     /// Output format.
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     output: Output,
+}
+
+fn source(text: &str) -> Result<IpAddr, String> {
+    let why = |_| "expected an address, such as 198.51.100.7".to_owned();
+    text.parse().map_err(why)
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -291,9 +297,16 @@ impl fmt::Display for Verdict {
                 ban.target, ban.reason, ban.layer
             )?;
         }
-        match self.enforced_on.is_empty() {
-            true => write!(f, "enforced   NOWHERE: no interface runs the program"),
-            false => write!(f, "enforced   on {}", self.enforced_on.join(", ")),
+        let places = self.enforced_on.join(", ");
+        match (self.enforced_on.is_empty(), self.mode) {
+            (true, _) => write!(f, "enforced   NOWHERE: no interface runs the program"),
+            (false, FilterMode::Observe) => {
+                write!(
+                    f,
+                    "enforced   nowhere: the mode is observe; the program runs on {places}"
+                )
+            }
+            (false, FilterMode::Enforce) => write!(f, "enforced   on {places}"),
         }
     }
 }

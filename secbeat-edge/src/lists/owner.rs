@@ -35,7 +35,7 @@ const STEPS: [Duration; 3] = [
     Duration::from_secs(60),
     Duration::from_secs(3600),
 ];
-/// Few.
+/// Most distinct expiry steps in one table.
 const FEW_ENDS: usize = 4096;
 
 /// Puts lists in force.

@@ -152,7 +152,7 @@ fn within<T: PartialOrd + fmt::Display, E: serde::de::Error>(
         return Ok(value);
     }
     Err(E::custom(format!(
-        "{value} is not from {} to {}",
+        "invalid value {value}: expected {} to {}",
         range.start(),
         range.end()
     )))

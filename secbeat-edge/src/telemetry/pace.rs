@@ -9,11 +9,11 @@ use super::{BUSY, CALM, CHUNK, GATHER};
 pub(super) struct Pace {
     since: Duration,
     answers: usize,
-    /// Whether it is worth letting more of them gather.
+    /// Whether to wait for more responses before sending.
     pub(super) is_busy: bool,
     /// Whether a full chunk came, and more has come ever since.
     pub(super) has_more: bool,
-    /// When it will have been calm for long enough, after answers came like that.
+    /// When it will have been calm for long enough, after responses came that fast.
     pub(super) calm_at: Option<Duration>,
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct StatsView {
     /// How far the host's clock is off; `null` before the first measure.
     #[serde(default)]
     pub clock: Option<ClockOffset>,
-    /// When the certificates of the bus end.
+    /// When the certificates of NATS end.
     #[serde(default)]
     pub bus_certificates: Vec<CertificateView>,
     /// What this edge's own detector does.

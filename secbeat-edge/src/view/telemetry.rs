@@ -19,11 +19,11 @@ pub(crate) struct TelemetryView {
     pub dropped: u64,
     /// The same by reason.
     pub lost: BTreeMap<String, u64>,
-    /// Batches handed to the bus.
+    /// Batches handed to NATS.
     pub batches_sent: u64,
     /// Batches among them that waited in the spool.
     pub batches_late: u64,
-    /// Batches spooled because the bus broke before it was known to have them.
+    /// Batches spooled because NATS broke before it was known to have them.
     pub batches_resent: u64,
     /// Messages other than telemetry lost on the way out: queue full, or NATS away.
     pub messages_lost: u64,

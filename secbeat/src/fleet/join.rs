@@ -31,7 +31,7 @@ const CREDENTIALS: &str = "edge.credentials";
 /// How long the fleet may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Make this host an edge of a fleet. Its bans in force and its allowlist go along; `leave` goes back.
+/// Make this host an edge of a fleet. Keeps its bans and its allowlist; `leave` undoes it.
 #[derive(Debug, clap::Args)]
 pub struct Join {
     /// Credentials of this host, which `secbeat-orchestrator enroll` wrote.

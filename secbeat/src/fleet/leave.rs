@@ -11,7 +11,7 @@ use crate::{
     setup::{self, agreed, entry, restart},
 };
 
-/// Decide by itself again. Bans in force, the fleet's among them, and its allowlist are kept.
+/// Leave the fleet: detect on this host again, keep all bans in force and the allowlist.
 #[derive(Debug, clap::Args)]
 pub struct Leave {
     /// Leave without asking.

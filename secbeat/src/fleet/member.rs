@@ -150,6 +150,11 @@ impl Member {
     pub(crate) fn signatures(&self) -> anyhow::Error {
         self.refer("signatures")
     }
+
+    /// Says that the API which takes tokens is the orchestrators'.
+    pub(crate) fn tokens(&self) -> anyhow::Error {
+        self.refer("token")
+    }
 }
 
 /// Carries out what the edge has under the same name.

@@ -243,7 +243,7 @@ impl GuardedHost {
                         "paths = []",
                     )
                     .replace(
-                        r#"units = ["ssh.service", "sshd.service"]"#,
+                        r#"units = ["ssh.service", "sshd.service", "ssh@*.service", "sshd@*.service"]"#,
                         r#"identifiers = ["sshd"]"#,
                     );
                 fs::write(filters.join("sshd.toml"), filter).expect("writing a filter");

@@ -42,6 +42,7 @@ pub mod pinned;
 pub mod process;
 pub mod prometheus;
 pub mod random;
+pub mod shortcut;
 pub mod site;
 pub mod sshd;
 pub(crate) mod syn;

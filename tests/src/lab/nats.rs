@@ -248,7 +248,7 @@ impl NatsServer {
         publisher
     }
 
-    /// Says something and asks for a sign of life; what is answered is read from what it returns.
+    /// Says something and asks for a heartbeat; what is answered is read from what it returns.
     fn converse(&self, say: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> BufReader<TcpStream> {
         let socket = self.namespace.socket(self.address.ip(), Type::STREAM);
         socket.connect(&self.address.into()).expect("connecting to NATS");

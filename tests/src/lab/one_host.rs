@@ -151,6 +151,10 @@ impl OneHost {
         self.daemon.kill9();
     }
 
+    pub fn signal(&mut self, signal: i32) {
+        self.daemon.signal(signal);
+    }
+
     /// Stops it as systemd does.
     pub fn stop(&mut self) {
         let status = self.daemon.terminate(START);

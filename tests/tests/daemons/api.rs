@@ -395,6 +395,10 @@ fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
             .map(|record| &record["kind"])
             .eq(["disallow", "allow", "allow"])
     });
+    for limit in [0, 10_001] {
+        let refused = lab.call("GET", &format!("/api/v1/audit?limit={limit}"), Some(&reader), "");
+        assert_problem(&refused, 400, &format!("limit: {limit} is not in 1..=10000"));
+    }
 }
 
 #[test]
@@ -479,7 +483,7 @@ fn beyond_loopback_tokens_and_tls_are_asked_for() {
         ),
         (
             table.replace("sha256:", "md5:"),
-            "orchestrator.toml:4: api.token[0].hash: no hash of a token",
+            "orchestrator.toml:4: api.token[0].hash: invalid hash: expected `sha256:`",
         ),
     ] {
         let path = host.write("orchestrator.toml", &config);
@@ -679,7 +683,10 @@ fn completions_and_manual_pages_are_written() {
             );
         }
         let shown = host.run(daemon, &["man"]);
-        assert!(String::from_utf8_lossy(&shown.stdout).contains(&format!(".TH {daemon} 1")));
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        for part in [&*format!(".TH {daemon} 1"), ".SH \"EXIT STATUS\""] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
         let folder = host.file(daemon);
         assert!(
             host.run(daemon, &["man", folder.to_str().unwrap()])

@@ -34,12 +34,12 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
     edge_refuses(
         "ban_slots",
         "ban_slot",
-        &["edge.toml:8: kernel.ban_slot: unknown field"],
+        &["edge.toml:8: kernel.ban_slot: unknown key"],
     );
-    edge_refuses("[nats]", "[natts]", &["edge.toml:12: natts: unknown field"]);
+    edge_refuses("[nats]", "[natts]", &["edge.toml:12: natts: unknown key"]);
     orchestrator_refuses(
         "[detect]\nmax_source = 5\n",
-        &["orchestrator.toml:2: detect.max_source: unknown field"],
+        &["orchestrator.toml:2: detect.max_source: unknown key"],
     );
     orchestrator_refuses(
         "[detect]\nsources = { ipv4 = 24, ipv6 = 96 }\n",
@@ -48,7 +48,7 @@ fn an_unknown_key_is_named_with_its_file_and_line() {
             "invalid IPv6 prefix length /96: expected /19 to /64",
         ],
     );
-    orchestrator_refuses("port = 5\n", &["orchestrator.toml:1: port: unknown field"]);
+    orchestrator_refuses("port = 5\n", &["orchestrator.toml:1: port: unknown key"]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn an_access_log_that_cannot_be_followed_is_named_with_its_key() {
     edge_refuses(
         "[nats]",
         &entry(""),
-        &["edge.toml:12: access_log[0]: path or journald"],
+        &["edge.toml:12: access_log[0]: missing: set `path`"],
     );
     edge_refuses(
         "[nats]",
@@ -152,7 +152,7 @@ fn a_value_that_cannot_be_is_named_with_its_file_and_line() {
     edge_refuses(
         "[nats]",
         &entry("network = \"203.0.113.7\"\nuntill = 2026-12-31T00:00:00Z"),
-        &["edge.toml:14: protect.allow[0].untill: unknown field"],
+        &["edge.toml:14: protect.allow[0].untill: unknown key"],
     );
     edge_refuses("[proxy]", "[proxy", &["edge.toml:9: syntax: "]);
     let rule = |keys: &str| format!("[[rule]]\nname = \"error-flood\"\n{keys}\n");
@@ -237,5 +237,35 @@ fn a_wrong_command_line_exits_64_and_help_exits_0() {
             "{output:?}"
         );
         assert_eq!(host.run(daemon, &["--help"]).status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_config_that_is_wrong_keeps_nobody_from_asking_the_orchestrator() {
+    let host = Host::new();
+    let wrong = "port = 5\n[api]\nlisten = \"127.0.0.1:1\"\nsocket = \"\"\n";
+    let path = host.write("orchestrator.toml", wrong);
+    let path = path.to_str().unwrap();
+    let orchestrator = |command: &[&str]| {
+        let arguments = [command, &["--config", path]].concat();
+        host.run("secbeat-orchestrator", &arguments)
+    };
+    for command in [&["status"][..], &["bans"], &["unban", "192.0.2.1"], &["edges"]] {
+        let output = orchestrator(command);
+        assert_eq!(output.status.code(), Some(69), "nobody answers: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        for part in [
+            "orchestrator.toml:1: port: unknown key",
+            "going on with the daemon at 127.0.0.1:1",
+        ] {
+            assert!(told.contains(part), "no `{part}` in: {told}");
+        }
+    }
+    // One that was named needs no config.
+    let named = ["status", "--url", "http://127.0.0.1:1"];
+    assert_refused(&orchestrator(&named), 69, &["127.0.0.1:1"]);
+    // What is asked of the config itself.
+    for command in [&["check"][..], &["notify", "list"]] {
+        assert_refused(&orchestrator(command), USAGE, &["port: unknown key"]);
     }
 }

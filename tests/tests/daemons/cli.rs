@@ -177,6 +177,14 @@ fn an_unban_within_a_banned_network_names_what_covers_it_and_lifts_that_if_told_
             NOT_FOUND,
             &[names[0], NETS[0], NETS[1]],
         );
+        assert_refused(
+            &fleet.cli(daemon, &["unban", "192.0.2.77", "192.0.2.7"]),
+            NOT_FOUND,
+            &[
+                "not banned: 192.0.2.7/32, 192.0.2.77/32; still dropped",
+                "192.0.2.7/32 (192.0.2.0/24), 192.0.2.77/32 (192.0.2.0/24, 192.0.2.64/26)",
+            ],
+        );
         let lifted = stdout(&fleet.cli(daemon, &covering));
         assert!(NETS.iter().all(|net| lifted.contains(net)), "{lifted}");
         assert_refused(
@@ -472,7 +480,7 @@ fn replay_prints_findings_on_stdout_and_a_summary_on_stderr() {
     );
     assert!(summary.contains(&format!("{file}:61: ")), "{summary}");
     assert!(
-        summary.ends_with("1 sources, 1 findings, 0 of them suppressed\n"),
+        summary.ends_with("1 source, 1 finding, 0 of them suppressed\n"),
         "{summary}"
     );
     let table = stdout(&host.run("secbeat-orchestrator", &["replay", file]));
@@ -562,7 +570,7 @@ fn explain_finds_the_format_and_fails_where_nothing_is_understood() {
     let file = host.write("access.log", &log(2));
     let explained = stdout(&host.run("secbeat-edge", &["explain", file.to_str().unwrap()]));
     for expected in [
-        "     2 are combined\n",
+        "     2 as combined\n",
         "read as combined\n",
         "  203.0.113.7  2026-11-20T10:00:0",
         "       3  not understood: no time like [10/Oct/2023:11:06:56 +0200] before the quoted request\n",

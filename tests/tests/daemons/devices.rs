@@ -15,6 +15,7 @@ use secbeat_tests::lab::{
     host::{Host, assert_refused},
     netns::{End, Namespace, link},
     process::Daemon,
+    shortcut::Shortcut,
     tun::Tun,
     udp::{self, UdpSink},
     wait::wait_until,
@@ -202,6 +203,59 @@ fn a_refused_start_with_another_hook_leaves_the_one_before_in_force() {
     assert_refused(&host.edge(&["run"]), 1, &["lo takes no native XDP"]);
     assert_eq!(host.pinned(), before);
     expect_only_the_innocent(&clients, &sink);
+}
+
+fn end<'a>(namespace: &'a Namespace, interface: &'a str, addresses: &'a [&'a str]) -> End<'a> {
+    End {
+        namespace,
+        interface,
+        addresses,
+    }
+}
+
+/// XDP does not see them, and nothing in the namespace of the interface shows that.
+#[test]
+fn packets_that_a_cni_hands_to_a_veth_past_xdp_meet_the_stacks_hook_and_check_says_so() {
+    const MAC: &str = "02:00:00:00:00:07";
+    let (host, router, clients) = (Host::new(), Namespace::new("router"), Namespace::new("clients"));
+    link(
+        end(&host.namespace, "to-clients", &["198.51.100.1/24"]),
+        end(&router, "to-pod", &[]),
+    );
+    link(
+        end(&router, "uplink", &[]),
+        end(&clients, "eth0", &["198.51.100.7/24", "198.51.100.8/24"]),
+    );
+    router.ip(&["link", "set", "uplink", "address", MAC]);
+    let neighbour = ["neigh", "replace", "198.51.100.1", "lladdr", MAC, "dev", "eth0"];
+    clients.ip(&neighbour);
+    let _shortcut = Shortcut::new(&router, "uplink", "to-pod");
+    let sink = sink(&host);
+    let is_said = |state: &str| {
+        let said = host.edge(&["check"]).stdout;
+        let said = String::from_utf8_lossy(&said);
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.contains("interface to-clients: "));
+        line.is_some_and(|line| line.starts_with(state) && line.contains("`bpf_redirect_peer`"))
+    };
+
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]");
+    assert!(is_said("note "));
+    let edge = start(&host);
+    ban(&host);
+    await_protection(&host, "to-clients", "native");
+    assert!(is_said("ok "));
+    let banned: IpAddr = BANNED.parse().unwrap();
+    udp::send(&clients, banned, sink.address(), 20).unwrap();
+    wait_until("XDP does not see them", SOON, || sink.received_from(banned) == 20);
+    stop(edge);
+
+    host.reconfigure(PLACE, "interfaces = [\"to-clients\"]\nattach = \"tc\"");
+    let edge = start(&host);
+    await_protection(&host, "to-clients", "tc");
+    assert!(!is_said(""));
+    expect_only_the_innocent(&clients, &sink);
+    stop(edge);
 }
 
 /// Every packet was "not IP" there, or read as if it began with an Ethernet header.

@@ -1,6 +1,9 @@
 //! What the operator of one host types: checks, words of other programs, and taking over from fail2ban.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use secbeat_tests::lab::{
     executable::{Executable as _, Program, TestProgram},
@@ -31,7 +34,7 @@ fn json(host: &OneHost, arguments: &[&str]) -> (Option<i32>, Value) {
 
 #[test]
 fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
-    let host = OneHost::start("");
+    let mut host = OneHost::start("");
     host.fail(OneHost::ATTACKER, 50);
     wait_until("the attacker is banned", SOON, || host.ban_of(OneHost::ATTACKER));
     let (code, status) = json(&host, &["status"]);
@@ -85,6 +88,21 @@ fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
             .is_some_and(|all| all.len() == 2 && all.iter().all(|one| one["dropped"] == true))
     );
 
+    // A token is made by the program that is there, which a refusal names.
+    let by_tcp = ["--url", "http://127.0.0.1:3030", "ban", "192.0.2.8"];
+    assert_refused(
+        &host.secbeat(&by_tcp),
+        77,
+        &["`secbeat token create NAME --role operate`"],
+    );
+    let made = host.secbeat(&["token", "create", "ci", "--role", "operate"]);
+    let [table, hint] = [&made.stdout, &made.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(hint.contains("(systemctl reload secbeat)"), "{hint}");
+    assert!(
+        table.contains("[[api.token]]\nname = \"ci\"\nrole = \"operate\"\nhash = \"sha256:"),
+        "{table}"
+    );
+
     // sshd is installed, and this config says nothing of it.
     let (code, report) = json(&host, &["doctor"]);
     let of = |what: &str| {
@@ -117,6 +135,16 @@ fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
             .is_some_and(|text| text.contains("not watched: sshd"))
     };
     assert!(findings.iter().any(is_told), "{report:#}");
+
+    // A daemon that hangs is waited for once, and not in each check.
+    host.signal(libc::SIGSTOP);
+    let begun = Instant::now();
+    let (code, report) = json(&host, &["doctor"]);
+    let took = begun.elapsed();
+    host.signal(libc::SIGCONT);
+    assert_eq!(code, Some(2));
+    assert!(report.to_string().contains("HANGS"), "{report:#}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
 /// A host that nobody has configured, but for the log of an nginx: what is SecBeat's own is empty.

@@ -311,6 +311,8 @@ fn detach_leaves_nothing_behind() {
     edge.wait_for_log("running", START);
     edge.kill9();
     assert!(host.edge(&["detach"]).status.success());
+    let tested = host.edge(&["test", "198.51.100.7"]);
+    assert_eq!(tested.status.code(), Some(1), "{tested:?}");
     assert!(!host.pin_folder().exists());
     for interface in ["eth-a", "eth-b"] {
         wait_until(&format!("{interface} is free"), START, || {

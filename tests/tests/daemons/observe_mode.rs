@@ -62,6 +62,14 @@ fn observe_mode_is_switched_live_and_counts_what_it_lets_pass() {
     wait_until("its ban goes on counting", PATIENCE, || {
         fleet.ban_of(family.attacker()).unwrap().dropped_packets > before
     });
+    let said = |arguments: &[&str]| String::from_utf8(fleet.cli("edge", arguments).stdout).unwrap();
+    let bans = said(&["bans"]);
+    assert!(bans.contains(" MET ") && !bans.contains("DROPPED"), "{bans}");
+    let tested = said(&["test", &family.attacker().to_string()]);
+    assert!(
+        tested.contains("enforced   nowhere: the mode is observe"),
+        "{tested}"
+    );
     // The HTTP side lets it through as well, and counts.
     let url = format!("http://{}/", family.edge_for_attacker());
     assert_eq!(fleet.attacking(family).get(&url).unwrap(), 200);

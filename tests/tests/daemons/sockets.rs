@@ -123,6 +123,8 @@ enum Way<'a> {
 }
 
 const BAN: &str = r#"{"target":"192.0.2.7","duration":"1h","note":"x"}"#;
+/// The address or its network.
+const TWO_MEANINGS: &str = r#"{"target":"198.51.100.7/24","duration":"1h"}"#;
 const ALLOW: &str = r#"{"network":"203.0.113.0/24","comment":"office"}"#;
 const MODE: &str = r#"{"mode":"observe"}"#;
 
@@ -142,6 +144,7 @@ fn root_and_the_group_change_others_read_and_nobody_changes_by_tcp_without_a_tok
         (EDGE, "GET", "/api/v1/bans", "", [200, 200, 200, 200]),
         (EDGE, "GET", "/api/v1/allowed", "", [200, 200, 200, 200]),
         (EDGE, "POST", "/api/v1/bans", BAN, [403, 201, 201, 403]),
+        (EDGE, "POST", "/api/v1/bans", TWO_MEANINGS, [403, 400, 400, 403]),
         (
             EDGE,
             "DELETE",
@@ -220,6 +223,11 @@ fn root_and_the_group_change_others_read_and_nobody_changes_by_tcp_without_a_tok
         &lab.cli(&["--url", url, "why", "192.0.2.8"]),
         NOT_ALLOWED,
         &["read what clients requested"],
+    );
+    assert_refused(
+        &lab.cli(&["--url", url, "allowlist", "add", "192.0.2.8"]),
+        NOT_ALLOWED,
+        &["token create NAME --role admin"],
     );
     let by_socket = format!("unix:{}", socket.display());
     let banned = lab.cli(&["--url", &by_socket, "ban", "192.0.2.8"]);

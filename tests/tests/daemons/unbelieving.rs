@@ -24,6 +24,7 @@ use secbeat_tests::lab::{
     bpf::Filter,
     client::Client,
     executable::{Executable as _, Program},
+    fleet::{Fleet, Options},
     host::{Host, assert_refused},
     netns::Namespace,
     process::Daemon,
@@ -246,6 +247,43 @@ fn a_pin_folder_that_others_may_write_to_is_said() {
     });
     open(0o700);
     await_protected(&host, "eth-a", "nobody else may write there");
+}
+
+/// An edge tells the fleet how it does every 5 s.
+#[test]
+fn the_fleet_hears_that_an_interface_is_not_protected_and_why_and_that_it_is_again() {
+    let fleet = Fleet::start(&Options::default());
+    let heard = || {
+        let edges = fleet.cli("orchestrator", &["edges", "-o", "json"]).stdout;
+        let edges: serde_json::Value = serde_json::from_slice(&edges).unwrap_or_default();
+        let interfaces = edges[0]["record"]["interfaces"].as_array();
+        let mut interfaces = interfaces.into_iter().flatten();
+        match interfaces.find(|it| it["name"] == "to-attacker") {
+            Some(of) => of["unprotected"].as_str().unwrap_or("all is well").to_owned(),
+            None => "unheard".to_owned(),
+        }
+    };
+    let await_heard = |part: &str| {
+        wait_until(&format!("the fleet hears: {part}"), START, || {
+            heard().contains(part)
+        });
+    };
+    let rename = |from: &str, to: &str| fleet.host.ip(&["link", "set", from, "name", to]);
+    let open = |mode| fs::set_permissions(fleet.pin_folder(), Permissions::from_mode(mode)).unwrap();
+    await_heard("all is well");
+    rename("to-attacker", "old");
+    await_heard("there is no such interface");
+    let alerts = fleet.cli("orchestrator", &["alerts"]);
+    let said = String::from_utf8_lossy(&alerts.stdout);
+    assert!(
+        !alerts.status.success() && said.contains("to-attacker is not protected: there is no such interface"),
+        "{said}"
+    );
+    rename("old", "to-attacker");
+    open(0o777);
+    await_heard("writable by nobody else");
+    open(0o700);
+    await_heard("all is well");
 }
 
 #[test]

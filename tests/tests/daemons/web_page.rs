@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secbeat_tests::lab::{client::Response, host::Host, wait::wait_until};
@@ -113,6 +113,24 @@ fn a_link_signs_in_once_and_what_other_pages_send_is_refused() {
         (&json!("root"), &json!("admin"), &json!(true))
     );
 
+    for (path, sent) in [
+        ("/api/v1/bans", r#"{"target":"198.51.100.7/24","duration":"1h"}"#),
+        (
+            "/api/v1/allowlist",
+            r#"{"network":"198.51.100.7/24","comment":"office"}"#,
+        ),
+    ] {
+        let guessed = ask(&lab, "POST", path, &session, sent);
+        assert_problem(
+            &guessed,
+            400,
+            "may mean the network 198.51.100.0/24 or 198.51.100.7 alone",
+        );
+        assert_eq!(body(&guessed)["code"], "ambiguous", "{path}");
+    }
+    let network = r#"{"target":"198.51.100.7/24","duration":"1h","network":true}"#;
+    let banned = body(&ask(&lab, "POST", "/api/v1/bans", &session, network));
+    assert_eq!(banned["target"], "198.51.100.0/24");
     let banned = ask(&lab, "POST", "/api/v1/bans", &session, BAN);
     assert_eq!((banned.status, &body(&banned)["issuer"]), (201, &json!("root")));
     let without_origin = session.replace("Origin: http://127.0.0.1:3030\r\n", "");
@@ -172,6 +190,7 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
         "does not know this token",
     );
     let read_token = reader.clone();
+    let bearer = format!("Host: 127.0.0.1:3030\r\nAuthorization: Bearer {operator}\r\n");
     let [reader, operator] = [reader, operator].map(|token| sign_in(&lab, &json!({ "token": token })));
     assert_eq!(ask(&lab, "POST", "/api/v1/bans", &operator, BAN).status, 201);
     let lift = r#"{"targets":["192.0.2.7"]}"#;
@@ -192,6 +211,15 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
     );
     assert_eq!(ask(&lab, "GET", "/api/v1/bans", &reader, "").status, 200);
 
+    let open = |(path, head): (&str, &String)| Stream::open(&lab, path, head);
+    let mut streams = [
+        ("/api/v1/events", &operator),
+        ("/api/v1/events", &bearer),
+        ("/api/v1/stream", &operator),
+        ("/api/v1/stream", &bearer),
+    ]
+    .map(open);
+    let mut others = Stream::open(&lab, "/api/v1/events", &reader);
     let config = std::fs::read_to_string(lab.host.file("orchestrator.toml")).unwrap();
     lab.host
         .write("orchestrator.toml", &config.replace(&operator_table, ""));
@@ -199,6 +227,9 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
     wait_until("the operator's session has ended", START, || {
         ask(&lab, "GET", "/api/v1/session", &operator, "").status == 401
     });
+    streams.iter_mut().for_each(Stream::ends);
+    assert_eq!(lab.order("POST", "/api/v1/bans", BAN).status, 201);
+    assert_eq!(others.next("ban").1["target"], "192.0.2.7/32");
     // A browser that signs in again has one session.
     let again = ask(
         &lab,
@@ -210,7 +241,9 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
     assert_eq!(again.status, 204);
     assert_eq!(ask(&lab, "GET", "/api/v1/session", &reader, "").status, 401);
     let reader = sign_in(&lab, &json!({ "token": read_token }));
+    let mut events = Stream::open(&lab, "/api/v1/events", &reader);
     assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &reader, "").status, 204);
+    events.ends();
     assert_eq!(ask(&lab, "GET", "/api/v1/session", &reader, "").status, 401);
 }
 
@@ -218,14 +251,27 @@ fn a_session_may_what_its_token_may_and_ends_with_it() {
 struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    fn open(lab: &Lab, head: &str) -> Self {
-        let mut stream = lab.send(3030, &format!("GET /api/v1/stream HTTP/1.1\r\n{head}\r\n"));
+    fn open(lab: &Lab, path: &str, head: &str) -> Self {
+        let mut stream = lab.send(3030, &format!("GET {path} HTTP/1.1\r\n{head}\r\n"));
         let mut answer = String::new();
         while !answer.ends_with("\r\n\r\n") {
             assert_ne!(stream.read_line(&mut answer).unwrap(), 0, "{answer}");
         }
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         Self(stream)
+    }
+
+    /// Reads it to its end, which is to come soon.
+    fn ends(&mut self) {
+        let began = Instant::now();
+        loop {
+            let mut line = String::new();
+            // The last chunk is empty.
+            if self.0.read_line(&mut line).unwrap() == 0 || line == "0\r\n" {
+                return;
+            }
+            assert!(began.elapsed() < START, "the stream goes on: {line}");
+        }
     }
 
     /// The next event called `name`: its id and its data.
@@ -253,7 +299,7 @@ impl Stream {
 fn the_stream_tells_what_is_so_and_catches_up() {
     let lab = Lab::start("");
     let session = sign_in(&lab, &json!({ "link": link(&lab) }));
-    let mut stream = Stream::open(&lab, &session);
+    let mut stream = Stream::open(&lab, "/api/v1/stream", &session);
     let (_, overview) = stream.next("overview");
     assert_eq!(overview["series"]["requests"].as_array().unwrap().len(), 150);
     let ban = |target: &str| {
@@ -271,15 +317,21 @@ fn the_stream_tells_what_is_so_and_catches_up() {
     });
     drop(stream);
     ban("192.0.2.2");
-    let mut stream = Stream::open(&lab, &format!("{session}Last-Event-ID: {id}\r\n"));
+    let resume = |id: &str| {
+        Stream::open(
+            &lab,
+            "/api/v1/stream",
+            &format!("{session}Last-Event-ID: {id}\r\n"),
+        )
+    };
+    let mut stream = resume(&id);
     assert_eq!(stream.next("ban").1["target"], "192.0.2.2/32");
-    let mut stream = Stream::open(&lab, &format!("{session}Last-Event-ID: 1-7\r\n"));
+    let mut stream = resume("1-7");
     assert_eq!(stream.next("reset").1, json!({ "missed": null }));
 
     // Nobody reads on whose session has ended.
     assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &session, "").status, 204);
-    let mut rest = String::new();
-    while stream.0.read_line(&mut rest).unwrap() > 0 {}
+    stream.ends();
 }
 
 #[test]
@@ -307,11 +359,7 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
         assert_eq!(found(query), expected, "{query}");
     }
     assert_problem(&get("/api/v1/bans?label=berlin"), 400, "label: ");
-    assert_problem(
-        &get("/api/v1/bans?edge=wbe-1"),
-        400,
-        "no edge `wbe-1` was heard of",
-    );
+    assert_problem(&get("/api/v1/bans?edge=wbe-1"), 400, "no edge `wbe-1`");
     let csv = get("/api/v1/bans/export?format=csv&text=scanner");
     let text = String::from_utf8(csv.body.clone()).unwrap();
     assert_eq!(
@@ -322,7 +370,22 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
     assert_eq!(body(&get("/api/v1/bans/export")).as_array().unwrap().len(), 5);
 
     let lift = |request: &str| lab.order("POST", "/api/v1/bans/lift", request);
-    assert_problem(&lift("{}"), 400, "say `all`");
+    for everything in [
+        "{}",
+        r#"{"filter": {"text": ""}}"#,
+        r#"{"filter": {}, "targets": []}"#,
+    ] {
+        assert_problem(&lift(everything), 400, "say `all`");
+    }
+    let both = lift(r#"{"filter": {"text": "scanner"}, "targets": ["192.0.2.1"]}"#);
+    assert_problem(&both, 400, "targets: say either");
+    let named = r#"{"targets": ["192.0.2.1", "192.0.2.1/32", "192.0.2.99"], "dry_run": true}"#;
+    let named = body(&lift(named));
+    assert_eq!(
+        (&named["matched"], &named["lifted"], &named["left"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{named}"
+    );
     let preview = body(&lift(r#"{"filter": {"text": "scanner"}, "dry_run": true}"#));
     assert_eq!(
         (&preview["matched"], preview["bans"].as_array().unwrap().len()),
@@ -330,12 +393,23 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
     );
     assert_eq!(found("text=scanner"), 2, "a preview lifts nothing");
     let mistyped = lift(r#"{"filter": {"edge": "wbe-1"}}"#);
-    assert_problem(&mistyped, 400, "no edge `wbe-1` was heard of");
+    assert_problem(&mistyped, 400, "no edge `wbe-1`");
     assert_eq!(body(&mistyped)["code"], "unknown_edge");
     let outrun = lift(r#"{"filter": {"text": "scanner"}, "expected": 1}"#);
     assert_problem(&outrun, 409, "2 bans match now, and the preview showed 1");
     assert_eq!((&body(&outrun)["code"], found("")), (&json!("changed"), json!(5)));
-    let lifted = body(&lift(r#"{"filter": {"text": "scanner"}, "expected": 2}"#));
+    // As many, and others.
+    assert_eq!(lab.order("DELETE", "/api/v1/bans/192.0.2.2", "").status, 200);
+    ban("192.0.2.6", "Scanner");
+    let as_shown = |preview: &Value| {
+        let filter = json!({ "text": "scanner" });
+        let request = json!({ "filter": filter, "expected": 2, "digest": preview["digest"] });
+        lift(&request.to_string())
+    };
+    assert_problem(&as_shown(&preview), 409, "are not those that the preview showed");
+    assert_eq!(found(""), 5);
+    let preview = body(&lift(r#"{"filter": {"text": "scanner"}, "dry_run": true}"#));
+    let lifted = body(&as_shown(&preview));
     assert_eq!((&lifted["lifted"], &lifted["failed"]), (&json!(2), &json!([])));
     assert_eq!(found(""), 3);
     // Nobody lifts what the allowlist exempts.
@@ -352,24 +426,24 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
         (&json!(audited("ban")), &json!(audited("unban")), &json!(0)),
         "{report}"
     );
-    assert_eq!(report["series"].as_array().unwrap().len(), 24);
+    assert_eq!(report["series"].as_array().unwrap().len(), 25);
     let again = body(&get("/api/v1/reports?period=30d"));
     assert_eq!(
         (&again["manual"], &again["step"]),
-        (&json!(5), &json!("day")),
+        (&json!(6), &json!("day")),
         "nothing counts twice"
     );
     let csv = get("/api/v1/reports?period=week&format=csv");
     let csv = String::from_utf8(csv.body).unwrap();
     assert!(
-        csv.contains("total,manual,,5\n") && csv.contains("total,lifted,,2\n"),
+        csv.contains("total,manual,,6\n") && csv.contains("total,lifted,,3\n"),
         "{csv}"
     );
     assert_problem(&get("/api/v1/reports?period=soon"), 400, "period: ");
     let said = lab.cli(&["report", "--period", "7d"]);
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(
-        said.contains("bans        0 by rules (0 of repeat offenders), 5 by people"),
+        said.contains("bans        0 by rules (0 of repeat offenders), 6 by people"),
         "{said}"
     );
 }
@@ -403,6 +477,38 @@ fn a_list_is_judged_line_by_line_also_where_some_are_no_bans() {
         (&json!(1), &json!(1))
     );
     assert_eq!(body(&lab.order("GET", "/api/v1/bans", ""))["total"], 1);
+    let thrice = json!([
+        { "target": "192.0.2.10", "duration": "1h" },
+        { "target": "192.0.2.10", "duration": "2h" },
+        { "target": "192.0.2.10", "duration": "30m" },
+    ]);
+    let judged = body(&import(json!({ "bans": thrice, "dry_run": true })));
+    assert_eq!(
+        (&judged["fates"], &judged["banned"]),
+        (&json!(["kept", "new", "kept"]), &json!(1))
+    );
+
+    // It is recorded, also if nobody waits for the answer.
+    let session = sign_in(&lab, &json!({ "link": link(&lab) }));
+    let targets = (0..2000).map(|n| format!("198.18.{}.{}", n / 250, n % 250));
+    let bans: Vec<_> = targets
+        .map(|target| json!({ "target": target, "duration": "1h" }))
+        .collect();
+    let sent = json!({ "bans": bans }).to_string();
+    let head = format!(
+        "{session}Content-Type: application/json\r\nContent-Length: {}\r\n",
+        sent.len()
+    );
+    let request = format!("POST /api/v1/bans/import HTTP/1.1\r\n{head}\r\n{sent}");
+    let waiting = lab.send(3030, &request);
+    wait_until("the import has begun", START, || {
+        body(&lab.order("GET", "/api/v1/bans?limit=1", ""))["total"] == 2001
+    });
+    drop(waiting);
+    wait_until("the list is in the audit", START, || {
+        let lists = body(&lab.order("GET", "/api/v1/audit?kind=list", ""));
+        lists.as_array().unwrap().iter().any(|list| list["new"] == 2000)
+    });
 }
 
 #[test]
@@ -469,6 +575,13 @@ fn changed_rules_are_tried_on_a_log_and_change_nothing() {
         400,
         "rules[0].window: ",
     );
+    // JSON doubles quotes, and the limit is that of the log.
+    let with_line = |line: &str| {
+        let request = json!({ "log": format!("{line}\n{log}"), "format": "combined" });
+        lab.order("POST", "/api/v1/rules/try", &request.to_string())
+    };
+    assert_eq!(with_line(&"\"".repeat(9 << 20)).status, 200);
+    assert_problem(&with_line(&"x".repeat(17 << 20)), 413, "at most: cut it");
     let rules = body(&lab.order("GET", "/api/v1/rules", ""));
     assert_eq!(rules[0]["threshold"], 50);
     assert_eq!(body(&lab.order("GET", "/api/v1/bans", ""))["total"], 0);

@@ -256,13 +256,18 @@ fn the_playbook_ends_after_the_batch_with_a_failed_host() {
 fn every_alert_has_a_runbook() {
     let alerts = workspace().join("packaging/prometheus/alerts.yml");
     let alerts = fs::read_to_string(alerts).unwrap();
-    let alerts: Vec<_> = alerts
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
-        .collect();
+    let lines = |key: &'static str| {
+        alerts
+            .lines()
+            .filter_map(move |line| line.trim().strip_prefix(key))
+    };
+    let names: Vec<_> = lines("- alert: ").collect();
     let page = fs::read_to_string(workspace().join("docs/alerts.md")).unwrap();
     let runbooks: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert_eq!(alerts, runbooks);
+    assert_eq!(names, runbooks);
+    let named = lines("runbook: ").map(|path| path.split_once("*/docs/alerts.md#").unwrap().1);
+    let anchors = runbooks.iter().map(|heading| slug(heading));
+    assert_eq!(named.collect::<Vec<_>>(), anchors.collect::<Vec<_>>());
 }
 
 #[test]

@@ -90,6 +90,23 @@ pub(super) fn files(booted: &Booted) -> BTreeSet<String> {
         .collect()
 }
 
+/// The file in `/packages` of the package whose name begins so.
+fn name_of(packages: &[PathBuf], start: &str) -> String {
+    let names = names(packages).into_iter();
+    let mut named = names.filter(|name| name.starts_with(&format!("/packages/{start}")));
+    named.next().expect("a package")
+}
+
+/// The edge's package was removed, and is there again, which `said` what to do: nothing tells of a kill switch that nobody has thrown.
+fn install_again(around: &Surroundings, booted: &Booted, said: &str) {
+    assert!(said.contains("systemctl enable --now secbeat-edge"), "{said}");
+    assert!(!booted.is_active("secbeat-edge"));
+    booted.ask(TestProgram::Systemctl, &["enable", "--now", "secbeat-edge"]);
+    wait_until("it protects again", PATIENCE, || {
+        around.host.xdp_on("to-attacker").is_some()
+    });
+}
+
 #[test]
 #[ignore = "`cargo xtask dist --verify` makes what it needs"]
 fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every_ban() {
@@ -182,6 +199,8 @@ fn packages_install_upgrade_and_purge_without_a_trace_and_an_upgrade_keeps_every
         "a program without its daemon"
     );
     booted.ask(TestProgram::Test, &["-s", "/etc/secbeat/edge.toml"]);
+    let said = dpkg("--install", &[name_of(&later, "secbeat-edge_")]);
+    install_again(&around, &booted, &said);
     dpkg("--purge", &all);
     let after = files(&booted);
     let left: Vec<&String> = after.difference(&before).collect();

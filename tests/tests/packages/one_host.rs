@@ -106,12 +106,18 @@ fn one_package_protects_nginx_and_sshd_without_an_edit_and_purges_without_a_trac
         bans().contains(Surroundings::ATTACKER) && bans().contains(&GUESSER.to_string())
     });
 
+    let none = |when: &str| assert_eq!(around.host.xdp_on("to-attacker"), None, "{when}");
+    booted.ask(TestProgram::Dpkg, &["--remove", "secbeat"]);
+    none("a program without its daemon");
+    let said = booted.ask(TestProgram::Dpkg, &["--install", &package(&later)]);
+    assert!(said.contains("systemctl enable --now secbeat"), "{said}");
+    booted.ask(TestProgram::Systemctl, &["enable", "--now", "secbeat"]);
+    wait_until("it protects again, by the bans in its store", PATIENCE, || {
+        around.host.xdp_on("to-attacker").is_some() && get(&around, "").is_err()
+    });
+
     booted.ask(TestProgram::Dpkg, &["--purge", "secbeat"]);
-    assert_eq!(
-        around.host.xdp_on("to-attacker"),
-        None,
-        "a program without its daemon"
-    );
+    none("a program without its daemon");
     let after = files(&booted);
     let left: Vec<&String> = after.difference(&before).collect();
     assert!(left.is_empty(), "the purged package has left {left:?}");

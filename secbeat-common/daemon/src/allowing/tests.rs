@@ -45,6 +45,9 @@ fn what_cannot_be_an_entry_is_refused_by_the_key_that_is_wrong() {
             .starts_with("network: ::/64 holds addresses that stand for IPv4 clients")
     );
     assert!(refusal("office", None, None).starts_with("network: "));
+    assert!(
+        refusal("192.0.2.7/24", None, None).starts_with("network: 192.0.2.7 with the length of its network")
+    );
     let net = "192.0.2.0/24";
     assert!(refusal(net, Some("soon"), None).starts_with("duration: invalid duration `soon`"));
     assert_eq!(
@@ -53,7 +56,7 @@ fn what_cannot_be_an_entry_is_refused_by_the_key_that_is_wrong() {
     );
     assert_eq!(
         refusal(net, None, Some("2026-11-20T10:00:07Z")),
-        "until: the entry would have ended already"
+        "until: it is in the past"
     );
     assert_eq!(
         refusal(net, Some("4h"), Some("2026-11-20T10:00:08Z")),

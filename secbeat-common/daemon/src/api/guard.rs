@@ -35,7 +35,7 @@ pub async fn refuse(request: Request, refusal: impl IntoResponse) -> Response {
 pub struct Ways {
     /// The Unix socket, if there is one.
     pub socket: Option<PathBuf>,
-    /// How to make a token, if the daemon takes any.
+    /// How to make a token, without its role, if the daemon takes any.
     pub token: Option<&'static str>,
 }
 
@@ -50,12 +50,12 @@ pub enum Act {
 }
 
 impl Ways {
-    /// Whose request without a token it is, if it may do `act`; `None` for anybody's.
+    /// Whose request without a token it is, if it may do `act`; `None` for anybody's. A token would need `role`.
     ///
     /// # Errors
     ///
     /// When it may not.
-    pub fn admit(&self, request: &Request, act: Act) -> Result<Option<LocalPeer>, Failure> {
+    pub fn admit(&self, request: &Request, act: Act, role: &str) -> Result<Option<LocalPeer>, Failure> {
         let peer = request.extensions().get::<LocalPeer>().copied();
         match peer {
             Some(peer) if peer.is_trusted() => return Ok(Some(peer)),
@@ -69,11 +69,12 @@ impl Ways {
         if act == Act::Read {
             return Ok(None);
         }
-        Err(Failure::new(StatusCode::FORBIDDEN, self.directions(act, peer)).with_code("not_permitted"))
+        let why = self.directions(act, role, peer);
+        Err(Failure::new(StatusCode::FORBIDDEN, why).with_code("not_permitted"))
     }
 
     /// Who may, and how to become that.
-    fn directions(&self, act: Act, peer: Option<LocalPeer>) -> String {
+    fn directions(&self, act: Act, role: &str, peer: Option<LocalPeer>) -> String {
         let what = match act {
             Act::Change => "change something",
             Act::Read | Act::ReadRequests => "read what clients requested",
@@ -91,7 +92,7 @@ impl Ways {
             }
         };
         if let Some(token) = self.token {
-            said.push_str(&format!(", or show a token (`{token}`)"));
+            said.push_str(&format!(", or show a token (`{token} --role {role}`)"));
         }
         said
     }
@@ -190,7 +191,7 @@ mod tests {
             request.body(axum::body::Body::empty()).unwrap()
         };
         let refused = |host, act| {
-            let failure = ways.admit(&request(host), act).err()?;
+            let failure = ways.admit(&request(host), act, "read").err()?;
             Some((failure.status().as_u16(), failure.code()))
         };
         let not_permitted = Some((403, "not_permitted".to_owned()));
@@ -203,12 +204,21 @@ mod tests {
             let rebound = refused("evil.example", act).unwrap();
             assert_eq!(rebound.0, 421, "{act:?}");
         }
-        let failure = ways.admit(&request("localhost"), Act::Change).unwrap_err();
-        for part in ["/run/x/api.sock", "`secbeat`", "x token create NAME"] {
+        let failure = ways
+            .admit(&request("localhost"), Act::Change, "admin")
+            .unwrap_err();
+        for part in ["/run/x/api.sock", "`secbeat`", "x token create NAME --role admin"] {
             assert!(failure.detail().contains(part), "{}", failure.detail());
         }
+        let failure = ways
+            .admit(&request("localhost"), Act::ReadRequests, "read")
+            .unwrap_err();
+        let part = "x token create NAME --role read";
+        assert!(failure.detail().contains(part), "{}", failure.detail());
         let none = Ways::default();
-        let failure = none.admit(&request("localhost"), Act::Change).unwrap_err();
+        let failure = none
+            .admit(&request("localhost"), Act::Change, "operate")
+            .unwrap_err();
         assert!(failure.detail().contains("has no socket"), "{}", failure.detail());
     }
 }

@@ -15,7 +15,7 @@ pub use self::{
     client::{ApiClient, CallError, Remote, Scheme},
     guard::{Act, Ways, refuse},
     peer::LocalPeer,
-    problem::{Failure, PROBLEM_JSON, Problem, as_problems, bad_request},
+    problem::{Failure, PROBLEM_JSON, Problem, as_problems, bad_request, named_target},
     serve::{Listener, serve},
     socket::{LocalSocket, Occupant, SocketPath},
 };

@@ -10,6 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use secbeat_common::prefix::Prefix;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a [`Problem`].
@@ -30,7 +31,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// The reason for programs, in snake case, as `allowlisted`; one of the status where no other is known, as `not_found`.
+    /// The reason for programs, in snake case, such as `allowlisted`; one of the status where no other is known, such as `not_found`.
     #[serde(default)]
     pub code: String,
     /// What is wrong with this request, as a sentence for people.
@@ -52,7 +53,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with the code of its status, as `not_found`.
+    /// A failure with the code of its status, such as `not_found`.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -100,6 +101,24 @@ fn snake_case(words: &str) -> String {
 /// The response to a value at `key` that cannot be used.
 pub fn bad_request(key: &str, error: impl std::fmt::Display) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, format!("{key}: {error}"))
+}
+
+/// The network that `text` at `key` names: a CIDR, or an address, which stands for its source.
+///
+/// # Errors
+///
+/// When it names none. Also when its address has bits behind its length, such as 198.51.100.7/24, unless `is_network` says what is meant.
+pub fn named_target(key: &str, text: &str, is_network: bool) -> Result<Prefix, Failure> {
+    let network: Prefix = text.parse().map_err(|error| bad_request(key, error))?;
+    match Prefix::cleared(text) {
+        Some(address) if !is_network && Prefix::single(address) != network => {
+            let why = format!(
+                "{address} with the length of its network may mean the network {network} or {address} alone: say `{network}` or `{address}`"
+            );
+            Err(bad_request(key, why).with_code("ambiguous"))
+        }
+        _ => Ok(network),
+    }
 }
 
 /// An error of the daemon itself.
@@ -184,6 +203,35 @@ mod tests {
         assert_eq!(problem(&refused)["code"], "allowlisted");
         let unavailable = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "");
         assert_eq!(unavailable.code(), "service_unavailable");
+    }
+
+    #[test]
+    fn an_address_with_the_length_of_its_network_is_not_guessed() {
+        for (text, is_network, expected) in [
+            ("198.51.100.7", false, Ok("198.51.100.7/32")),
+            ("198.51.100.0/24", false, Ok("198.51.100.0/24")),
+            ("198.51.100.7/32", false, Ok("198.51.100.7/32")),
+            ("198.51.100.7/24", true, Ok("198.51.100.0/24")),
+            ("198.51.100.7/24", false, Err("ambiguous")),
+            ("2001:db8::1/48", false, Err("ambiguous")),
+            ("2001:db8::1/64", false, Ok("2001:db8::/64")),
+            ("office", true, Err("bad_request")),
+        ] {
+            let named = named_target("target", text, is_network);
+            let named = named
+                .map(|network| network.to_string())
+                .map_err(|failure| failure.code());
+            assert_eq!(
+                named,
+                expected.map(str::to_owned).map_err(str::to_owned),
+                "{text}"
+            );
+        }
+        let why = named_target("target", "198.51.100.7/24", false).unwrap_err();
+        assert!(
+            why.detail().ends_with("say `198.51.100.0/24` or `198.51.100.7`"),
+            "{why:?}"
+        );
     }
 
     #[test]

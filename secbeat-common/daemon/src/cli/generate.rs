@@ -17,7 +17,7 @@ use crate::config::schema::schema_of;
 /// Commands that need neither a config nor a daemon.
 #[derive(Debug, Subcommand)]
 pub enum Generate {
-    /// Print the completions for a shell, as `source <(… completions bash)` takes them.
+    /// Print shell completions; for bash: `source <(… completions bash)`.
     Completions { shell: Shell },
     /// Print the manual page, or write those of all commands.
     Man {
@@ -45,9 +45,16 @@ impl Generate {
                 io::stdout().write_all(&text).context("writing the completions")
             }
             Self::Schema => print_json(&schema_of::<F>()),
-            Self::Man { folder: None } => clap_mangen::Man::new(C::command())
-                .render(&mut io::stdout())
-                .context("writing the manual page"),
+            Self::Man { folder: None } => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(C::command())
+                    .render(&mut page)
+                    .context("making the manual page")?;
+                let page = with_sections(&String::from_utf8(page)?);
+                io::stdout()
+                    .write_all(page.as_bytes())
+                    .context("writing the manual page")
+            }
             Self::Man { folder: Some(folder) } => {
                 pages::<C>(folder).with_context(|| format!("writing manual pages into {}", folder.display()))
             }
@@ -57,7 +64,18 @@ impl Generate {
 
 fn pages<C: CommandFactory>(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(C::command(), folder)
+    clap_mangen::generate_to(C::command(), folder)?;
+    let first = folder.join(format!("{}.1", C::command().get_name()));
+    let page = fs::read_to_string(&first)?;
+    fs::write(first, with_sections(&page))
+}
+
+/// The page of a program with the sections that readers of manuals look for.
+fn with_sections(page: &str) -> String {
+    const SEE_ALSO: &str = ".SH \"SEE ALSO\"\n\
+        /usr/share/doc/secbeat*/docs: files.md has files, ports and capabilities, exit-codes.md all exit codes, configuration.md the \
+        environment variables\n";
+    page.replacen(".SH EXTRA\n", ".SH \"EXIT STATUS\"\n", 1) + SEE_ALSO
 }
 
 /// The help of the command line `C` and of all its commands, at a width of 100, as people see it.

@@ -11,6 +11,8 @@ mod selection;
 mod target;
 pub mod words;
 
+use std::fmt;
+
 use anyhow::{Context, bail};
 use serde::Serialize;
 
@@ -42,6 +44,13 @@ pub fn checked<T: 'static>(
     read: impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
     move |text| read(text).map(|_| text.to_owned())
+}
+
+/// `count` with the word for one, or for many.
+#[must_use]
+pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let word = if count == N::from(1) { one } else { many };
+    format!("{count} {word}")
 }
 
 /// A table for people: columns in line, and nothing else around them.

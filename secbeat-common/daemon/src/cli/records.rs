@@ -43,11 +43,16 @@ pub struct Records {
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub sort: Option<String>,
     /// Show at most this many; 0 shows all [default: all; 100 on a terminal].
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = limit)]
     limit: Option<usize>,
     /// Show times of the table in UTC, not in this host's time zone; JSON and CSV have UTC.
     #[arg(long)]
     utc: bool,
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let why = |_| "expected a whole number, 0 or more; 0 shows all".to_owned();
+    text.parse().map_err(why)
 }
 
 /// A column: its name in the table, the one in CSV and for `--sort`, and what it has of a record.

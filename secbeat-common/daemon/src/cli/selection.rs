@@ -1,7 +1,7 @@
 //! The bans that an `unban` is about, and what became of them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read as _},
     path::PathBuf,
@@ -27,10 +27,10 @@ pub struct Selection {
     /// Addresses, which stand for their sources (an IPv4 address, or the /64 of an IPv6 address), and CIDRs.
     #[arg(group = "which")]
     targets: Vec<Prefix>,
-    /// The source of this address.
+    /// Unban this address (IPv6: its /64).
     #[arg(long, short, group = "which")]
     ip: Vec<std::net::IpAddr>,
-    /// This network.
+    /// Unban this network.
     #[arg(
         long,
         short,
@@ -113,6 +113,9 @@ impl Selection {
 pub struct Outcome {
     pub unbanned: Vec<String>,
     pub not_banned: Vec<String>,
+    /// Targets that bans of networks around them go on to drop, with these networks.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub covered: BTreeMap<String, Vec<String>>,
     /// New entries of the allowlist, where these were asked for instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowlisted: Option<Vec<String>>,
@@ -145,11 +148,37 @@ impl Outcome {
         Ok(())
     }
 
+    /// Notes which of the `banned` networks are wider than `target`, and have all of it.
+    pub fn cover(&mut self, target: &Prefix, banned: impl IntoIterator<Item = Prefix>) {
+        let around = banned
+            .into_iter()
+            .filter(|net| net != target && net.covers(target));
+        let around: BTreeSet<Prefix> = around.collect();
+        if !around.is_empty() {
+            let around = around.iter().map(ToString::to_string).collect();
+            self.covered.insert(target.to_string(), around);
+        }
+    }
+
+    /// What covers targets, for people.
+    fn said_of_covered(&self) -> Option<String> {
+        let each = self.covered.iter();
+        let each: Vec<_> = each
+            .map(|(target, around)| format!("{target} ({})", around.join(", ")))
+            .collect();
+        (!each.is_empty()).then(|| {
+            format!(
+                "still dropped, since networks around them are banned: {}; --covering unbans these, and --except lets the targets alone through",
+                listed(&each)
+            )
+        })
+    }
+
     /// Says what was done `place`, as "on this host", or what would be.
     ///
     /// # Errors
     ///
-    /// When some targets were not banned.
+    /// When some targets were not banned, or networks around some of them are.
     pub fn tell(self, place: &str, is_dry_run: bool, output: Output) -> anyhow::Result<()> {
         let (unbanned, missing) = (self.unbanned.len(), self.not_banned.len());
         match output {
@@ -172,19 +201,26 @@ impl Outcome {
                 }
             }
         }
-        if missing == 0 {
-            return Ok(());
-        }
-        let mut named = self.not_banned;
-        if let ([target], 0) = (&named[..], unbanned) {
-            return Err(Coded::not_found(format!("{target} is not banned")).into());
-        }
-        named.truncate(NAMED);
-        let more = match missing.saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
+        let said = match (&self.not_banned[..], unbanned) {
+            ([], _) => None,
+            ([target], 0) => Some(format!("{target} is not banned")),
+            (targets, _) => Some(format!("not banned: {}", listed(targets))),
         };
-        Err(Coded::not_found(format!("not banned: {}{more}", named.join(", "))).into())
+        match (said, self.said_of_covered()) {
+            (None, None) => Ok(()),
+            (None, Some(covered)) => Err(anyhow::Error::msg(covered)),
+            (Some(said), None) => Err(Coded::not_found(said).into()),
+            (Some(said), Some(covered)) => Err(Coded::not_found(format!("{said}; {covered}")).into()),
+        }
+    }
+}
+
+/// The first of them by name, and how many there are beside.
+fn listed(targets: &[String]) -> String {
+    let named: Vec<_> = targets.iter().take(NAMED).map(String::as_str).collect();
+    match targets.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 
@@ -265,7 +301,13 @@ mod tests {
             (&outcome.unbanned[..], &outcome.not_banned[..]),
             (&["192.0.2.2/32".to_owned()][..], &["192.0.2.1/32".to_owned()][..])
         );
+        let nets = ["192.0.2.1", "192.0.2.0/30", "192.0.2.0/24", "198.51.100.0/24"];
+        let nets = nets.map(|net| net.parse().unwrap());
+        outcome.cover(&"192.0.2.1".parse().unwrap(), nets);
         let error = outcome.tell("here", false, Output::Json).unwrap_err();
-        assert_eq!(error.to_string(), "not banned: 192.0.2.1/32");
+        assert_eq!(
+            error.to_string(),
+            "not banned: 192.0.2.1/32; still dropped, since networks around them are banned: 192.0.2.1/32 (192.0.2.0/24, 192.0.2.0/30); --covering unbans these, and --except lets the targets alone through"
+        );
     }
 }

@@ -21,7 +21,7 @@ pub struct Target {
     /// An address, which stands for its source (an IPv4 address, or the /64 of an IPv6 address), or a CIDR.
     #[arg(group = "whom")]
     target: Option<Said>,
-    /// The source of this address.
+    /// This address (IPv6: its /64).
     #[arg(long, short, group = "whom", value_parser = source)]
     ip: Option<Said>,
     /// This network.
@@ -39,10 +39,10 @@ pub struct Targets {
     /// Addresses, which stand for their sources (an IPv4 address, or the /64 of an IPv6 address), and CIDRs.
     #[arg(group = "whom", value_parser = to_ban)]
     targets: Vec<Said>,
-    /// The source of this address.
+    /// Ban this address (IPv6: its /64).
     #[arg(long, short, group = "whom", value_parser = source)]
     ip: Vec<Said>,
-    /// This network.
+    /// Ban this network.
     #[arg(long, short, value_name = "CIDR", group = "whom", value_parser = network)]
     range: Vec<Said>,
     #[arg(long, short = 'v', hide = true, group = "whom", value_parser = to_ban)]
@@ -129,14 +129,13 @@ impl Said {
             return Ok(self.prefix);
         };
         let (network, alone) = (self.prefix, Prefix::single(address));
-        let both = format!(
-            "{address} with the length of its network may mean the network {network} or {address} alone"
-        );
+        let both = format!("ambiguous `{address}/{}`", network.len());
+        let means = format!("`{network}` (or --network) for the network, or `{address}` for the address");
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            let message = format!("{both}: say `{network}` (or --network), or `{address}`");
+            let message = format!("{both}: write {means}");
             return Err(Coded::usage(message).into());
         }
-        complain!("{both}. Which one? Type `network` or `address`:");
+        complain!("{both}: the network {network}, or {address} alone? Type `network` or `address`:");
         let mut answer = String::new();
         io::stdin()
             .read_line(&mut answer)
@@ -144,7 +143,7 @@ impl Said {
         match answer.trim() {
             "network" | "n" => Ok(network),
             "address" | "a" => Ok(alone),
-            _ => Err(Coded::usage(format!("nothing was done: {both}")).into()),
+            _ => Err(Coded::usage(format!("nothing was done: {both}: write {means}")).into()),
         }
     }
 }

@@ -65,6 +65,7 @@ type Stamp = Option<(i64, i64, u64, u64)>;
 pub struct GeoFile {
     /// The key in the config: `geo.country` or `geo.asn`.
     pub key: String,
+    /// Where the file is.
     pub path: String,
     /// What the database calls itself; `null` while none could be read.
     pub database: Option<String>,

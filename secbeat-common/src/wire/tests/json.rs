@@ -54,11 +54,17 @@ fn a_clock_reads_as_people_expect() {
             error_ms: 2,
         }))
     };
-    assert_eq!(clock(4), "0.004 s ahead of the bus's clock (to within 2 ms)");
-    assert_eq!(clock(-999), "0.999 s behind the bus's clock (to within 2 ms)");
+    assert_eq!(
+        clock(4),
+        "0.004 s ahead of the clock that bans go by (to within 2 ms)"
+    );
+    assert_eq!(
+        clock(-999),
+        "0.999 s behind the clock that bans go by (to within 2 ms)"
+    );
     assert_eq!(
         clock(600_000),
-        "WRONG: 600.000 s ahead of the bus's clock (to within 2 ms); bans go by the bus's, but set it right (NTP)"
+        "WRONG: 600.000 s ahead of the clock that bans go by (to within 2 ms): set it right (NTP)"
     );
     assert!(clock(-1_000).starts_with("WRONG: 1.000 s behind"));
 }

@@ -10,7 +10,7 @@ use secbeat_common::{
 use secbeat_orchestrator_core::stand_in::Away;
 use tokio::time::Instant;
 
-/// How long a sign of life counts. It comes each half second, or each second; and when no server leads the bucket, nobody says that it
+/// How long a heartbeat counts. It comes each half second, or each second; and when no server leads the bucket, nobody says that it
 /// has ended.
 const COUNTS: Duration = Duration::from_secs(2);
 
@@ -29,7 +29,7 @@ struct Leases {
     members: HashMap<String, Member>,
 }
 
-/// An orchestrator that has given a sign of life.
+/// An orchestrator that has given a heartbeat.
 #[derive(Debug)]
 struct Member {
     heard: Instant,
@@ -159,7 +159,7 @@ mod tests {
         while fleet.away().is_some() {
             fleet.changed().await;
         }
-        // Its sign of life ends by itself.
+        // Its heartbeat ends by itself.
         while fleet.away().is_none() {
             fleet.changed().await;
         }

@@ -11,11 +11,7 @@ use nix::{
     errno::Errno,
     unistd::{AccessFlags, eaccess},
 };
-use secbeat_daemon::{
-    api::{ApiClient, Occupant},
-    config::NatsUrl,
-    credentials::Membership,
-};
+use secbeat_daemon::{api::Occupant, config::NatsUrl, credentials::Membership};
 
 use super::{
     finding::{Finding, State},
@@ -23,10 +19,9 @@ use super::{
 };
 use crate::{
     config::{Config, PROGRAM},
-    kernel::{self, Pins, Place, XdpSetup},
+    kernel::{self, Pins, Place, Surveyed, XdpSetup},
     sources::proxy::{Challenge, ListenerConfig, listen},
     unit_user::UnitUser,
-    view::StatsView,
 };
 
 /// How long a server may take to accept a connection.
@@ -40,19 +35,22 @@ pub struct Installed {
     pub unit: &'static str,
 }
 
-/// Looks at all of it, and changes nothing.
+/// Looks at all of it, and changes nothing. `daemon` is which edge the daemon is, if it answers.
 #[must_use]
-pub fn look_at_host(config: &Config, path: &Path, member: &Membership, installed: Installed) -> Vec<Finding> {
-    let daemon: Option<StatsView> = ApiClient::local(config.api_socket().as_deref(), config.api_listen)
-        .get("/api/v1/stats")
-        .ok();
+pub fn look_at_host(
+    config: &Config,
+    path: &Path,
+    member: &Membership,
+    installed: Installed,
+    daemon: Option<&str>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if config.enforcement.in_kernel() {
         findings.extend(kernel_side(config, installed.program));
     }
     findings.extend(ports(config, daemon.is_some()));
     let own = config.edge_id(member).ok();
-    findings.extend(socket(config, daemon.as_ref(), own.as_deref()));
+    findings.extend(socket(config, daemon, own.as_deref()));
     findings.extend(files(config, path, installed.unit));
     findings.extend(challenges(config));
     findings.extend(proxy::loops(config));
@@ -107,14 +105,27 @@ fn interface(name: &str, setup: &XdpSetup) -> Finding {
         }
         Err(error) => return Finding::new(what, State::Problem, format!("{error:#}")),
     };
+    let (state, place) = place(&found);
+    match found.detour {
+        // Where it runs, most packets come another way, and the note would stay for ever.
+        Some(detour) => {
+            let state = if found.ours.is_some() { state } else { State::Note };
+            Finding::new(what, state, format!("{place}; {found}; {detour}"))
+        }
+        None => Finding::new(what, state, format!("{place}; {found}")),
+    }
+}
+
+/// Where the program runs, or would; or why it can run nowhere.
+fn place(found: &Surveyed) -> (State, String) {
     if let Some(mode) = found.ours {
-        return Finding::new(what, State::Ok, format!("protected ({mode}); {found}"));
+        return (State::Ok, format!("protected ({mode})"));
     }
     let places = match &found.places {
         Ok(places) => places.tried.as_slice(),
-        Err(why) => return Finding::new(what, State::Problem, format!("{why}; {found}")),
+        Err(why) => return (State::Problem, why.clone()),
     };
-    let (state, place) = match (&found.beside, places) {
+    match (&found.beside, places) {
         (Some(other), _) => (
             State::Note,
             format!("the stack's ingress hook, beside the XDP program {other}"),
@@ -132,8 +143,7 @@ fn interface(name: &str, setup: &XdpSetup) -> Finding {
             State::Note,
             "XDP if its driver can, which only the start shows".to_owned(),
         ),
-    };
-    Finding::new(what, state, format!("{place}; {found}"))
+    }
 }
 
 /// Whether the daemon, if it does not run, could listen.
@@ -155,7 +165,7 @@ fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
 }
 
 /// Whether the daemon, if it does not run, could have its API's socket. `own` is the id of the config's edge, if it has one.
-fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Option<Finding> {
+fn socket(config: &Config, daemon: Option<&str>, own: Option<&str>) -> Option<Finding> {
     let (place, occupant) = match config.api_socket.look(PROGRAM) {
         Ok(found) => found?,
         Err(error) => return Some(Finding::new("api_socket", State::Problem, error.to_string())),
@@ -172,14 +182,14 @@ fn socket(config: &Config, daemon: Option<&StatsView>, own: Option<&str>) -> Opt
             State::Problem,
             "another program listens there, which does not answer as the daemon does".to_owned(),
         ),
-        (Occupant::Listener, Some(daemon)) if own.is_none_or(|own| own == daemon.edge_id) => {
+        (Occupant::Listener, Some(daemon)) if own.is_none_or(|own| own == daemon) => {
             (State::Ok, "the daemon runs".to_owned())
         }
         (Occupant::Listener, Some(daemon)) => (
             State::Note,
             format!(
                 "the edge `{}` runs there, and this config is of another name: it awaits a restart, or needs an api_socket of its own",
-                daemon.edge_id
+                daemon
             ),
         ),
     };

@@ -7,7 +7,11 @@ mod proxy;
 use std::path::Path;
 
 use anyhow::ensure;
-use secbeat_daemon::cli::{Output, print_json};
+use secbeat_daemon::{
+    api::ApiClient,
+    cli::{Output, print_json},
+    config::ConfigError,
+};
 use secbeat_logs::Caution;
 use serde::Serialize;
 
@@ -15,9 +19,11 @@ pub use self::{
     finding::{Finding, State},
     host::{Installed, look_at_host},
 };
+use super::status::PATIENCE;
 use crate::{
     config::{Config, PROGRAM},
     sources::{access_log::ClientColumn, service_log},
+    view::StatsView,
 };
 
 /// What `check` says of a config.
@@ -68,15 +74,18 @@ impl Checked {
             place: log.place.to_string(),
             format: log.format.to_string(),
             passed_over: log.place.passed_over(),
-            caution: Caution::of_formats(&log.format)
-                .filter(|caution| *caution != Caution::ClientFromHeader || log.client != ClientColumn::Header)
-                .map(Caution::text),
+            caution: match log.client {
+                ClientColumn::Header => Caution::of_header(&log.format),
+                ClientColumn::Peer => Caution::of_formats(&log.format),
+            }
+            .map(Caution::text),
         });
         let member = config.membership()?;
         let filters = config.filters();
         let mut service_logs = Vec::new();
-        for entry in &config.service_log {
-            let places = service_log::places(entry, &filters).map_err(anyhow::Error::msg)?;
+        for (number, entry) in config.service_log.iter().enumerate() {
+            let wrong = |why| ConfigError::contradiction(path, &format!("service_log[{number}]"), why);
+            let places = service_log::places(entry, &filters).map_err(wrong)?;
             service_logs.extend(places.iter().map(|place| Followed {
                 place: place.to_string(),
                 format: format!("lines of {}", entry.filter),
@@ -112,7 +121,10 @@ pub(super) fn run(path: &Path, offline: bool, output: Output) -> anyhow::Result<
             program: PROGRAM,
             unit: "secbeat-edge.service",
         };
-        checked.host = look_at_host(&config, path, &config.membership()?, installed);
+        let api = ApiClient::local(config.api_socket().as_deref(), config.api_listen);
+        let daemon: Option<StatsView> = api.patient(PATIENCE).get("/api/v1/stats").ok();
+        let daemon = daemon.as_ref().map(|daemon| daemon.edge_id.as_str());
+        checked.host = look_at_host(&config, path, &config.membership()?, installed, daemon);
     }
     match output {
         Output::Json => print_json(&checked)?,

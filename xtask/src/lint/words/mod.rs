@@ -80,8 +80,13 @@ fn reader(name: &str) -> Option<Reader> {
     if is("md") && is_page {
         return Some(|text| Ok(markdown::texts(text)));
     }
-    if is("toml") && name.starts_with("packaging/") {
-        return Some(|text| Ok(comments(text)));
+    if name.starts_with("packaging/") {
+        if is("toml") || is("service") || is("yaml") || name.ends_with("/postinst") {
+            return Some(|text| Ok(comments(text)));
+        }
+        if is("yml") || is("json") {
+            return Some(|text| Ok(comments(text).into_iter().chain(told(text)).collect()));
+        }
     }
     let is_test = path.components().any(|part| part.as_os_str() == "tests")
         || path
@@ -94,13 +99,26 @@ fn reader(name: &str) -> Option<Reader> {
     None
 }
 
-/// The comments of a TOML file.
+/// What alerts and panels say.
+fn told(text: &str) -> impl Iterator<Item = Text> {
+    const KEYS: [&str; 3] = ["summary: ", "\"title\": ", "\"description\": "];
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let words = KEYS.iter().find_map(|key| line.trim().strip_prefix(key))?;
+        Some(Text {
+            line: index + 1,
+            words: words.to_owned(),
+            is_prose: false,
+        })
+    })
+}
+
+/// The comments of a file in which lines with `#` are such.
 fn comments(text: &str) -> Vec<Text> {
     let lines = text.lines().enumerate();
     let comments = lines.filter_map(|(index, line)| {
         Some(Text {
             line: index + 1,
-            words: line.strip_prefix('#')?.trim().to_owned(),
+            words: line.trim_start().strip_prefix('#')?.trim().to_owned(),
             is_prose: false,
         })
     });
@@ -117,6 +135,10 @@ mod tests {
             "README.md",
             "docs/rules.md",
             "packaging/edge.toml",
+            "packaging/systemd/secbeat.service",
+            "packaging/debian/secbeat/postinst",
+            "packaging/prometheus/alerts.yml",
+            "packaging/grafana/secbeat.json",
             "secbeat-edge/src/config.rs",
             "secbeat-common/logs/src/error.rs",
         ] {
@@ -141,6 +163,15 @@ mod tests {
         let broken = check(folder.path(), "a.md").unwrap();
         assert_eq!(broken.len(), 1);
         assert!(broken[0].starts_with("a.md:5: \"is no list.\":"), "{broken:?}");
+    }
+
+    #[test]
+    fn what_an_alert_says_is_a_text() {
+        let found: Vec<_> = told("- alert: A\n    summary: An edge is down.\n").collect();
+        assert_eq!(
+            (found.len(), found[0].line, &*found[0].words),
+            (1, 2, "An edge is down.")
+        );
     }
 
     #[test]
