@@ -223,7 +223,7 @@ async function theConnectionIsLost(page) {
   await nowIsShown(page);
   await ask('stop');
   await page.getByRole('alert').filter({ hasText: /^Connection lost\..*by itself\.$/ }).waitFor();
-  await page.getByText('Last seen').waitFor();
+  await page.getByText('Last seen', { exact: false }).first().waitFor();
   await nowIsShown(page);
   await ask('start');
   await page.getByRole('alert').filter({ hasText: 'Connection lost' }).waitFor({ state: 'detached', timeout: 20_000 });
