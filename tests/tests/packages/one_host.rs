@@ -13,7 +13,7 @@ use secbeat_tests::lab::{
 use super::debian::{files, folder, one_host};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const SITE: &str = "http://198.51.100.1/";
+const SITE: &str = "http://198.51.100.1:80/";
 const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
 /// Guesses passwords, as [`Surroundings::ATTACKER`] asks for what is not there.
 const GUESSER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 3));
