@@ -1,13 +1,9 @@
 //! What people type who know other programs.
 
 use secbeat_daemon::cli::words::{
-    Here::{self, Hint, Runs},
-    Word,
+    Here::{Hint, Runs},
+    Word, word,
 };
-
-const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
-    Word { of, typed, here }
-}
 
 const CSCLI: &str = "cscli";
 const FAIL2BAN: &str = "fail2ban-client";

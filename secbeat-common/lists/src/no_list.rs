@@ -63,14 +63,13 @@ pub(super) fn what(text: &str) -> Option<&'static str> {
         let first = words.next().unwrap_or_default();
         first == "127.0.1.1" || words.any(|name| name.starts_with("ip6-") || name.contains(".localdomain"))
     };
-    let is_loopback = |line: &&str| line.starts_with("127.0.0.1") || line.starts_with("::1");
+    let is_loopback = |line: &str| line.starts_with("127.0.0.1") || line.starts_with("::1");
     let is_network = |line: &str| {
         line.split_whitespace()
             .next()
             .is_some_and(|word| word.contains('/'))
     };
-    let is_hosts =
-        || lines().any(is_own) && lines().filter(is_loopback).count() > 0 && !lines().any(is_network);
+    let is_hosts = || lines().any(is_own) && lines().any(is_loopback) && !lines().any(is_network);
     let is_delegated = |line: &str| {
         let mut fields = line.split('|');
         let registries = ["ripencc", "apnic", "arin", "lacnic", "afrinic", "iana"];

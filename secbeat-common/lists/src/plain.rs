@@ -212,8 +212,8 @@ fn is_excused(comment: &str) -> bool {
         || PHRASES.iter().any(|phrase| comment.starts_with(phrase))
 }
 
-/// What a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it says something. Without marks, it
-/// may be the name of a host.
+/// What a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it says something.
+/// Without marks, it may be the name of a host.
 fn heading_of(text: &str) -> Option<Sense> {
     let text = &text.replace('"', "");
     let is_marked = text.ends_with([':', ']', '{']) || text.starts_with("--") || text.starts_with("==");

@@ -2,12 +2,8 @@
 
 use secbeat_daemon::cli::words::{
     Here::{Hint, Runs},
-    Word,
+    Word, word,
 };
-
-const fn word(of: &'static str, typed: &'static str, here: secbeat_daemon::cli::words::Here) -> Word {
-    Word { of, typed, here }
-}
 
 const CSCLI: &str = "cscli";
 const FAIL2BAN: &str = "fail2ban-client";

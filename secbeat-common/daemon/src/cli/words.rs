@@ -30,6 +30,12 @@ pub enum Here {
     Hint(&'static str),
 }
 
+/// `typed` behind the name of the program `of`.
+#[must_use]
+pub const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
+    Word { of, typed, here }
+}
+
 /// What stands for whatever follows.
 const REST: &str = "…";
 /// What stands for an address or a CIDR.

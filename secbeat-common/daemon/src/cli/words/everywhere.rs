@@ -1,13 +1,6 @@
 //! What people type anywhere.
 
-use super::{
-    Here::{self, Runs},
-    Word,
-};
-
-const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
-    Word { of, typed, here }
-}
+use super::{Here::Runs, Word, word};
 
 /// The same in every program.
 pub const EVERYWHERE: &[Word] = &[

@@ -2,12 +2,8 @@
 
 use super::{
     Here::{self, Hint},
-    Word,
+    Word, word,
 };
-
-const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
-    Word { of, typed, here }
-}
 
 const BAN: Here =
     Hint("`PROGRAM ban ADDRESS` drops its packets in the kernel, for 4h unless `--duration` says otherwise");
