@@ -46,10 +46,18 @@ export async function withBrowser(options, use) {
   }
 }
 
-/** Fails if axe finds something on `page`. */
-export async function check(page) {
+/** What axe finds out about `page`, also about controls that are too small to hit. */
+export async function axe(page) {
   await page.evaluate(AXE);
-  const violations = await page.evaluate(async () => (await globalThis.axe.run()).violations);
+  return await page.evaluate(async () => {
+    const on = { enabled: true };
+    return await globalThis.axe.run({ rules: { 'target-size': on, accesskeys: on } });
+  });
+}
+
+/** Fails if axe finds something on `page`; `results` are what it found out. */
+export async function check(page, results = axe(page)) {
+  const { violations } = await results;
   if (violations.length > 0) {
     const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html}: ${node.failureSummary}`).join(' ')}`);
     throw new Error(`${page.url()}: ${told.join('\n')}`);

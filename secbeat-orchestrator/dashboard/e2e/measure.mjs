@@ -1,6 +1,6 @@
 // How quick the page is on this host:
 //   node measure.mjs URL LINK BANS
-// First it bans so many clients. Each time is from the event of the browser to the frame that shows its outcome, or a little longer.
+// First it bans so many clients. Each time is from the event of the browser until the frame that shows its outcome is painted.
 import { withBrowser } from './browser.mjs';
 
 const [url, link, bans] = process.argv.slice(2);
@@ -10,9 +10,11 @@ const MOST = 10_000;
 
 const round = (ms) => `${Math.round(ms)} ms`;
 
-function tell(what, times) {
+function tell(what, times, limit) {
   const sorted = [...times].sort((a, b) => a - b);
-  console.log(`${what}: median ${round(sorted[Math.floor(sorted.length / 2)])}, longest ${round(sorted.at(-1))}, of ${sorted.length}`);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  const verdict = median <= limit ? 'met' : 'missed';
+  console.log(`${what}: median ${round(median)}, longest ${round(sorted.at(-1))}, of ${sorted.length}; limit ${limit} ms: ${verdict}`);
 }
 
 async function ban(page, count) {
@@ -35,12 +37,18 @@ const firstRow = () => document.querySelector('main tbody tr')?.textContent ?? '
 async function change(page, act) {
   const before = await page.evaluate(firstRow);
   await page.evaluate(() => {
+    window.ended = undefined;
     window.addEventListener('click', (event) => (window.began = event.timeStamp), { capture: true, once: true });
   });
   const shown = page.waitForFunction(
     (before) => {
       const row = document.querySelector('main tbody tr')?.textContent ?? '';
-      return row !== '' && row !== before && performance.now() - window.began;
+      if (row !== '' && row !== before && window.ended === undefined) {
+        window.ended = 0;
+        // The frame that has begun is laid out and painted before the next task.
+        setTimeout(() => (window.ended = performance.now()));
+      }
+      return window.ended > 0 && window.ended - window.began;
     },
     before,
     { polling: 'raf' },
@@ -59,7 +67,7 @@ await withBrowser({ viewport: { width: 1280, height: 800 } }, async (context) =>
     await page.getByRole('heading', { name: 'Latest bans' }).waitFor();
     paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
   }
-  tell('first paint of Now', paints);
+  tell('first paint of Now', paints, 300);
   await ban(page, Number(bans));
   await page.goto(`${url}/bans`);
   await page.locator('main tbody tr').nth(99).waitFor();
@@ -70,11 +78,11 @@ await withBrowser({ viewport: { width: 1280, height: 800 } }, async (context) =>
   for (let n = 0; n < TIMES; n += 1) {
     pages.push(await change(page, () => next.click()));
   }
-  tell('next 100 bans', pages);
+  tell('next 100 bans', pages, 200);
   await page.goto(`${url}/bans`);
   await page.locator('main tbody tr').nth(99).waitFor();
   for (let n = 0; n < TIMES; n += 1) {
     orders.push(await change(page, () => page.getByRole('button', { name: 'Client' }).click()));
   }
-  tell('another order of bans', orders);
+  tell('another order of bans', orders, 200);
 });

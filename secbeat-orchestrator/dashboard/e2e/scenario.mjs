@@ -5,11 +5,14 @@
 import assert from 'node:assert/strict';
 import { createInterface } from 'node:readline';
 import { check, fits, withBrowser } from './browser.mjs';
+import { watch } from './lighthouse.mjs';
 
 const [url, attacker, link, operator, reader] = process.argv.slice(2);
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const PAGES = ['/', `/client/${attacker}`, '/bans', '/fleet', '/rules', '/audit', '/reports', '/sessions'];
 const TIMEOUT = 10_000;
+/** Within so many milliseconds of its decision, a ban is on the screen. */
+const SOON = 1_000;
 
 async function ask(what) {
   console.log(`do: ${what}`);
@@ -24,6 +27,24 @@ async function signIn(page, token) {
 
 const nowIsShown = (page) => page.getByRole('heading', { name: 'Latest bans' }).waitFor();
 
+/** When a ban of the attacker is on the screen, milliseconds since the Unix epoch. */
+function banIsShown(page) {
+  return page.evaluate(([attacker, timeout]) => {
+    const isBan = (row) => row.closest('section')?.querySelector('h2')?.textContent === 'Latest bans' || row.cells[1]?.textContent === 'ban';
+    return new Promise((resolve, reject) => {
+      setTimeout(() => reject(new Error('the ban is not on the screen')), timeout);
+      const watch = new MutationObserver(() => {
+        if ([...document.querySelectorAll('main tbody tr')].some((row) => row.textContent.includes(attacker) && isBan(row))) {
+          watch.disconnect();
+          // Behind the frame that shows it.
+          requestAnimationFrame(() => setTimeout(() => resolve(Date.now())));
+        }
+      });
+      watch.observe(document.body, { childList: true, subtree: true, characterData: true });
+    });
+  }, [attacker, TIMEOUT]);
+}
+
 /** The attack appears on the screen, soon after its ban. */
 async function anAttackAppears(page) {
   await page.goto(link);
@@ -31,7 +52,16 @@ async function anAttackAppears(page) {
   assert.ok(!page.url().includes('link='), 'the code stays in the address');
   const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
   console.log(`first paint after ${Math.round(paint)} ms`);
+  const shown = banIsShown(page);
   await ask('attack');
+  const shownAt = await shown;
+  const decided = await page.evaluate(async (attacker) => {
+    const { bans } = await (await fetch(`/api/v1/bans?contains=${attacker}`)).json();
+    return Date.parse(bans[0].issued_at);
+  }, attacker);
+  const after = shownAt - decided;
+  console.log(`on the screen ${after} ms after the decision`);
+  assert.ok(after <= SOON, `the ban was on the screen ${after} ms after its decision`);
   const latest = page.getByRole('region', { name: 'Latest bans' });
   const row = latest.getByRole('row').filter({ hasText: attacker }).filter({ hasText: /\d m?s$/ });
   await row.first().waitFor();
@@ -63,21 +93,60 @@ async function itIsExplained(page) {
   assert.equal(await page.locator('script:not([src]), main img, [onerror]').count(), 0, 'a request became a part of the page');
 }
 
+/** Every order, as who only reads could send it. */
+const ORDERS = [
+  ['DELETE', `/api/v1/bans/${attacker}`],
+  ['POST', '/api/v1/bans', { target: '198.51.100.9', duration: '1h' }],
+  ['POST', '/api/v1/bans/lift', { targets: [attacker] }],
+  ['POST', '/api/v1/bans/import', { bans: [] }],
+  ['POST', '/api/v1/allowlist', { network: attacker, comment: 'mine' }],
+  ['POST', '/api/v1/rules/try', { log: '', rules: [] }],
+  ['GET', '/api/v1/sessions'],
+];
+
 /** Who only reads is offered no order, and could not give one. */
 async function aReaderChangesNothing(options) {
   await withBrowser(options, async (context) => {
     const page = context.pages()[0];
+    const points = await watch(page);
     await page.goto(`${url}/client/${attacker}`);
+    await page.getByLabel('Token').waitFor();
+    console.log(`the page to sign in: ${await points()}`);
     await signIn(page, reader);
     await page.getByText('Your role reads only').waitFor();
-    assert.equal(await page.getByRole('button', { name: /lift/i }).count(), 0);
-    const status = await page.evaluate(async (target) => {
-      const answer = await fetch(`/api/v1/bans/${target}`, { method: 'DELETE' });
-      return answer.status;
-    }, attacker);
-    assert.equal(status, 403);
+    for (const path of PAGES) {
+      await page.goto(url + path);
+      await page.locator('main > *').first().waitFor();
+      await page.waitForFunction(() => document.querySelector('.loading') === null);
+      assert.equal(await page.getByRole('button', { name: /^(ban|import|lift|allow|try|end)\b/i }).count(), 0, `${path} offers an order`);
+    }
+    for (const [method, path, sent] of ORDERS) {
+      const status = await page.evaluate(async ([method, path, sent]) => {
+        const body = sent === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(sent) };
+        return (await fetch(path, { method, ...body })).status;
+      }, [method, path, sent]);
+      assert.equal(status, 403, `${method} ${path}`);
+    }
+    await page.goto(`${url}/client/${attacker}`);
     await page.getByText('is banned:').waitFor();
   });
+}
+
+/** On a telephone, what was banned, how soon, and how to lift it can be seen without scrolling sideways. */
+async function aNarrowScreenIsEnough(page) {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.goto(url);
+  await page.getByRole('region', { name: 'Latest bans' }).getByRole('row').filter({ hasText: attacker }).first().waitFor();
+  const hidden = await page.evaluate(() => [...document.querySelectorAll('main .scroll')].filter((part) => part.scrollWidth > part.clientWidth).map((part) => part.ariaLabel));
+  assert.deepEqual(hidden, [], 'tables are wider than the screen');
+  await page.goto(`${url}/bans`);
+  const lift = page.getByRole('button', { name: `Lift the ban of ${attacker}` });
+  await lift.waitFor();
+  const { x, width } = await lift.boundingBox();
+  assert.ok(x + width <= 360, 'the button is off the screen');
+  await page.goto(`${url}/client/${attacker}`);
+  await page.getByRole('button', { name: 'Lift the ban' }).first().waitFor();
+  await page.setViewportSize({ width: 1280, height: 800 });
 }
 
 async function anOperatorLiftsIt(page) {
@@ -186,6 +255,7 @@ async function logsAreToldOf(page) {
 
 /** Every page: nothing for axe, on a narrow screen too, in both colours. */
 async function everyPageIsForEverybody(page) {
+  const points = await watch(page);
   for (const [colorScheme, width] of [['light', 1280], ['dark', 320]]) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await page.setViewportSize({ width, height: 800 });
@@ -193,11 +263,45 @@ async function everyPageIsForEverybody(page) {
       await page.goto(url + path);
       await page.locator('main .panel').first().waitFor();
       await page.waitForFunction(() => document.querySelector('.loading') === null);
-      await check(page);
+      console.log(`${path}, ${width} pixels wide: ${await points()}`);
       await fits(page);
     }
   }
   await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+/** On paper, charts are light, and not cut off where the window was wider. */
+async function aReportIsPrinted(page) {
+  const paper = await page.context().newPage();
+  // Nothing tells a page how wide paper is.
+  await paper.addInitScript(() => {
+    window.ResizeObserver = class {
+      observe() {}
+      disconnect() {}
+    };
+  });
+  await paper.setViewportSize({ width: 1280, height: 800 });
+  await paper.emulateMedia({ colorScheme: 'dark' });
+  await paper.goto(`${url}/reports`);
+  await paper.locator('.plot canvas').first().waitFor();
+  await paper.evaluate(() => window.addEventListener('beforeprint', () => (window.printed = document.documentElement.dataset.theme)));
+  await paper.pdf();
+  assert.deepEqual(await paper.evaluate(() => [window.printed, document.documentElement.dataset.theme]), ['light', 'dark']);
+  await paper.emulateMedia({ media: 'print' });
+  await paper.setViewportSize({ width: 718, height: 1000 });
+  const right = () => [...document.querySelectorAll('.plot canvas')].map((chart) => chart.getBoundingClientRect().right);
+  const charts = await paper.evaluate(right);
+  assert.ok(charts.length > 0 && charts.every((edge) => edge <= 718), `charts are cut off: they end at ${charts.join(', ')}`);
+  await paper.close();
+}
+
+/** Presses Tab until the focus is on what is called `name`. */
+async function tabTo(page, name) {
+  for (let n = 0; n < 40; n += 1) {
+    await page.keyboard.press('Tab');
+    if ((await page.evaluate(() => document.activeElement?.textContent)) === name) return;
+  }
+  assert.fail(`Tab does not lead to ${name}`);
 }
 
 async function theKeyboardIsEnough(page) {
@@ -214,7 +318,25 @@ async function theKeyboardIsEnough(page) {
   await page.keyboard.press('Control+A');
   await page.keyboard.type(attacker);
   await page.keyboard.press('Enter');
-  await page.getByRole('heading', { name: attacker }).waitFor();
+  await page.getByText('is not banned.').waitFor();
+  await tabTo(page, 'Ban');
+  await page.keyboard.press('Enter');
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Ban', 'the focus is lost after Escape');
+  await page.keyboard.press('Enter');
+  await dialog.waitFor();
+  await page.keyboard.type('by keyboard');
+  await page.keyboard.press('Enter');
+  await page.getByText('is banned:').waitFor();
+  await tabTo(page, 'Lift the ban');
+  await page.keyboard.press('Enter');
+  await dialog.waitFor();
+  await tabTo(page, 'Lift the ban');
+  await page.keyboard.press('Enter');
+  await page.getByText('is not banned.').waitFor();
 }
 
 /** The daemon goes, and comes back: the page says so, and nobody signs in again. A session that was ended is over. */
@@ -234,12 +356,37 @@ async function theConnectionIsLost(page) {
   await nowIsShown(page);
 }
 
+/** A link that is opened where the page is shown, which loads nothing, signs in as well, and once. */
+async function aLinkIsOpenedInThePage(page) {
+  await page.goto(url);
+  await nowIsShown(page);
+  const answer = await fetch(`${url}/api/v1/session/links`, { method: 'POST', headers: { authorization: `Bearer ${operator}` } });
+  const { url: link } = await answer.json();
+  await page.getByRole('button', { name: 'olga' }).click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('Token').waitFor();
+  const open = (link) => page.evaluate((hash) => (window.location.hash = hash), new URL(link).hash);
+  await open(link);
+  await nowIsShown(page);
+  assert.ok(!page.url().includes('link='), 'the code stays in the address');
+  await page.evaluate(() => fetch('/api/v1/session', { method: 'DELETE' }));
+  await page.getByText('The session has ended').waitFor({ timeout: 20_000 });
+  await open(link);
+  await page.getByRole('alert').filter({ hasText: 'this link was used before' }).waitFor();
+  await signIn(page, operator);
+  await nowIsShown(page);
+}
+
 const options = { viewport: { width: 1280, height: 800 }, timezoneId: 'Europe/Berlin', locale: 'en-GB' };
 await withBrowser(options, async (context) => {
   context.setDefaultTimeout(TIMEOUT);
   const page = context.pages()[0];
-  const steps = [anAttackAppears, itIsExplained, () => aReaderChangesNothing(options), anOperatorLiftsIt, listsAreBannedAndLifted];
-  for (const step of [...steps, tenPagesAreOpen, aChangeIsTried, logsAreToldOf, everyPageIsForEverybody, theKeyboardIsEnough, theConnectionIsLost]) {
+  const steps = [
+    ...[anAttackAppears, itIsExplained, () => aReaderChangesNothing(options), aNarrowScreenIsEnough, anOperatorLiftsIt],
+    ...[listsAreBannedAndLifted, tenPagesAreOpen, aChangeIsTried, logsAreToldOf, aReportIsPrinted, everyPageIsForEverybody],
+    ...[theKeyboardIsEnough, theConnectionIsLost, aLinkIsOpenedInThePage],
+  ];
+  for (const step of steps) {
     const began = Date.now();
     await step(page);
     console.log(`${step.name || 'aReaderChangesNothing'}: ${Date.now() - began} ms`);

@@ -25,7 +25,7 @@ export function App() {
   if (standing.kind === 'asking') {
     return <Loading what="Asking the daemon who you are" />;
   }
-  return standing.kind === 'out' ? <SignIn why={standing.why} /> : <SignedIn />;
+  return standing.kind === 'out' ? <SignIn key={standing.why} why={standing.why} /> : <SignedIn />;
 }
 
 function SignedIn() {

@@ -1,6 +1,7 @@
 /** What a page asked the daemon for. */
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { ApiError } from '../api/client';
+import { pace } from './pace';
 import { lostSession } from './session';
 
 export interface Loaded<T> {
@@ -15,7 +16,7 @@ export interface Loaded<T> {
 
 /** When a page asks the same again. */
 export interface Again {
-  /** Whenever this changes. */
+  /** When this changes: soon, and not more often than once in [`CALM_MS`]. */
   version?: number;
   /** Every so many milliseconds, while the page is seen. */
   everyMs?: number;
@@ -23,6 +24,8 @@ export interface Again {
 
 /** How long after a request without an answer the page asks again, milliseconds. */
 const RETRY_MS = 5_000;
+/** From a question that a change asks to the next one, milliseconds: under attack, something changes all the time. */
+const CALM_MS = 1_000;
 
 /** What came of the latest question. */
 export interface Held<T> {
@@ -53,6 +56,9 @@ export function useLoad<T>(key: string, ask: (signal: AbortSignal) => Promise<T>
     latest
       .current(control.signal)
       .then((data) => {
+        if (control.signal.aborted) {
+          return;
+        }
         isBusy.current = false;
         setState({ key, data, loading: false });
       })
@@ -68,7 +74,17 @@ export function useLoad<T>(key: string, ask: (signal: AbortSignal) => Promise<T>
         setState((before) => failed(before, key, told));
       });
     return () => control.abort();
-  }, [key, version, turn]);
+  }, [key, turn]);
+  // Where nobody looks, it is asked once somebody does.
+  const [changes] = useState(() => pace(reload, () => isBusy.current || document.visibilityState === 'hidden', CALM_MS));
+  useEffect(() => changes.stop, [changes]);
+  const known = useRef(version);
+  useEffect(() => {
+    if (known.current !== version) {
+      known.current = version;
+      changes.ask();
+    }
+  }, [version, changes]);
   const waitMs = state.error?.status === 0 ? Math.min(everyMs ?? RETRY_MS, RETRY_MS) : everyMs;
   useEffect(() => {
     if (waitMs === undefined) {

@@ -35,13 +35,26 @@ export function takeLink(): string | undefined {
   return found[1];
 }
 
-/** Asks who is signed in; first signs in with the link of the address, if it has one. A link that fails ends no session. */
+/** Asks who is signed in; first signs in with the link of the address, if it has one. */
 export async function start(): Promise<void> {
+  // A link that is opened where the page is shown changes the fragment alone: nothing is loaded.
+  window.addEventListener('hashchange', () => void follow());
+  if (!(await follow())) {
+    await refresh();
+  }
+}
+
+/** Signs in with the link of the address; false if it has none. A link that fails ends no session. */
+async function follow(): Promise<boolean> {
   const link = takeLink();
-  const failed = link === undefined ? undefined : await signIn({ link });
-  if (link === undefined || failed !== undefined) {
+  if (link === undefined) {
+    return false;
+  }
+  const failed = await signIn({ link });
+  if (failed !== undefined) {
     await refresh(failed);
   }
+  return true;
 }
 
 /** Asks the daemon who is signed in; `why` is told if nobody is. */

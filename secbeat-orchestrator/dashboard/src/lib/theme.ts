@@ -21,6 +21,9 @@ let theme: Theme = 'system';
 export function startTheme(): void {
   apply(stored());
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => apply(theme));
+  // Paper is light: charts, too, which are drawn with the colours of the theme.
+  window.addEventListener('beforeprint', () => show('light'));
+  window.addEventListener('afterprint', () => apply(theme));
 }
 
 export function setTheme(to: Theme): void {
@@ -35,7 +38,11 @@ export function setTheme(to: Theme): void {
 function apply(to: Theme): void {
   theme = to;
   const dark = to === 'dark' || (to === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
-  document.documentElement.dataset.theme = dark ? 'dark' : 'light';
+  show(dark ? 'dark' : 'light');
+}
+
+function show(shown: 'light' | 'dark'): void {
+  document.documentElement.dataset.theme = shown;
   for (const listener of listeners) {
     listener();
   }

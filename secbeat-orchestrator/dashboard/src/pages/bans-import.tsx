@@ -65,7 +65,7 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
             aria-describedby={hint}
             rows={8}
             value={text}
-            autoFocus
+            data-focus=""
             spellCheck={false}
             onChange={(event) => change(setText)(event.target.value)}
           />

@@ -207,7 +207,7 @@ function columns(
     { name: 'By', cell: (ban) => visible(ban.issuer), minor: true },
     { name: 'Where', cell: (ban) => (ban.layer === 'kernel' ? 'kernel' : 'HTTP') + (ban.edges ? `: ${whereOf(ban)}` : ''), minor: true },
     { name: 'Offences', cell: (ban) => exact(ban.strikes), right: true, sort: 'strikes', minor: true },
-    { name: 'Issued', cell: (ban) => <Ago at={ban.issued_at} />, sort: 'issued' },
+    { name: 'Issued', cell: (ban) => <Ago at={ban.issued_at} />, sort: 'issued', minor: true },
     { name: 'Expires', cell: (ban) => <Until at={ban.expires_at} />, sort: 'expires' },
   ];
   if (!mayChange) {

@@ -208,19 +208,22 @@ function Enforced({ command, propagation }: { command: string; propagation: Prop
   if (told === undefined) {
     return <>not among the latest bans, for which times are kept</>;
   }
+  if ([told.enforced, told.pending, told.refused, told.failed].every((edges) => edges.length === 0)) {
+    return <>no edge has sent a heartbeat</>;
+  }
   return (
     <ul className="list">
       {told.enforced.map((edge) => (
         <li key={edge.edge_id}>
-          {edge.edge_id}: after {duration(edge.after_ms)}
+          {visible(edge.edge_id)}: after {duration(edge.after_ms)}
         </li>
       ))}
       {told.pending.map((edge) => (
-        <li key={edge}>{edge}: not acknowledged yet</li>
+        <li key={edge}>{visible(edge)}: not acknowledged yet</li>
       ))}
       {[...told.refused, ...told.failed].map((edge) => (
         <li key={edge.edge_id}>
-          <Badge tone="bad">not enforced</Badge> {edge.edge_id}: {visible(edge.why)}
+          <Badge tone="bad">not enforced</Badge> {visible(edge.edge_id)}: {visible(edge.why)}
         </li>
       ))}
     </ul>

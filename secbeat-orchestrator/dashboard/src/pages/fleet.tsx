@@ -93,11 +93,19 @@ export function problems(edge: Edge): string[] {
   if (!edge.record.bans.synced) {
     told.push('has not read all bans yet');
   }
+  if (edge.cannot_read !== undefined && edge.cannot_read.length > 0) {
+    told.push(`its release cannot read these messages: ${edge.cannot_read.join(', ')}`);
+  }
   if (Math.abs(edge.clock_ahead_ms) >= WRONG_CLOCK_MS) {
     told.push('its clock is wrong: set it right (NTP)');
   }
   if (edge.signatures === 'differs') {
     told.push('has other signatures than the fleet');
+  }
+  for (const { name, trouble } of edge.record.feeds ?? []) {
+    if (trouble !== undefined && trouble !== null) {
+      told.push(`feed ${name} is not in force: ${trouble}`);
+    }
   }
   for (const { name, trouble } of edge.record.logs ?? []) {
     if (trouble !== undefined && trouble !== null) {

@@ -171,13 +171,17 @@ const banColumns: Column<LatestBan>[] = [
 /** After how long all kernels had a ban. */
 function Kernels({ ban }: { ban: LatestBan }) {
   const edges = ban.enforced + ban.pending + ban.failed;
-  if (ban.enforced_after_ms === undefined || ban.enforced_after_ms === null) {
-    return <span className="note">{ban.failed > 0 ? 'refused' : ban.pending > 0 ? 'on its way' : '–'}</span>;
-  }
+  const { enforced_after_ms: ms } = ban;
   return (
     <>
-      {duration(ban.enforced_after_ms)}
-      {ban.enforced < edges && <span className="note"> ({`${ban.enforced} of ${edges}`})</span>}
+      {ms === undefined || ms === null ? (
+        <span className="note">{ban.failed > 0 ? 'refused' : ban.pending > 0 ? 'on its way' : '–'}</span>
+      ) : (
+        <>
+          {duration(ms)}
+          {ban.enforced < edges && <span className="note"> ({`${ban.enforced} of ${edges}`})</span>}
+        </>
+      )}
       {ban.is_lifted && (
         <>
           {' '}

@@ -106,7 +106,7 @@ function Told({ report }: { report: Report }) {
         <Panel title="Repeat offenders" note="banned again, and how often">
           <Names names={report.offenders} isTarget empty="Nobody was banned twice." />
         </Panel>
-        <Panel title="By hour of the day" note="UTC">
+        <Panel title="By hour of the day" note="bans by rules, UTC">
           <Hours hours={report.hours} />
         </Panel>
         <Panel title="From the decision into a kernel">
@@ -162,7 +162,7 @@ function Names({ names, empty, isTarget = false }: { names: readonly NameCount[]
 function Hours({ hours }: { hours: readonly number[] }) {
   const most = Math.max(0, ...hours);
   if (most === 0) {
-    return <Empty>Nobody was banned.</Empty>;
+    return <Empty>No rule has banned a client.</Empty>;
   }
   const banned = hours.flatMap((bans, hour) => (bans > 0 ? [`${String(hour).padStart(2, '0')}:00 ${exact(bans)}`] : []));
   return (

@@ -139,6 +139,7 @@ const changeColumns: Column<TriedChange>[] = [
 ];
 
 function Outcome({ tried }: { tried: Schemas['Tried'] }) {
+  const unseen = tried.appear + tried.vanish + tried.differ - tried.changes.length;
   return (
     <div role="status">
       <dl className="stats">
@@ -159,6 +160,7 @@ function Outcome({ tried }: { tried: Schemas['Tried'] }) {
         rowKey={(_, index) => String(index)}
         empty="Nothing would change."
       />
+      {unseen > 0 && <p className="note">and {plural(unseen, 'later change')}. On the daemon's host, the command replay --diff shows all.</p>}
     </div>
   );
 }

@@ -39,7 +39,7 @@ export function Rules() {
               columns={ruleColumns(stats.data, report.data)}
               rows={all}
               rowKey={(rule) => rule.name}
-              empty="No rule is in force: nobody is banned automatically. Enable one in the config."
+              empty="No rule is in force: no client is banned automatically. Enable one in the config."
             />
           )}
         </Shown>
@@ -152,7 +152,13 @@ function OverTime({ report, rule }: { report: Report; rule: string }) {
   if (series.length === 0) {
     return <Empty>Nothing was found within the last week.</Empty>;
   }
-  return <Chart label="Findings per hour" at={at} series={series} step="hour" height={150} />;
+  const others = found.length - series.length;
+  return (
+    <>
+      <Chart label="Findings per hour" at={at} series={series} step="hour" height={150} />
+      {others > 0 && <p className="note">These have the most. Choose one of {plural(others, 'other rule')} with findings above.</p>}
+    </>
+  );
 }
 
 function Near({ rule }: { rule: string }) {

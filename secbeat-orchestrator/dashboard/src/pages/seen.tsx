@@ -1,5 +1,6 @@
 /** Columns of what was seen of clients. All texts are theirs. */
 import type { SeenEvent } from '../api/types';
+import { visible } from '../lib/format';
 import { Badge, Hostile, Time } from '../ui/basic';
 import type { Column } from '../ui/table';
 
@@ -39,7 +40,7 @@ export const seenColumns: Column<SeenEvent>[] = [
         <Hostile text={event.path} />{' '}
         {event.signatures?.map((signature) => (
           <Badge key={signature.id} tone="warn">
-            {signature.id}
+            {visible(signature.id)}
           </Badge>
         ))}
       </>

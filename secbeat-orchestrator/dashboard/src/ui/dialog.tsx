@@ -26,6 +26,8 @@ export function Dialog({ title, act, danger = false, onAct, onClose, children, r
   useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
+    // React's `autoFocus` comes too early: before it is shown, nothing in it takes the focus.
+    element?.querySelector<HTMLElement>('[data-focus]')?.focus();
     return () => element?.close();
   }, []);
   const submit = async (event: FormEvent) => {
@@ -91,7 +93,7 @@ export function TextField({ label, hint, value, set, required, focus }: {
           aria-describedby={hintId}
           value={value}
           required={required}
-          autoFocus={focus}
+          data-focus={focus === true ? '' : undefined}
           spellCheck={false}
           autoComplete="off"
           onChange={(event) => set(event.target.value)}

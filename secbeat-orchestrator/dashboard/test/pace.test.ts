@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { pace } from '../src/lib/pace';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('a flood of changes asks the daemon once a second, and the last of them is not lost', () => {
+  const asked: number[] = [];
+  const { ask } = pace(() => asked.push(Date.now() - began), () => false, 1000);
+  const began = Date.now();
+  for (let n = 0; n < 150; n += 1) {
+    ask();
+    vi.advanceTimersByTime(20);
+  }
+  vi.advanceTimersByTime(10_000);
+  expect(asked).toEqual([0, 1000, 2000, 3000]);
+});
+
+test('a slow answer is waited for, however much changes meanwhile', () => {
+  let isBusy = true;
+  let asked = 0;
+  const { ask, stop } = pace(() => (asked += 1), () => isBusy, 1000);
+  for (let n = 0; n < 300; n += 1) {
+    ask();
+    vi.advanceTimersByTime(20);
+  }
+  expect(asked).toBe(0);
+  isBusy = false;
+  vi.advanceTimersByTime(1000);
+  expect(asked).toBe(1);
+  ask();
+  stop();
+  vi.advanceTimersByTime(10_000);
+  expect(asked).toBe(1);
+});
+
+test('what changes while the answer is on its way is asked for after it', () => {
+  let isBusy = false;
+  let asked = 0;
+  const { ask } = pace(
+    () => {
+      asked += 1;
+      isBusy = true;
+    },
+    () => isBusy,
+    1000,
+  );
+  ask();
+  vi.advanceTimersByTime(0);
+  expect(asked).toBe(1);
+  // Nothing changes after this, and the page is hidden for an hour.
+  ask();
+  vi.advanceTimersByTime(3_600_000);
+  expect(asked).toBe(1);
+  isBusy = false;
+  vi.advanceTimersByTime(1000);
+  expect(asked).toBe(2);
+  isBusy = false;
+  vi.advanceTimersByTime(10_000);
+  expect(asked).toBe(2);
+});
