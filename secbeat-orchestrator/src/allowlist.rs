@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::engine::Input;
 
-/// How long a change that the bus has may take to be heard here.
+/// Time that a change that the bus has may take to be heard here.
 const HEARING: Duration = Duration::from_secs(1);
 /// Pause before what the bucket lost is written again once more.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,11 +34,11 @@ pub(crate) struct Keeper {
     pub inputs: mpsc::Sender<Input>,
 }
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        "{} is unreachable, so no edge would receive it; nothing was changed",
         broker()
     )]
     Disconnected,
@@ -47,10 +47,10 @@ pub enum Refusal {
     #[error("{0} is not on the allowlist")]
     NotThere(Prefix),
     #[error(
-        "{network} and the other entries together would be all of {family}, and nobody there would be banned any more"
+        "{network} and the other entries together would cover all {family} addresses: no client there could be banned any more"
     )]
     Everybody { network: Prefix, family: &'static str },
-    #[error("the allowlist has {MAX_ALLOWED} entries, and takes no more")]
+    #[error("the allowlist is full: it has {MAX_ALLOWED} entries")]
     Full,
     #[error(
         "{} did not acknowledge the change, and may have made it all the same: {why}",
@@ -64,7 +64,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When the bucket was not read yet.
+    /// Returns an error if the bucket was not read yet.
     pub(crate) fn entries(&self, now_ms: i64) -> Result<Vec<AllowEntry>, Refusal> {
         let known = self.known.borrow();
         let entries = known.as_ref().ok_or(Refusal::Unread)?.entries.values();
@@ -75,7 +75,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When it was not done, or nobody knows.
+    /// Returns an error if it was not done, or nobody knows.
     pub(crate) async fn add(&self, entry: AllowEntry, list: Option<Uuid>) -> Result<(), Refusal> {
         let entries = self.changeable()?;
         let mut others = entries.iter().filter(|other| other.network != entry.network);
@@ -90,7 +90,7 @@ impl Keeper {
             }
             if part.is_wide() && !Coverage::of(entries.iter().map(|other| other.network)).contains(&part) {
                 let percent = part.percent();
-                warn!(%network, "with it, the allowlist holds {percent} % of the {family} addresses that could be banned: nobody there is banned");
+                warn!(%network, "with it, the allowlist holds {percent} % of the {family} addresses that could be banned: no client there is banned");
             }
         }
         let written = self.bucket.put(&entry, Over::Anything, now_ms()).await;
@@ -117,7 +117,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When it is not there, or was not done, or nobody knows.
+    /// Returns an error if it is not there, or was not done, or nobody knows.
     pub(crate) async fn remove(&self, network: Prefix, actor: String) -> Result<(), Refusal> {
         let entries = self.changeable()?;
         let entry = entries.iter().find(|entry| entry.network == network);
@@ -138,7 +138,7 @@ impl Keeper {
         self.entries(now_ms())
     }
 
-    /// Waits until a change was heard, so that whoever asks next is answered by it. What was heard was made, whatever
+    /// Waits until a change was heard, so that the one who asks next is answered by it. What was heard was made, whatever
     /// became of its acknowledgement.
     async fn settle(
         &self,
@@ -168,7 +168,7 @@ impl Keeper {
         }
     }
 
-    /// Writes again what a bucket that was made anew lacks, for ever.
+    /// Writes again what a bucket that was made again lacks, for ever.
     pub(crate) async fn restore_lost(mut self) {
         while self.known.changed().await.is_ok() {
             let mut told = false;

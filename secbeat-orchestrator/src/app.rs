@@ -60,7 +60,7 @@ use crate::{
 
 /// Inputs that may wait for the engine; past it reading the bus waits, and the bus keeps what is not read.
 const INPUTS: usize = 512;
-/// How long a graceful end may take.
+/// Time that a graceful end may take.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// A daemon that is ready to run.
@@ -98,7 +98,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the API cannot be bound.
+    /// Returns an error if the API cannot be bound.
     pub async fn build(config: Config, member: Membership, bus: Bus) -> anyhow::Result<Self> {
         let (listener, socket, tls) = listening::listen(&config.api).await?;
         let protection = Protection::find(config.known(&member.servers)).await?;
@@ -138,7 +138,7 @@ impl App {
         let (verifier, suspects) = Verifier::new(&config.crawlers, sender.downgrade());
         let looked_up = suspects.counts();
         let engine = engine::Config {
-            decider: config.decider(protected),
+            decider: config.decider(protected, &geo),
             bus: bus.clone(),
             writer,
             auditor,
@@ -184,6 +184,7 @@ impl App {
             watches,
             audit,
             rules,
+            refused_config: reloader.refused(),
             refused,
             wrong_tokens: WrongTokens::default(),
             notified,
@@ -495,7 +496,7 @@ async fn share(
 ///
 /// # Errors
 ///
-/// When the address, the key or the certificate of the connection cannot be used.
+/// Returns an error if the address, the key or the certificate of the connection cannot be used.
 pub async fn connect(member: &Membership, replicas: Option<Replicas>) -> anyhow::Result<Bus> {
     let login = member.login.clone().map(|login| Login {
         name: login.name,

@@ -11,10 +11,10 @@ use secbeat_daemon::time::{now_ms, rfc3339};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-/// How often it is looked at.
+/// Interval at which it is looked at.
 const PERIOD: Duration = Duration::from_secs(30);
 const DAY_S: u64 = 24 * 3600;
-/// How long it is said that records were lost, in milliseconds.
+/// Time that it is said that records were lost, in milliseconds.
 const LOST_MS: i64 = 24 * 3_600_000;
 
 /// Looks at what each part of the audit holds until nobody wants to know.
@@ -58,10 +58,10 @@ fn note(fill: &[AuditFill], short: &mut BTreeSet<AuditPart>, now_ms: i64) {
 
 /// What each part of the audit was when it was looked at last.
 #[derive(Debug, Default)]
-pub(crate) struct Parts(BTreeMap<AuditPart, Known>);
+pub(crate) struct Parts(BTreeMap<AuditPart, PartState>);
 
 #[derive(Debug)]
-struct Known {
+struct PartState {
     created: Created,
     oldest_ms: Option<i64>,
     lost: Option<Lost>,
@@ -71,9 +71,9 @@ struct Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub part: AuditPart,
-    /// When the oldest of them was made, milliseconds since the Unix epoch.
+    /// Time at which the oldest of them was made, milliseconds since the Unix epoch.
     pub oldest_ms: i64,
-    /// When that was seen.
+    /// Time at which that was seen.
     seen_ms: i64,
 }
 
@@ -81,7 +81,7 @@ impl Parts {
     /// Takes what each part holds at `now_ms`; returns what was lost within a day.
     pub(crate) fn take(&mut self, fill: &[AuditFill], now_ms: i64) -> Vec<Lost> {
         for filled in fill {
-            let known = self.0.entry(filled.part).or_insert_with(|| Known {
+            let known = self.0.entry(filled.part).or_insert_with(|| PartState {
                 created: filled.created,
                 oldest_ms: filled.oldest_ms,
                 lost: None,

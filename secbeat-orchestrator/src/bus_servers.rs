@@ -9,9 +9,9 @@ use secbeat_bus::Kept;
 
 /// A server that no leader has heard of for so long is not reached. They hear of each other every second.
 const SILENT: Duration = Duration::from_secs(6);
-/// How long a server has to be unreached to be a trouble: a new leader has heard of nobody yet.
+/// Time that a server has to be unreached to be a trouble: a new leader has heard of nobody yet.
 const UNREACHED: Duration = Duration::from_secs(3);
-/// How long a copy has to lack writes at each look to be a trouble: while there are many writes, some are always on their way.
+/// Time that a copy has to lack writes at each look to be a trouble: while there are many writes, some are always on their way.
 const BEHIND: Duration = Duration::from_secs(30);
 
 /// One server.
@@ -48,12 +48,12 @@ pub(crate) struct Servers {
     known: BTreeMap<String, BusServer>,
     /// By the server and, where it lacks writes, the bucket or log.
     since: BTreeMap<(String, Option<String>), Instant>,
-    /// How many writes each copy lacked at the latest look, in the same order.
+    /// Number of writes that each copy lacked at the latest look, in the same order.
     lacked: BTreeMap<(String, Option<String>), u64>,
 }
 
 impl Servers {
-    /// What the leaders say at `now`. Where not `all` of them answered, what is not told is as it was.
+    /// Returns what the leaders say at `now`. Where not `all` of them answered, what is not told is as it was.
     pub(crate) fn take(&mut self, kept: &[Kept], all: bool, now: Instant) -> Vec<Lasting> {
         let seen = told(kept);
         match all {
@@ -111,7 +111,7 @@ impl Servers {
     }
 }
 
-/// What is wrong with a server. One that is not reached lacks writes for that alone.
+/// Returns what is wrong with a server. One that is not reached lacks writes for that alone.
 fn wrong(server: &BusServer) -> Vec<(String, Option<String>)> {
     let name = &server.name;
     match server.is_reached {

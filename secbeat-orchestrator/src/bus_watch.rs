@@ -18,7 +18,7 @@ use crate::{
     bus_servers::{BusServer, Lasting, Servers},
 };
 
-/// How often it is looked at.
+/// Interval at which it is looked at.
 const PERIOD: Duration = Duration::from_secs(3);
 /// When a bucket that takes no write is a trouble; as long as a server may need to start.
 const UNWRITABLE: Duration = Duration::from_secs(4);

@@ -231,7 +231,7 @@ impl Order {
 ///
 /// # Errors
 ///
-/// When no daemon answers.
+/// Returns an error if no daemon answers.
 pub fn status(remote: &Remote, config: &Config) -> anyhow::Result<ApiStats> {
     Ok(client(remote, config)?.get("/api/v1/stats")?)
 }
@@ -240,7 +240,7 @@ pub fn status(remote: &Remote, config: &Config) -> anyhow::Result<ApiStats> {
 ///
 /// # Errors
 ///
-/// When the token cannot be read.
+/// Returns an error if the token cannot be read.
 pub fn client(remote: &Remote, config: &Config) -> anyhow::Result<ApiClient> {
     let socket = config.api.socket();
     remote.client(socket.as_deref(), config.api.listen, config.api.scheme())
@@ -251,7 +251,7 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// When the file cannot be used.
+    /// Returns an error if the file cannot be used.
     pub fn load_config(&self) -> anyhow::Result<Config> {
         let default = Path::new(config::DEFAULT_PATH);
         match &self.config {
@@ -286,7 +286,7 @@ impl Cli {
         })
     }
 
-    /// Where the config is, or would be.
+    /// Returns where the config is, or would be.
     #[must_use]
     pub fn config_path(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH))

@@ -11,7 +11,7 @@ pub(crate) fn boot_ms() -> i64 {
     boot_us() / 1000
 }
 
-/// What time it is.
+/// Returns what time it is.
 pub(crate) fn moment() -> Moment {
     Moment {
         wall_ms: now_ms(),

@@ -21,7 +21,7 @@ use secbeat_daemon::{
 };
 use secbeat_orchestrator_core::{
     ProtectedNet,
-    analyzers::DetectConfig,
+    analyzers::{DetectConfig, Providers, RuleConfig},
     decider, evidence,
     ledger::{LedgerConfig, Share},
     presence,
@@ -44,7 +44,7 @@ use crate::{
     notify::{self, Notifier, NotifyEntry, NotifyStats, Receiver},
 };
 
-/// Where the config lies unless `--config` says otherwise.
+/// Default path of the config, without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/orchestrator.toml";
 
 /// The whole file; every key has a default, so an empty file (or none) will do.
@@ -74,13 +74,14 @@ pub struct Config {
     pub protect: Protect,
     /// Monitoring of the edges.
     pub edges: Edges,
-    /// What is kept for `why`.
+    /// Events that are kept for `why`.
     pub evidence: Evidence,
-    /// Where the audit goes, beside NATS.
+    /// Copies of the audit, beside NATS.
     pub audit: AuditOut,
-    /// Who is told of bans and troubles.
+    /// Receivers of notifications.
     pub notify: Vec<NotifyEntry>,
-    /// Countries of addresses, and networks of providers (AS), from MMDB files. Shown beside addresses; nothing is decided by them.
+    /// Countries of addresses, and networks of providers (AS), from MMDB files. Shown beside addresses, and
+    /// gone by where a rule has `by = "asn"`.
     pub geo: GeoConfig,
     /// Crawlers of search engines that some rules do not ban, once the DNS proves who they are.
     pub crawlers: Crawlers,
@@ -88,7 +89,7 @@ pub struct Config {
     /// on all orchestrators.
     #[serde(rename = "feed")]
     pub feeds: Vec<FeedEntry>,
-    /// How often sources without recent events are removed from memory.
+    /// Interval at which sources without recent events are removed from memory.
     pub cleanup_interval: HumanDuration,
 }
 
@@ -118,7 +119,7 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edges {
-    /// How long an edge may have other bans than the ledger before it counts as sync drift.
+    /// Time that an edge may have other bans than the ledger before it counts as sync drift.
     pub drift_grace: HumanDuration,
 }
 
@@ -136,8 +137,8 @@ impl Default for Edges {
 pub struct Detect {
     /// Sources in memory. Past it, sources that were seen once and not for longest are forgotten first.
     pub max_sources: NonZeroU32,
-    /// Prefix lengths that are counted and banned as one client. With shorter prefixes, everybody in the network
-    /// is banned together, and at most a million networks can be banned at a time. Set the same on all orchestrators;
+    /// Prefix lengths that are counted and banned as one client. With shorter prefixes, all clients in the network
+    /// are banned together, and at most a million networks can be banned at a time. Set the same on all orchestrators;
     /// edges learn it from them.
     pub sources: SourceLengths,
     /// Number of edges that must confirm a finding before the ban applies fleet-wide. Until then it applies only
@@ -158,17 +159,17 @@ impl Default for Detect {
     }
 }
 
-/// What follows a finding.
+/// Consequence of a finding.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ban {
     /// Duration of a first ban.
     pub duration: HumanDuration,
-    /// Each repeat offence is banned this many times longer.
+    /// Factor by which the ban of each repeat offence is longer.
     pub strike_factor: NonZeroU32,
     /// Upper limit for automatic bans.
     pub max_duration: HumanDuration,
-    /// How long after a ban's expiry the next ban counts as a repeat offence.
+    /// Time after a ban's expiry in which the next ban counts as a repeat offence.
     pub strike_memory: HumanDuration,
     /// How long after an unban no event counts against its target.
     #[schemars(with = "schema::Duration")]
@@ -177,7 +178,7 @@ pub struct Ban {
         serialize_with = "config::as_duration"
     )]
     pub unban_grace: Duration,
-    /// Safety limit: automatic bans in a minute. Past it, findings are recorded and nobody is banned.
+    /// Safety limit: automatic bans in a minute. Past it, findings are recorded and no client is banned.
     pub max_per_minute: NonZeroU32,
     /// Safety limit: automatic bans in a minute on the reports of one edge.
     pub max_per_minute_per_edge: NonZeroU32,
@@ -215,7 +216,7 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> 
     })
 }
 
-/// What is kept to answer questions with.
+/// Events that are kept to answer `why`.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
@@ -237,7 +238,7 @@ fn journal_memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D
     match usize::deserialize(deserializer)? {
         bytes if bytes >= evidence::MIN_MEMORY => Ok(bytes),
         bytes => Err(D::Error::custom(format!(
-            "{bytes} bytes hold too little, the least is {}",
+            "{bytes} bytes are too few: expected at least {}",
             evidence::MIN_MEMORY
         ))),
     }
@@ -250,7 +251,7 @@ const fn seconds(seconds: u64) -> HumanDuration {
 /// What of a wrong config is gone by.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct BrokenConfig {
     api: SaidOfApi,
 }
 
@@ -260,6 +261,11 @@ struct SaidOfApi {
     listen: Option<SocketAddr>,
     socket: Option<SocketPath>,
     tls: Option<CertificateFiles>,
+}
+
+/// Whose network a client is in, as `geo` knows.
+fn providers(geo: Geo) -> Providers {
+    Providers::new(move |source| geo.of(source).asn)
 }
 
 /// Reads the orchestrator's part of a config file.
@@ -288,7 +294,7 @@ impl Config {
     /// to look and to unban.
     #[must_use]
     pub fn api_of(path: &Path) -> Self {
-        let Said { api } = config::load_part(path, |key| key == "api").unwrap_or_default();
+        let BrokenConfig { api } = config::load_part(path, |key| key == "api").unwrap_or_default();
         let usual = ApiConfig::default();
         Self {
             api: ApiConfig {
@@ -339,11 +345,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Who tells people of bans and troubles, on behalf of the orchestrator called `name`, with what `geo` knows. It runs from now on.
+    /// Returns who tells people of bans and troubles, on behalf of the orchestrator called `name`, with what `geo` knows. It runs
+    /// from now on.
     ///
     /// # Errors
     ///
-    /// When an entry does not do.
+    /// Returns an error if an entry does not do.
     pub(crate) fn notifier(&self, name: &str, geo: &Geo) -> anyhow::Result<(Notifier, NotifyStats)> {
         let receivers = Receiver::all(&self.notify).map_err(|(key, why)| anyhow::anyhow!("{key}: {why}"))?;
         Ok(Notifier::start(receivers, name, geo))
@@ -352,6 +359,12 @@ impl Config {
     /// The key of what the rules contradict, or cannot ask of edges, and why.
     #[must_use]
     pub fn contradiction_of_rules(&self) -> Option<(&'static str, String)> {
+        if self.geo.asn.is_none()
+            && let Some(rule) = self.rules.0.iter().find(|rule| rule.counts_clients())
+        {
+            let message = format!("names no file, and rule {} counts by it", rule.rule);
+            return Some(("geo.asn", message));
+        }
         let too_long = |ban: &Duration| *ban > self.ban.max_duration.0;
         let mut rules = self.rules.0.iter();
         if let Some((rule, ban)) = rules.find_map(|rule| Some((rule.rule, rule.ban.filter(too_long)?))) {
@@ -366,7 +379,7 @@ impl Config {
         Some(("rule", format!("what the rules ask edges to report: {error}")))
     }
 
-    /// What edges are asked for.
+    /// Returns what edges are asked for.
     #[must_use]
     pub fn directives(&self) -> Directives {
         Directives {
@@ -379,12 +392,21 @@ impl Config {
         }
     }
 
-    /// What the decider goes by. `protected` is what was found on this host, and the configured networks.
+    /// Returns whose network a client is in, by the file that the config names. It is read if a rule counts by it.
+    pub(crate) fn read_providers(&self) -> Providers {
+        match self.rules.0.iter().any(RuleConfig::counts_clients) {
+            true => providers(Geo::open(&self.geo)),
+            false => Providers::default(),
+        }
+    }
+
+    /// Returns what the decider goes by. `protected` is what was found on this host, and the configured networks.
     #[must_use]
-    pub fn decider(&self, protected: Vec<ProtectedNet>) -> decider::Config {
+    pub fn decider(&self, protected: Vec<ProtectedNet>, geo: &Geo) -> decider::Config {
         decider::Config {
             detect: self.detector(),
             agreeing_edges: self.detect.agreeing_edges,
+            providers: providers(geo.clone()),
             ledger: self.ledger(Vec::new()),
             protected,
             max_age: self.max_age(),
@@ -399,13 +421,13 @@ impl Config {
         }
     }
 
-    /// How old telemetry may be that counts.
+    /// Returns how old telemetry may be that counts.
     #[must_use]
     pub fn max_age(&self) -> Duration {
         self.longest_window() * TELEMETRY_AGE
     }
 
-    /// What the detector is told.
+    /// Returns what the detector is told.
     #[must_use]
     pub fn detector(&self) -> DetectConfig {
         DetectConfig {
@@ -416,7 +438,7 @@ impl Config {
         }
     }
 
-    /// What the ledger is told. `protected` adds what was found on this host to the configured networks.
+    /// Returns what the ledger is told. `protected` adds what was found on this host to the configured networks.
     #[must_use]
     pub fn ledger(&self, protected: Vec<Prefix>) -> LedgerConfig {
         LedgerConfig {
@@ -433,7 +455,7 @@ impl Config {
         }
     }
 
-    /// What the search for protected addresses starts from, with the servers' addresses.
+    /// Returns what the search for protected addresses starts from, with the servers' addresses.
     #[must_use]
     pub fn known(&self, nats: &NatsServers) -> Known {
         Known {

@@ -32,7 +32,7 @@ use crate::{
     millis,
 };
 
-/// How long a client's name may take, both ways.
+/// Time that a client's name may take, both ways.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Clients that are looked up at a time.
 const AT_ONCE: usize = 64;
@@ -41,14 +41,14 @@ const WAITING: usize = 4096;
 const WAITING_UNNAMED: usize = 512;
 /// Names of one address that are followed back.
 const MAX_NAMES: usize = 4;
-/// How long a crawler is known to be one.
+/// Time that a crawler is known to be one.
 const VERIFIED_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How long a client is known to be none.
+/// Time that a client is known not to be a crawler.
 const REFUSED_FOR: Duration = Duration::from_secs(3600);
 /// How long nobody asks again, after no answer.
 const UNANSWERED_FOR: Duration = Duration::from_secs(60);
 
-/// Where the engine leaves who is to be looked up.
+/// Queue of the clients that the engine wants looked up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suspects {
     /// `None`: nobody looks anybody up.

@@ -13,15 +13,15 @@ use tracing::{debug, info};
 /// Pause before writing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often it is seen to.
+/// Interval at which it is seen to.
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// What edges are told.
 #[derive(Clone, Debug)]
 pub struct Directives {
-    /// Which requests the rules go by one by one.
+    /// The requests that the rules go by one by one.
     pub interest: Interest,
-    /// What counts as one source.
+    /// Prefix lengths that count as one source.
     pub sources: SourceLengths,
     /// What the detector goes by, for edges whose own stands in.
     pub detection: Detection,

@@ -1,4 +1,4 @@
-//! What happens in the fleet, as it happens: a bounded history that any number of readers follow, each at its own pace.
+//! Live events of the fleet: a bounded history that any number of readers follow, each at its own pace.
 //! Nobody who writes waits for a reader; a reader that falls behind the history is told how much it missed.
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// Events kept for readers that come back.
 const HISTORY: usize = 10_000;
 
-/// Which event: the process that told it, by its start in milliseconds since the Unix epoch, and a number in it from 0 on.
+/// Identifier of an event: the process that reported it, by its start in milliseconds since the Unix epoch, and a number in it from 0 on.
 /// As text `1795168807000-17`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventId {
@@ -52,9 +52,9 @@ pub struct Event<T> {
     pub what: T,
 }
 
-/// What a reader is told next.
+/// The next item of a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told<T> {
+pub(crate) enum NextEvent<T> {
     Event(Arc<Event<T>>),
     /// It came too late for so many events; `None` if they were another process's.
     Lagged(Option<u64>),
@@ -174,8 +174,8 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// What comes next; `None` at the daemon's end.
-    pub(crate) async fn next(&mut self) -> Option<Told<T>> {
+    /// Returns what comes next; `None` at the daemon's end.
+    pub(crate) async fn next(&mut self) -> Option<NextEvent<T>> {
         let position = self.position;
         if !self.stranger {
             self.news
@@ -186,15 +186,15 @@ impl<T> Reader<T> {
         let history = self.history.lock();
         if std::mem::take(&mut self.stranger) {
             self.position = history.first;
-            return Some(Told::Lagged(None));
+            return Some(NextEvent::Lagged(None));
         }
         if let Some(missed @ 1..) = history.first.checked_sub(position) {
             self.position = history.first;
-            return Some(Told::Lagged(Some(missed)));
+            return Some(NextEvent::Lagged(Some(missed)));
         }
         let index = usize::try_from(position - history.first).ok()?;
         let event = history.events.get(index)?.clone();
         self.position += 1;
-        Some(Told::Event(event))
+        Some(NextEvent::Event(event))
     }
 }

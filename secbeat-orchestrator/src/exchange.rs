@@ -14,7 +14,7 @@ use crate::{millis, view::BanView};
 ///
 /// # Errors
 ///
-/// When it is none.
+/// Returns an error if it is invalid.
 pub(crate) fn manual_ban(entry: BanEntry, issuer: String, now_ms: i64) -> Result<ManualBan, EntryError> {
     let end = entry.about()?.end.ok_or(EntryError::NoEnd)?;
     let expires_at_ms = end.ms(now_ms);

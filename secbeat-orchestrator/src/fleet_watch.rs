@@ -1,4 +1,4 @@
-//! What the edges say on the bus, their presence and acknowledgements, brought to the engine.
+//! Messages of the edges on the bus, their presence and acknowledgements, brought to the engine.
 
 #[cfg(test)]
 mod tests;

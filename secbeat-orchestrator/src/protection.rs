@@ -14,7 +14,7 @@ use tracing::{error, info};
 
 use crate::engine::Input;
 
-/// How often the host is looked over. An edge watches its own host more closely; this host's part is that no ban is
+/// Interval at which the host is looked over. An edge watches its own host more closely; this host's part is that no ban is
 /// decided that every edge would have to enforce.
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -31,7 +31,7 @@ impl Protection {
     ///
     /// # Errors
     ///
-    /// When the search dies.
+    /// Returns an error if the search dies.
     pub(crate) async fn find(known: Known) -> anyhow::Result<Self> {
         let nothing = Self {
             known,
@@ -40,7 +40,7 @@ impl Protection {
         nothing.again().await
     }
 
-    /// What is never banned.
+    /// Returns what is never banned.
     #[must_use]
     pub(crate) fn networks(&self) -> Vec<ProtectedNet> {
         let entries = &self.known.configured;

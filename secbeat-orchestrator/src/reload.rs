@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secbeat_bus::{Bus, broker::broker, make_all};
 use secbeat_common::prefix::Prefix;
+use secbeat_daemon::time::now_ms;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
@@ -25,7 +26,17 @@ pub(crate) struct Reloader {
     tokens: watch::Sender<Vec<Token>>,
     rules: watch::Sender<InForce>,
     feeds: Entries,
+    refused: watch::Sender<Option<RefusedConfig>>,
     bus: Bus,
+}
+
+/// A changed config that was not taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedConfig {
+    /// Time at which one was refused first since the config in use was taken over, milliseconds since the Unix epoch.
+    pub since_ms: i64,
+    /// The reason why the latest one was.
+    pub why: String,
 }
 
 /// What follows the tokens and the rules in use.
@@ -42,6 +53,7 @@ impl Reloader {
             tokens,
             rules,
             feeds,
+            refused: watch::Sender::new(None),
             bus,
         };
         (reloader, (known, in_force))
@@ -52,12 +64,32 @@ impl Reloader {
         self.feeds.clone()
     }
 
+    /// Returns the config that was refused last, until one is taken over.
+    pub(crate) fn refused(&self) -> watch::Receiver<Option<RefusedConfig>> {
+        self.refused.subscribe()
+    }
+
     /// Takes over the tokens, the rules and the feeds of `changed`, or nothing if they do not fit the rest of what the orchestrator runs with.
     pub(crate) async fn reload(&mut self, changed: anyhow::Result<Config>) {
-        let changed = match changed {
-            Ok(changed) => changed,
-            Err(error) => return error!("the config cannot be used, and nothing changes: {error:#}"),
+        let taken = match changed {
+            Ok(changed) => self.take_over(changed).await,
+            Err(error) => Err(format!("{error:#}")),
         };
+        match taken {
+            Ok(()) => drop(self.refused.send_replace(None)),
+            Err(why) => {
+                self.refused.send_modify(|refused| {
+                    let since_ms = refused.take().map_or_else(now_ms, |before| before.since_ms);
+                    let why = why.clone();
+                    *refused = Some(RefusedConfig { since_ms, why });
+                });
+                error!("the config cannot be used, and nothing changes: {why}");
+            }
+        }
+    }
+
+    /// Takes `changed` over, or returns the key that does not fit and why.
+    async fn take_over(&mut self, changed: Config) -> Result<(), String> {
         let waiting = waiting(&self.running, &changed);
         let next = Config {
             api: ApiConfig {
@@ -69,10 +101,15 @@ impl Reloader {
             ..self.running.clone()
         };
         if let Some((key, why)) = next.api.contradiction() {
-            return error!("the config's tokens cannot be used, and nothing changes: {key}: {why}");
+            return Err(format!("{key}: {why}"));
         }
         if let Some((key, why)) = next.contradiction_of_rules() {
-            return error!("the config's rules cannot be used, and nothing changes: {key}: {why}");
+            let table = format!("[{}]", key.split('.').next().unwrap_or_default());
+            let hint = match waiting.contains(&table.as_str()) {
+                true => format!("; the change of {table} takes a restart"),
+                false => String::new(),
+            };
+            return Err(format!("{key}: {why}{hint}"));
         }
         let tokens = next.api.token.len();
         self.tokens.send_replace(next.api.token.clone());
@@ -98,6 +135,7 @@ impl Reloader {
             let waiting = waiting.join(", ");
             warn!("the config has changed in {waiting}: that takes a restart");
         }
+        Ok(())
     }
 
     async fn replace_rules(&self) {
@@ -197,6 +235,7 @@ mod tests {
                 .map(|rule| rule.rule.to_string())
                 .collect::<Vec<_>>()
         };
+        let refused = reloader.refused();
         let before = names(&rules);
         let built_in = rules.borrow().window;
         reloader.reload(Ok(config(RULE))).await;
@@ -213,10 +252,34 @@ mod tests {
         // The running [ban] holds, whatever the file says: the daemon was not restarted.
         let too_long = format!("[ban]\nmax_duration = \"7d\"\n{RULE}ban = \"2d\"\n");
         reloader.reload(Ok(config(&too_long))).await;
+        let why = refused.borrow().clone().unwrap().why;
+        assert!(why.starts_with("ban.max_duration: "), "{why}");
+        assert!(why.ends_with("; the change of [ban] takes a restart"), "{why}");
         reloader.reload(Ok(config(RULE))).await;
+        assert_eq!(*refused.borrow(), None);
         assert!(!rules.has_changed().unwrap());
         reloader.reload(Ok(config(""))).await;
         assert_eq!(names(&rules), before);
+    }
+
+    #[tokio::test]
+    async fn a_refused_config_is_known_until_one_is_taken_over() {
+        let (mut reloader, _followers) = reloader("");
+        let refused = reloader.refused();
+        assert_eq!(*refused.borrow(), None);
+        let no_file = || Err(anyhow::anyhow!("no such file").context("reading x.toml"));
+        reloader.reload(no_file()).await;
+        let first = refused.borrow().clone().unwrap();
+        assert_eq!(first.why, "reading x.toml: no such file");
+        reloader.reload(Err(anyhow::anyhow!("x.toml:1: syntax"))).await;
+        let second = refused.borrow().clone().unwrap();
+        assert_eq!(
+            (second.since_ms, &second.why[..]),
+            (first.since_ms, "x.toml:1: syntax")
+        );
+        // As it was before.
+        reloader.reload(Ok(config(""))).await;
+        assert_eq!(*refused.borrow(), None);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Keeps the ledger as every other orchestrator's: all bans and strikes, whoever decided them.
+//! Keeps the ledger as every other orchestrator's: all bans and strikes, no matter who decided them.
 //!
 //! Nothing is read, and so nothing decided, before the bus's clock was measured, if it can be.
 //!
@@ -27,7 +27,10 @@ use secbeat_orchestrator_core::{
     bucket::{Change, Gone, Revisions, Written},
     decider::Event,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use crate::{engine::Input, millis, rules::InForce, writer::SharedRevisions};
@@ -35,8 +38,11 @@ use crate::{engine::Input, millis, rules::InForce, writer::SharedRevisions};
 /// How far two clocks of a fleet may be apart, and an audit record come after what it records.
 const OVERLAP: Duration = Duration::from_secs(60);
 
-/// How often the server is asked how far the bucket is.
+/// Interval at which the server is asked how far the bucket is.
 const LOOK: Duration = Duration::from_secs(3);
+
+/// Looks from one reading of a bucket whose changes do not come to the next: it may not help, if a server's copy is behind.
+const AGAIN: u32 = 10;
 
 /// Bans that would have been, as they are recorded.
 type Observed = BoxStream<'static, secbeat_bus::Result<AuditRecord>>;
@@ -58,10 +64,12 @@ pub(crate) struct Replica {
 /// What was read of the bucket so far.
 #[derive(Default)]
 struct Read {
-    /// When reading began, milliseconds since the Unix epoch.
+    /// Time at which reading began, milliseconds since the Unix epoch.
     begun_ms: i64,
     bans: Vec<Written>,
     lifted: Vec<Gone>,
+    /// Newest revision among the entries.
+    newest: u64,
 }
 
 impl Replica {
@@ -73,18 +81,18 @@ impl Replica {
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let (bus, inputs) = (self.bus.clone(), self.inputs.clone());
         // Before it was read once, nothing is missed.
-        let heard = AtomicU64::new(u64::MAX);
+        let (heard, stuck) = (AtomicU64::new(u64::MAX), Notify::new());
         tokio::select! {
             biased;
             error = bus.unsupported() => Err(error.into()),
             () = inputs.closed() => Ok(()),
-            () = self.follow(&heard) => Ok(()),
-            () = compare(&bus, &inputs, &heard) => Ok(()),
+            () = self.follow(&heard, &stuck) => Ok(()),
+            () = compare(&bus, &inputs, &heard, &stuck) => Ok(()),
         }
     }
 
-    /// Notes in `heard` up to which revision everything was heard.
-    async fn follow(&mut self, heard: &AtomicU64) {
+    /// Notes in `heard` up to which revision everything was heard. Reads all again where changes that there are do not come: `stuck`.
+    async fn follow(&mut self, heard: &AtomicU64, stuck: &Notify) {
         let (bus, clock, rules) = (self.bus.clone(), self.clock.clone(), self.rules.clone());
         let make = move || {
             let (bus, clock, window) = (bus.clone(), clock.clone(), rules.borrow().window);
@@ -101,10 +109,17 @@ impl Replica {
         let mut heard_ms = None;
         let mut read = Read::default();
         let mut observed = None;
-        let mut begun_at = 0;
+        let mut moved = Instant::now();
         loop {
             let update = tokio::select! {
                 update = follower.next() => update,
+                () = stuck.notified() => {
+                    // Behind a busy engine changes wait, too: to read all again would keep it busy.
+                    if follower.is_live() && moved.elapsed() >= LOOK {
+                        follower.again();
+                    }
+                    continue;
+                }
                 record = next(&mut observed) => {
                     match record {
                         Ok(record) => self.send(Event::Observed(Box::new(record))).await,
@@ -120,7 +135,6 @@ impl Replica {
                 Update::Begin(snapshot) => {
                     self.reader.begin(snapshot.created);
                     self.revisions.lock().begin(snapshot.last_revision);
-                    begun_at = snapshot.last_revision;
                     observed = None;
                     read = Read {
                         begun_ms: now_ms(),
@@ -130,12 +144,12 @@ impl Replica {
                 Update::Held(entries) => self.hold(&entries, &mut read),
                 Update::Complete => {
                     let whole = std::mem::take(&mut read);
-                    let begun_ms = whole.begun_ms;
+                    let (begun_ms, newest) = (whole.begun_ms, whole.newest);
                     match follower.unless_reconnected(self.complete(whole, heard_ms)).await {
                         Some(Ok(records)) => {
                             observed = Some(records);
                             heard_ms = Some(begun_ms);
-                            heard.store(begun_at, Ordering::Relaxed);
+                            heard.store(newest, Ordering::Relaxed);
                         }
                         Some(Err(error)) => follower.retry(&error),
                         None => {}
@@ -154,10 +168,13 @@ impl Replica {
                     }
                 }
             }
+            moved = Instant::now();
         }
     }
 
     fn hold(&mut self, entries: &[Entry], read: &mut Read) {
+        let newest = entries.iter().map(|entry| entry.revision).max();
+        read.newest = read.newest.max(newest.unwrap_or(0));
         for change in self.read(entries) {
             match change {
                 Change::Written(written) => read.bans.push(*written),
@@ -208,28 +225,35 @@ impl Replica {
     }
 }
 
-/// Tells the engine when changes of the bucket were not `heard`, and when they were: it cannot say meanwhile what edges lack.
-async fn compare(bus: &Bus, inputs: &mpsc::Sender<Input>, heard: &AtomicU64) {
+/// Tells the engine when changes of the bucket were not `heard`, and when they were: it cannot say meanwhile what edges lack. Where
+/// nothing comes though there is something, the follower is `stuck`.
+async fn compare(bus: &Bus, inputs: &mpsc::Sender<Input>, heard: &AtomicU64, stuck: &Notify) {
     let bucket = bus.bucket(BANS_BUCKET);
-    let (mut was_up_to_date, mut due) = (true, 0);
+    let (mut was_up_to_date, mut due, mut last, mut looks) = (true, 0, 0, 0_u32);
     loop {
         tokio::time::sleep(LOOK).await;
         if !bus.is_connected() {
             continue;
         }
-        let Ok(status) = bucket.status().await else {
+        let Ok(newest) = bucket.newest().await else {
             continue;
         };
         // What was there at the last look has come by now.
-        let is_up_to_date = heard.load(Ordering::Relaxed) >= due;
-        due = status.last_revision;
+        let now = heard.load(Ordering::Relaxed);
+        let is_up_to_date = now >= due;
+        due = newest;
+        let stands_still = std::mem::replace(&mut last, now) == now && !is_up_to_date;
+        if stands_still && looks.is_multiple_of(AGAIN) {
+            stuck.notify_one();
+        }
+        looks = if stands_still { looks + 1 } else { 0 };
         if std::mem::replace(&mut was_up_to_date, is_up_to_date) == is_up_to_date {
             continue;
         }
         match is_up_to_date {
             true => info!("the ledger has all bans of NATS again"),
             false => warn!(
-                "the ledger lacks bans that NATS has, as another orchestrator's: the bucket or the audit cannot be read now"
+                "the ledger lacks bans that NATS has, as another orchestrator's: changes of the bucket do not come, and it is read again"
             ),
         }
         let _ = inputs.send(Event::UpToDate(is_up_to_date).into()).await;
@@ -247,7 +271,7 @@ async fn next(observed: &mut Option<Observed>) -> secbeat_bus::Result<AuditRecor
     }
 }
 
-/// What an entry changes. Notes what its key holds now.
+/// Returns what an entry changes. Notes what its key holds now.
 fn change(revisions: &mut Revisions, entry: &Entry, statement: Statement<BlockCommand>) -> Option<Change> {
     let revision = entry.revision;
     let (target, expires_at_ms) = match &statement {

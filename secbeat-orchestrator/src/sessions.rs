@@ -15,13 +15,13 @@ use crate::{
     token::{self, Role, Token, TokenHash},
 };
 
-/// How long a session lasts at most.
+/// Time that a session lasts at most.
 pub(crate) const LIFE: Duration = Duration::from_secs(12 * 3600);
-/// How long it lasts without a request. An open stream is one.
+/// Time that it lasts without a request. An open stream is one.
 pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 /// Sessions at a time; past it one [makes room](makes_room).
 const MAX_SESSIONS: usize = 256;
-/// How long a one-time link may be used.
+/// Time that a one-time link may be used.
 pub(crate) const LINK_LIFE: Duration = Duration::from_secs(300);
 /// Links at a time; past it one [makes room](makes_room).
 const MAX_LINKS: usize = 64;
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     pub holder: Holder,
     /// Whether a one-time link opened it.
     pub by_link: bool,
-    /// What the browser calls itself.
+    /// User agent of the browser.
     pub agent: String,
     pub began_ms: i64,
     pub used_ms: i64,
@@ -63,8 +63,8 @@ struct State {
     kept: Option<Kept>,
 }
 
-/// Which of `all`, each with its holder and when it was used or made, makes room for another: the oldest one of the holder that has the
-/// most. So nobody ends the sessions of others.
+/// Returns which of `all`, each with its holder and when it was used or made, makes room for another: the oldest one of the
+/// holder that has the most. So nobody ends the sessions of others.
 fn makes_room<'a>(all: &(impl Iterator<Item = (&'a Holder, i64)> + Clone)) -> Option<usize> {
     let is_same = |one: &Holder, other: &Holder| (one.token, &one.name) == (other.token, &other.name);
     let held = |holder: &Holder| all.clone().filter(|(other, _)| is_same(holder, other)).count();
@@ -76,7 +76,7 @@ fn makes_room<'a>(all: &(impl Iterator<Item = (&'a Holder, i64)> + Clone)) -> Op
 }
 
 impl Session {
-    /// When it ends unless it is used before.
+    /// Returns when it ends unless it is used before.
     pub(crate) fn ends_unused_ms(&self) -> i64 {
         self.ends_ms.min(self.used_ms + millis(IDLE))
     }
@@ -99,7 +99,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// When the kernel gives no random bytes.
+    /// Returns an error if the kernel gives no random bytes.
     pub(crate) fn open(
         &self,
         holder: Holder,
@@ -183,7 +183,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// When the kernel gives no random bytes.
+    /// Returns an error if the kernel gives no random bytes.
     pub(crate) fn link(&self, holder: Holder, now_ms: i64) -> anyhow::Result<(String, i64)> {
         let (code, ends_ms) = (token::secret()?, now_ms + millis(LINK_LIFE));
         let mut state = self.0.lock();

@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for TokenHash {
 ///
 /// # Errors
 ///
-/// When the kernel gives no random bytes.
+/// Returns an error if the kernel gives no random bytes.
 pub(crate) fn create() -> anyhow::Result<String> {
     Ok(format!("{PREFIX}{}", secret()?))
 }
@@ -175,7 +175,7 @@ pub(crate) fn create() -> anyhow::Result<String> {
 ///
 /// # Errors
 ///
-/// When the kernel gives no random bytes.
+/// Returns an error if the kernel gives no random bytes.
 pub(crate) fn secret() -> anyhow::Result<String> {
     let mut random = [0; RANDOM];
     SystemRandom::new()

@@ -1,4 +1,4 @@
-//! What the orchestrator looks after beside its work: the bus and the audit on it.
+//! Watches of the orchestrator beside its work: the bus and the audit on it.
 
 use secbeat_bus::{AuditFill, AuditLog, Bus};
 use secbeat_daemon::{

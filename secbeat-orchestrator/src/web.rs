@@ -31,7 +31,7 @@ const ASSETS: &str = "/assets/";
 const POLICY: &str =
     "default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// Where the page ends and the API begins.
+/// Whether a request is for the page, and not for the API.
 pub(crate) fn is_page(method: &Method, path: &str) -> bool {
     let is_api = path.starts_with("/api/") || matches!(path, "/metrics" | "/healthz" | "/readyz");
     matches!(*method, Method::GET | Method::HEAD) && !is_api

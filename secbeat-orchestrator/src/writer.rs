@@ -45,7 +45,7 @@ pub(crate) struct Config {
     pub bans: BanBucket,
     pub revisions: SharedRevisions,
     pub leases: watch::Receiver<LeaseTable>,
-    /// Where the fate of each request is reported.
+    /// Receiver of the fate of each request.
     pub inputs: mpsc::WeakSender<Input>,
 }
 

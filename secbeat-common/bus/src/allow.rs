@@ -39,7 +39,7 @@ struct HeldEntry {
     revision: u64,
     /// The bucket's latest.
     seen: u64,
-    /// Whether it is to be obeyed.
+    /// Whether it is to be accepted.
     counts: bool,
 }
 
@@ -57,7 +57,7 @@ impl AllowBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been written all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, entry: &AllowEntry, over: Over, now_ms: i64) -> Result<()> {
         let held = self.held(&entry.network).await?;
         if over == Over::Nothing && held.counts {
@@ -76,7 +76,7 @@ impl AllowBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been removed all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been removed all the same.
     pub async fn remove(&self, entry: &AllowEntry) -> Result<()> {
         let network = entry.network;
         let held = self.held(&network).await?;

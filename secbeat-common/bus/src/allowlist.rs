@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowlist {
     pub entries: BTreeMap<Prefix, AllowEntry>,
-    /// Those that the bucket does not have any more, though nobody has removed them: it was made anew, or something that does
+    /// Those that the bucket does not have any more, though nobody has removed them: it was made again, or something that does
     /// not count took their place.
     pub lost: BTreeSet<Prefix>,
 }
@@ -118,7 +118,7 @@ impl AllowFollower {
         let mut list = Allowlist::default();
         let before = self.known.borrow().clone().unwrap_or_default();
         for statement in self.reader.read(held, (self.now_ms)()) {
-            // What is not to be obeyed takes nothing away.
+            // What is not to be accepted takes nothing away.
             if let Statement::Untrusted(network) = statement
                 && let Some(entry) = before.entries.get(&network)
             {

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long the server may take between two records.
+/// Time that the server may take between two records.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far the clocks of servers and of those who write records may differ, milliseconds.
@@ -42,7 +42,7 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
-    /// Where the records are found in `part`; nowhere if there are none.
+    /// Returns where the records are found in `part`; nowhere if there are none.
     fn subjects(&self, part: AuditPart) -> Vec<String> {
         let kind = self.kind.as_deref();
         if !kind.is_none_or(|kind| part.holds(kind)) {
@@ -92,7 +92,7 @@ pub struct AuditFill {
     /// Bytes that it holds, and that it may hold at most.
     pub bytes: u64,
     pub max_bytes: u64,
-    /// When the server took the oldest record, milliseconds since the Unix epoch.
+    /// Time at which the server took the oldest record, milliseconds since the Unix epoch.
     pub oldest_ms: Option<i64>,
 }
 
@@ -129,11 +129,11 @@ impl AuditLog {
         self.bus.log(part.stream())
     }
 
-    /// What each part holds.
+    /// Returns what each part holds.
     ///
     /// # Errors
     ///
-    /// When one cannot be asked.
+    /// Returns an error if one cannot be asked.
     pub async fn fill(&self) -> Result<Vec<AuditFill>> {
         let fill = AuditPart::ALL.map(|part| async move {
             let status = self.log(part).status().await?;
@@ -152,7 +152,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn append_list(&self, record: &ListRecord) -> Result<()> {
         let record = Record {
             subject: ListRecord::subject(record.list.id),
@@ -166,7 +166,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn append_signatures(&self, record: &SignatureRecord) -> Result<()> {
         let record = Record {
             subject: record.subject(),
@@ -181,7 +181,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When there is something that it did not acknowledge.
+    /// Returns an error if there is something that it did not acknowledge.
     pub async fn append(&self, records: &mut Vec<AuditRecord>) -> Result<()> {
         // One part after the other as they come: a restart goes by the times at which servers took them.
         while let Some(part) = records.first().map(AuditRecord::part) {
@@ -218,7 +218,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When the log cannot be read.
+    /// Returns an error if the log cannot be read.
     pub async fn query(&self, query: &AuditQuery) -> Result<Vec<Audited>> {
         let parts = AuditPart::ALL.map(|part| self.query_part(part, query));
         let mut found = try_join_all(parts).await?.concat();
@@ -274,7 +274,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When the log cannot be read.
+    /// Returns an error if the log cannot be read.
     pub async fn decisions_since(&self, since_ms: i64) -> Result<Vec<AuditRecord>> {
         let parts = AuditPart::ALL.map(|part| async move {
             let kinds = ["ban", "unban", "observed"].into_iter();
@@ -299,11 +299,11 @@ impl AuditLog {
         Ok(records.into_iter().map(|(_, record)| record).collect())
     }
 
-    /// Reads the bans that would have been from now on, without the events that led to them, whoever records them.
+    /// Reads the bans that would have been from now on, without the events that led to them, no matter who records them.
     ///
     /// # Errors
     ///
-    /// When the log cannot be read.
+    /// Returns an error if the log cannot be read.
     pub async fn observed_from_now(&self) -> Result<impl Stream<Item = Result<AuditRecord>> + Send + use<>> {
         // Earlier releases record them among orders.
         let parts = [AuditPart::Findings, AuditPart::Orders].map(|part| async move {
@@ -322,7 +322,7 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// When a log cannot be read.
+    /// Returns an error if a log cannot be read.
     pub async fn read_behind(&self, behind: impl Fn(AuditPart, Created) -> u64) -> Result<AuditRead> {
         let (mut parts, mut removed, mut records) = (Vec::new(), 0, Vec::new());
         for part in AuditPart::ALL {

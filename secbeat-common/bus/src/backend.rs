@@ -1,4 +1,4 @@
-//! What an implementation of the bus provides.
+//! Traits that an implementation of the bus provides.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// The answer to one call.
 pub type Answer<T> = BoxFuture<'static, Result<T>>;
-/// What comes one after the other until an error or the end.
+/// A stream of messages that ends with the first error.
 pub type Messages<T> = BoxStream<'static, Result<T>>;
 
 /// One member's connection to the bus, which comes and goes.
@@ -44,7 +44,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The log `name`. Nothing is sent: it need not exist.
     fn log(&self, name: &str) -> Arc<dyn Log>;
 
-    /// Sends a message to whoever subscribes to `subject` and to the log that keeps it. Nobody acknowledges it. Waits only
+    /// Sends a message to the subscribers of `subject` and to the log that keeps it. Nobody acknowledges it. Waits only
     /// while too many messages wait to be sent.
     fn publish(&self, subject: String, payload: Bytes) -> Answer<()>;
 
@@ -52,12 +52,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `subject` may have wildcards.
     fn subscribe(&self, subject: &str) -> Answer<Messages<Published>>;
 
-    /// How the writes to buckets and logs went that were written to, by name.
+    /// Returns how the writes to buckets and logs went that were written to, by name.
     fn writing(&self) -> Vec<Writing> {
         Vec::new()
     }
 
-    /// Which servers keep each bucket and log that was asked for in the last seconds, and answered.
+    /// Returns which servers keep each bucket and log that was asked for in the last seconds, and answered.
     fn kept(&self) -> Vec<Kept> {
         Vec::new()
     }
@@ -75,7 +75,11 @@ pub trait Bucket: fmt::Debug + Send + Sync {
 
     fn status(&self) -> Answer<BucketStatus>;
 
-    /// What the clock of the server that keeps the bucket said when it answered, microseconds since the Unix epoch.
+    /// Returns the revision of the newest entry that there is, markers included, and 0 if there is none. No copy of the bucket is
+    /// asked, which may lack it.
+    fn newest(&self) -> Answer<u64>;
+
+    /// Returns what the clock of the server that keeps the bucket said when it answered, microseconds since the Unix epoch.
     fn server_time(&self) -> Answer<i64>;
 
     /// Reads what stands under `key`, which may be a marker.
@@ -111,17 +115,17 @@ pub trait Log: fmt::Debug + Send + Sync {
     fn read(&self, from: Start, subjects: Vec<String>) -> Answer<Reading>;
 }
 
-/// How writes to a bucket or a log go.
+/// Health of the writes to a bucket or a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writing {
     pub name: String,
     /// For how long the server stored none, and why the last was not.
     pub failing: Option<(Duration, String)>,
-    /// How long the server took for half of the latest writes, at most.
+    /// Time that the server took for half of the latest writes, at most.
     pub median: Option<Duration>,
 }
 
-/// When a bucket or a log was made, nanoseconds since the Unix epoch. Tells it from another of the same name.
+/// Time at which a bucket or a log was made, nanoseconds since the Unix epoch. Tells it from another of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Created(pub i128);
 
@@ -139,7 +143,7 @@ impl Created {
     }
 }
 
-/// Where a bucket or a log lies.
+/// Place of a bucket or a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Storage {
     /// Survives a restart of the server.
@@ -147,15 +151,15 @@ pub enum Storage {
     Memory,
 }
 
-/// How a bucket is kept.
+/// Settings of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketSettings {
     pub storage: Storage,
-    /// How long each entry is kept after its last write; for ever if there is none.
+    /// Time that each entry is kept after its last write; for ever if there is none.
     pub max_age: Option<Duration>,
     /// Lets writes have a [`Write::ttl`], and keeps a marker for so long when one ends.
     pub marker_ttl: Option<Duration>,
-    /// Lets a write purge a key ([`EntryKind::Purge`]). Whoever may write one key could then purge all.
+    /// Lets a write purge a key ([`EntryKind::Purge`]). Anyone who may write one key could then purge all.
     pub purges: bool,
     /// Accepts [`Bucket::write_all`], if the server can.
     pub batches: bool,
@@ -179,11 +183,11 @@ impl Default for BucketSettings {
     }
 }
 
-/// How a log is kept. What is too old or too much goes, the oldest first.
+/// Settings of a log. Records that are too old or too many are dropped, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     pub storage: Storage,
-    /// What it keeps of all that is published.
+    /// Subjects whose messages it keeps.
     pub subjects: Vec<String>,
     pub max_age: Duration,
     pub max_bytes: u64,
@@ -194,7 +198,7 @@ pub struct LogSettings {
     pub compress: bool,
 }
 
-/// What is known of a bucket.
+/// State of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketStatus {
     pub created: Created,
@@ -204,7 +208,7 @@ pub struct BucketStatus {
     pub keys: u64,
 }
 
-/// What is known of a log.
+/// State of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogStatus {
     pub created: Created,
@@ -216,11 +220,11 @@ pub struct LogStatus {
     pub bytes: u64,
     /// Bytes that it may hold at most.
     pub max_bytes: u64,
-    /// When the server took the oldest record that is kept, milliseconds since the Unix epoch.
+    /// Time at which the server took the oldest record that is kept, milliseconds since the Unix epoch.
     pub oldest_ms: Option<i64>,
 }
 
-/// What a write did to a key.
+/// Effect of a write on its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     Put,
@@ -230,7 +234,7 @@ pub enum EntryKind {
     Purge,
 }
 
-/// What stands under a key.
+/// Entry of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
@@ -238,7 +242,7 @@ pub struct Entry {
     /// A marker may have one too.
     pub value: Bytes,
     pub revision: u64,
-    /// When the server took it, milliseconds since the Unix epoch.
+    /// Time at which the server took it, milliseconds since the Unix epoch.
     pub at_ms: i64,
 }
 
@@ -250,7 +254,7 @@ pub struct Write {
     pub value: Bytes,
     /// Only on top of this revision of the key (0: the key does not exist); else it is a [conflict](WriteOutcome::Conflict).
     pub over: Option<u64>,
-    /// How long the server keeps it, in whole seconds; for ever if there is none.
+    /// Time that the server keeps it, in whole seconds; for ever if there is none.
     pub ttl: Option<Duration>,
 }
 
@@ -320,7 +324,7 @@ pub(crate) fn check_key(key: &str) -> Result<()> {
     }
 }
 
-/// What became of a write.
+/// Outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// The bucket has it, at this revision.
@@ -329,7 +333,7 @@ pub enum WriteOutcome {
     Conflict,
 }
 
-/// What a bucket holds, and then its changes.
+/// Contents of a bucket, and then its changes.
 pub struct Watch {
     pub status: BucketStatus,
     /// Entries that it held at the beginning: so many come first.
@@ -352,7 +356,7 @@ pub struct Published {
     pub payload: Bytes,
 }
 
-/// What is appended to a log.
+/// A record to append to a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub subject: String,
@@ -361,7 +365,7 @@ pub struct Record {
     pub id: Option<String>,
 }
 
-/// Where reading a log starts.
+/// Position at which reading a log starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     Beginning,
@@ -373,7 +377,7 @@ pub enum Start {
     Now,
 }
 
-/// What is read of a log.
+/// Records of a log, as they are read.
 pub struct Reading {
     /// Records that are there already: so many come first.
     pub held: u64,
@@ -386,7 +390,7 @@ pub struct Stored {
     pub subject: String,
     pub payload: Bytes,
     pub sequence: u64,
-    /// When the server took it, milliseconds since the Unix epoch.
+    /// Time at which the server took it, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// Records that wait on the server behind this one.
     pub behind: u64,

@@ -83,7 +83,7 @@ impl BanBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been written all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, command: &BlockCommand, over: KeyState, now_ms: i64) -> Result<WriteOutcome> {
         self.bucket.write(self.ban(command, over, now_ms)?).await
     }
@@ -93,7 +93,7 @@ impl BanBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge them; they may have been written all the same.
+    /// Returns an error if the server did not acknowledge them; they may have been written all the same.
     pub async fn put_all(&self, commands: &[(BlockCommand, KeyState)], now_ms: i64) -> Result<WriteOutcome> {
         let bans = commands
             .iter()
@@ -105,7 +105,7 @@ impl BanBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been removed all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been removed all the same.
     pub async fn lift(&self, target: &Prefix, id: Uuid, over: KeyState, now_ms: i64) -> Result<WriteOutcome> {
         let lift = Lift {
             target: *target,
@@ -121,7 +121,7 @@ impl BanBucket {
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub async fn get(&self, target: &Prefix) -> Result<(u64, Found)> {
         let Some(entry) = self.bucket.get(&target.key()).await? else {
             return Ok((0, Found::Nothing));
@@ -150,7 +150,7 @@ impl BanBucket {
     }
 }
 
-/// How long the server has to keep what ends at `ends_ms`; `None` for ever. It counts in whole seconds; the end that a
+/// Returns how long the server has to keep what ends at `ends_ms`; `None` for ever. It counts in whole seconds; the end that a
 /// message states is exact.
 pub(crate) fn rest(ends_ms: i64, now_ms: i64) -> Option<Duration> {
     let left_ms = (ends_ms != PERMANENT).then(|| ends_ms.saturating_sub(now_ms))?;

@@ -1,4 +1,4 @@
-//! What messages for people call that which the bus of this process goes through.
+//! Name of the broker in messages for people.
 
 use std::sync::OnceLock;
 

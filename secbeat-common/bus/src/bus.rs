@@ -107,7 +107,7 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the connection breaks first.
+    /// Returns an error if the connection breaks first.
     pub async fn flush(&self) -> Result<()> {
         self.0.flush().await
     }

@@ -1,4 +1,4 @@
-//! What a server checks, for the implementations that have none.
+//! Checks of a server, for the implementations that have none.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long the id of a [`Record`](crate::Record) is remembered.
+/// Time that the id of a [`Record`](crate::Record) is remembered.
 pub(crate) const DEDUPLICATION: Duration = Duration::from_secs(120);
 /// Largest payload, as that of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -17,7 +17,7 @@ const MAX_PAYLOAD: usize = 1024 * 1024;
 impl BucketSettings {
     /// # Errors
     ///
-    /// When a bucket `name` of these settings does not take the write.
+    /// Returns an error if a bucket `name` of these settings does not take the write.
     pub(crate) fn check(&self, name: &str, write: &Write) -> Result<()> {
         write.check()?;
         check_payload(&write.value)?;
@@ -42,7 +42,7 @@ impl BucketSettings {
 
 /// # Errors
 ///
-/// When it is larger than a server takes.
+/// Returns an error if it is larger than a server takes.
 pub(crate) fn check_payload(payload: &Bytes) -> Result<()> {
     match payload.len() {
         0..=MAX_PAYLOAD => Ok(()),
@@ -54,7 +54,7 @@ pub(crate) fn check_payload(payload: &Bytes) -> Result<()> {
 
 /// # Errors
 ///
-/// When the server takes no batches.
+/// Returns an error if the server takes no batches.
 pub(crate) fn check_batch(takes_batches: bool, what: &str) -> Result<()> {
     match takes_batches {
         true => Ok(()),

@@ -1,6 +1,6 @@
 //! The bus's clock: how far it is ahead of this host's boot clock, by the time of round trips.
 //!
-//! The server's clock is read somewhere between a request and its answer. Whoever takes the middle is wrong by half of the
+//! The server's clock is read somewhere between a request and its answer. Anyone who takes the middle is wrong by half of the
 //! round trip at most (F. Cristian, *Probabilistic clock synchronization*, 1989), so of the latest round trips the
 //! shortest counts. The boot clock is the reference, since nobody sets it: a step of the host's wall clock changes nothing.
 
@@ -16,15 +16,15 @@ use tracing::{debug, info, warn};
 pub use self::estimator::{Estimator, Measure, Sample};
 use crate::{backend::Bucket, broker::broker, bus::Bus, error::Error};
 
-/// How often the server is asked.
+/// Interval at which the server is asked.
 const EVERY: Duration = Duration::from_secs(5);
 /// How soon it is asked again while it has not answered.
 const RETRY: Duration = Duration::from_secs(1);
 /// Round trips at the beginning of a connection: the first one may be slow.
 const AT_FIRST: usize = 4;
-/// How long whoever waits for a measure waits for one round trip.
+/// Time that a measure waits for one round trip.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// A change of the difference from which on all that was reckoned with the one before is to be reckoned anew.
+/// A change of the difference from which on all that was reckoned with the one before is to be reckoned again.
 const STEP_US: u64 = 1_000_000;
 
 /// This process's clocks, in microseconds.
@@ -49,13 +49,13 @@ struct Inner {
     bus: Bus,
     bucket: Arc<dyn Bucket>,
     clocks: Clocks,
-    known: Mutex<Known>,
+    known: Mutex<ClockState>,
     /// Counts the steps.
     steps: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct ClockState {
     estimator: Estimator,
     /// The connection of the latest measure.
     connection: u64,
@@ -171,7 +171,7 @@ impl BusClock {
             return debug!(%error, "the clock of {} was not measured", server());
         }
         warn!(
-            "the clock of {} cannot be measured, and the last measure counts, or else this host's clock: {error}",
+            "cannot measure the clock of {}: the last measure counts, or else this host's clock: {error}",
             server()
         );
     }
@@ -198,7 +198,7 @@ impl BusClock {
         }
     }
 
-    /// How far the host's wall clock is off now; `None` before the first measure.
+    /// Returns how far the host's wall clock is off now; `None` before the first measure.
     #[must_use]
     pub fn offset(&self) -> Option<ClockOffset> {
         let inner = &self.0;
@@ -211,7 +211,7 @@ impl BusClock {
     }
 }
 
-/// Whose clock it is, for people.
+/// Returns whose clock it is, for people.
 fn server() -> &'static str {
     match broker() {
         "NATS" => "the NATS server",

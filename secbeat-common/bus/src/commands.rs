@@ -41,7 +41,7 @@ pub trait NetworkCommand: Command {
 
     fn network(&self) -> Prefix;
 
-    /// When it is over, milliseconds since the Unix epoch.
+    /// Returns when it is over, milliseconds since the Unix epoch.
     fn ends_ms(&self) -> i64;
 }
 
@@ -93,7 +93,7 @@ impl NetworkCommand for Disallow {
     }
 }
 
-/// What an entry says, if it counts.
+/// Content of an entry that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement<C> {
     Put(Box<C>),
@@ -105,11 +105,11 @@ pub enum Statement<C> {
     InvalidKey,
 }
 
-/// Why a command is refused.
+/// The reason why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(const_into_str, serialize_all = "snake_case")]
 pub enum RefusalReason {
-    /// It is no command.
+    /// It is not a command.
     Malformed,
     Unsigned,
     UnknownKey,
@@ -132,7 +132,7 @@ impl RefusalReason {
     }
 }
 
-/// How many commands were refused, by reason. All clones are one.
+/// Number of commands that were refused, by reason. All clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct RefusedCommands(Arc<[AtomicU64; RefusalReason::VARIANTS.len()]>);
 
@@ -156,7 +156,7 @@ pub struct CommandReader<C, G> {
     trust: Trust,
     refused: RefusedCommands,
     garbage: Arc<Garbage>,
-    /// The latest command of each network that was obeyed.
+    /// The latest command of each network that was accepted.
     latest: HashMap<Prefix, Latest>,
     forget_at: usize,
     /// When the bucket was made.
@@ -243,7 +243,7 @@ impl<C: NetworkCommand, G: NetworkCommand> CommandReader<C, G> {
         }
     }
 
-    /// What was opened, if it counts.
+    /// Returns what was opened, if it counts.
     fn admit<M: NetworkCommand>(
         &mut self,
         entry: &Entry,

@@ -57,7 +57,7 @@ impl DirectiveBucket {
     ///
     /// # Errors
     ///
-    /// When the server does not answer, or does not acknowledge a write.
+    /// Returns an error if the server does not answer, or does not acknowledge a write.
     pub async fn keep(
         &self,
         interest: &Interest,

@@ -36,7 +36,7 @@ impl EdgeBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn put(&self, presence: &Presence) -> Result<()> {
         let record = serde_json::to_vec(presence)?;
         self.0
@@ -49,7 +49,7 @@ impl EdgeBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn remove(&self, edge_id: &str) -> Result<()> {
         self.0.write(Write::delete(edge_id)).await.map(drop)
     }

@@ -1,10 +1,10 @@
-//! Why the bus did not do what it was asked.
+//! Errors of the bus.
 
 use std::time::Duration;
 
 use secbeat_common::wire::WireError;
 
-/// Why a call to the bus failed.
+/// The reason why a call to the bus failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bucket or log does not exist. An orchestrator makes it.

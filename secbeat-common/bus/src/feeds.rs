@@ -22,7 +22,7 @@ use crate::{
     layout, signed,
 };
 
-/// Why the record of a feed does not count.
+/// The reason why the record of a feed does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedFeed {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub enum RefusedFeed {
     Bad(#[from] BadFeed),
 }
 
-/// Why the networks of a feed cannot be read.
+/// The reason why the networks of a feed cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
     #[error(transparent)]
@@ -50,7 +50,7 @@ pub struct FeedBucket {
     signer: Signer,
 }
 
-/// What stands under the key of a feed.
+/// Record under the key of a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldFeed {
     /// None if there is none that counts.
@@ -88,7 +88,7 @@ impl FeedBucket {
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub async fn held(&self, name: &str) -> Result<HeldFeed> {
         self.records.make(layout::directives()).await?;
         self.chunks.make(layout::feeds()).await?;
@@ -101,7 +101,7 @@ impl FeedBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been written all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, feed: &FleetFeed, held: &HeldFeed) -> Result<WriteOutcome> {
         let key = subjects::feed(&feed.name);
         signed::put(&*self.records, &self.signer, key, feed, held.revision).await
@@ -111,7 +111,7 @@ impl FeedBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn remove(&self, name: &str, held: &HeldFeed) -> Result<WriteOutcome> {
         let write = Write::delete(subjects::feed(name)).over(held.revision);
         let outcome = self.records.write(write).await?;
@@ -128,7 +128,7 @@ impl FeedBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge a chunk.
+    /// Returns an error if the server did not acknowledge a chunk.
     pub async fn upload(
         &self,
         name: &str,

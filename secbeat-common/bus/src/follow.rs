@@ -44,7 +44,7 @@ pub struct Snapshot {
 pub struct Pace {
     /// Pause before the bucket is read again after a failure.
     pub retry: Duration,
-    /// How long the server may take between two entries of a snapshot.
+    /// Time that the server may take between two entries of a snapshot.
     pub patience: Duration,
 }
 
@@ -148,7 +148,7 @@ impl Follower {
         }
     }
 
-    /// Reads the bucket again from the beginning, after a pause, since whoever reads it cannot go on for `error`.
+    /// Reads the bucket again from the beginning, after a pause, since the one who reads it cannot go on for `error`.
     pub fn retry(&mut self, error: &dyn std::fmt::Display) {
         if !std::mem::replace(&mut self.complained, true) {
             let bucket = &self.bucket;

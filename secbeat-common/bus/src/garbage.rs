@@ -14,7 +14,7 @@ use tracing::warn;
 /// Senders remembered; past it new ones are only counted.
 const MAX_SENDERS: usize = 1024;
 
-/// Counts garbage.
+/// Counts invalid messages.
 #[derive(Debug, Default)]
 pub struct Garbage {
     count: AtomicU64,
@@ -23,7 +23,7 @@ pub struct Garbage {
 }
 
 impl Garbage {
-    /// How many messages so far.
+    /// Returns the number of invalid messages so far.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)

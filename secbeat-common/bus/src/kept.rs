@@ -1,4 +1,4 @@
-//! Who keeps what, where the bus has several servers.
+//! Copies of streams, where the bus has several servers.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Following {
     pub server: String,
-    /// How long the leader has not heard of it.
+    /// Time that the leader has not heard of it.
     pub silent: Duration,
     /// Whether the leader counts it as gone.
     pub is_offline: bool,

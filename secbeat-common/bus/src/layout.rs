@@ -1,4 +1,4 @@
-//! How the fleet's buckets and logs are kept.
+//! Settings of the fleet's buckets and logs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,14 +21,14 @@ pub const TELEMETRY_AGE: u32 = 2;
 const MAX_TELEMETRY_BYTES: u64 = 256 * 1024 * 1024;
 /// How long audit records are kept, unless there is no room.
 pub const AUDIT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long a bucket remembers that a key ended, for those who were away.
+/// Time that a bucket remembers that a key ended, for those who were away.
 pub(crate) const MARKER_TTL: Duration = Duration::from_secs(60);
 
 /// Makes the logs, and the buckets of bans, leases and the allowlist, or brings their settings up to date.
 ///
 /// # Errors
 ///
-/// When the server does not let it, or has no JetStream.
+/// Returns an error if the server does not let it, or has no JetStream.
 pub async fn make_all(bus: &Bus, longest_window: Duration) -> Result<()> {
     let telemetry = (subjects::TELEMETRY_STREAM, telemetry(bus, longest_window));
     let logs = AuditPart::ALL.map(|part| (part.stream(), audit(part)));
@@ -154,7 +154,8 @@ fn ending() -> BucketSettings {
     }
 }
 
-/// Where nobody else could hold a lease, none has to outlive the process; a full disk must not end one.
+/// Settings of the bucket of leases. If all members end with this process, no lease has to outlive it, and a full disk must not
+/// end one.
 fn leases(bus: &Bus) -> BucketSettings {
     BucketSettings {
         storage: match bus.ends_with_members() {
@@ -168,7 +169,8 @@ fn leases(bus: &Bus) -> BucketSettings {
 /// What a server counts of a value beside it: its key and headers.
 const KEY_ROOM: usize = 1024;
 
-/// What is there now is all that matters. Without purges, by which each edge could delete the others' keys.
+/// Settings of the bucket of edges, which holds only the present state. Without purges, by which each edge could delete the
+/// others' keys.
 pub(crate) fn edges() -> BucketSettings {
     BucketSettings {
         storage: Storage::Memory,

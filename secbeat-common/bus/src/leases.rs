@@ -15,7 +15,7 @@ use crate::{
     layout::MARKER_TTL,
 };
 
-/// How long the server keeps an orchestrator's heartbeat.
+/// Time that the server keeps an orchestrator's heartbeat.
 pub const LEASE_TTL: Duration = Duration::from_secs(3);
 /// A lease is over within seconds, and so are failures to read of it.
 const PACE: Pace = Pace {
@@ -43,7 +43,7 @@ impl LeaseBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been written all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, key: &str, lease: &Lease, over: u64) -> Result<WriteOutcome> {
         self.0
             .write(Write::put(key, wire::encode(lease)?).over(over))
@@ -65,7 +65,7 @@ impl LeaseBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it.
+    /// Returns an error if the server did not acknowledge it.
     pub async fn remove(&self, key: &str) -> Result<()> {
         let purge = Write::purge(key, Vec::new()).ttl(MARKER_TTL);
         self.0.write(purge).await.map(drop)

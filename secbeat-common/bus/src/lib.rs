@@ -1,4 +1,4 @@
-//! What SecBeat's daemons ask of a bus, and who answers it.
+//! Traits of the bus that SecBeat's daemons use, and their implementations.
 //!
 //! Two layers. An implementation ([`nats`], [`memory`]) is a [`Backend`]: a connection with [`Bucket`]s (keys with revisions),
 //! [`Log`]s (records in order) and topics (plain messages). Everything that the fleet means by them is written once above

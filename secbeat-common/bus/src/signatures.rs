@@ -15,7 +15,7 @@ use crate::{
     layout, signed,
 };
 
-/// Why a set of signatures does not count.
+/// The reason why a set of signatures does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedSignatures {
     #[error(transparent)]
@@ -69,7 +69,7 @@ impl SignatureBucket {
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub async fn held(&self) -> Result<HeldSignatures> {
         self.bucket.make(layout::directives()).await?;
         let open = |value: &[u8]| Self::open(value, &self.trust);
@@ -81,7 +81,7 @@ impl SignatureBucket {
     ///
     /// # Errors
     ///
-    /// When the server did not acknowledge it; it may have been written all the same.
+    /// Returns an error if the server did not acknowledge it; it may have been written all the same.
     pub async fn put(&self, set: &FleetSignatures, held: &HeldSignatures) -> Result<WriteOutcome> {
         let key = subjects::SIGNATURES_KEY;
         signed::put(&*self.bucket, &self.signer, key, set, held.revision).await

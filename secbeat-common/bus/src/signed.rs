@@ -7,7 +7,8 @@ use crate::{
     error::Result,
 };
 
-/// What stands under `key`: the record that `open` finds in the value, if that counts, and the revision; 0 if there is no such key.
+/// Returns what stands under `key`: the record that `open` finds in the value, if that counts, and the revision; 0 if there is no
+/// such key.
 pub(crate) async fn held<C, E>(
     bucket: &dyn Bucket,
     key: &str,

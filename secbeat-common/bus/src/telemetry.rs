@@ -29,11 +29,11 @@ impl TelemetryLog {
         Self(bus.log(subjects::TELEMETRY_STREAM))
     }
 
-    /// When the log was made: telemetry is kept, if there is one.
+    /// Returns when the log was made: telemetry is kept, if there is one.
     ///
     /// # Errors
     ///
-    /// When there is none, or the server does not answer.
+    /// Returns an error if there is none, or the server does not answer.
     pub async fn created(&self) -> Result<Created> {
         self.0.status().await.map(|status| status.created)
     }
@@ -43,7 +43,7 @@ impl TelemetryLog {
     ///
     /// # Errors
     ///
-    /// When the log cannot be read.
+    /// Returns an error if the log cannot be read.
     pub async fn read(
         &self,
         partitions: &BTreeSet<u16>,
@@ -63,7 +63,7 @@ impl TelemetryLog {
     }
 }
 
-/// What of the log concerns `partitions`.
+/// Returns what of the log concerns `partitions`.
 fn filters(partitions: &BTreeSet<u16>) -> Vec<String> {
     if partitions.len() == usize::from(subjects::PARTITIONS) {
         return Vec::new();

@@ -10,7 +10,7 @@ use super::{
 pub(super) struct Chain<'a> {
     pub table: &'a str,
     pub name: &'a str,
-    /// Where the kernel begins with it: `input`; others are called by rules.
+    /// Hook at which the kernel begins with it: `input`; others are called by rules.
     pub hook: &'a str,
 }
 

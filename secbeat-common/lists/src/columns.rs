@@ -1,7 +1,7 @@
 //! Fields with names: the columns of a CSV or a table, and the keys of a JSON object.
 
 use super::{
-    keys::{Sense, plain},
+    keys::{Sense, elsewhere, plain},
     list::Purpose,
     verdict::{Verdict, is_other_action, is_test},
 };
@@ -168,7 +168,7 @@ impl Column {
             }
             // A state may be a part of a country.
             "type" | "state" => Self::Kind,
-            "policy" | "rule" | "result" | "purpose" | "mode" => Self::Word,
+            "policy" | "rule" | "result" | "purpose" | "mode" | "reputation" => Self::Word,
             "operation" | "op" => Self::Operation,
             "direction" => Self::Direction,
             // MISP's attributes are meant for detection only with `to_ids`.
@@ -178,13 +178,16 @@ impl Column {
             "remove" | "delete" | "unbanat" | "unbantime" | "ended" => Self::State { is_over: true },
             name if is_end_of(name) => Self::State { is_over: true },
             "blocked" | "isblocked" | "banned" | "isbanned" | "denied" | "isdenied" | "blacklisted"
-            | "isblacklisted" | "blocklisted" | "isblocklisted" | "malicious" | "ismalicious" => {
-                Self::Flag(Sense::KeepsOut)
-            }
+            | "isblacklisted" | "blocklisted" | "isblocklisted" | "listed" | "islisted" | "malicious"
+            | "ismalicious" => Self::Flag(Sense::KeepsOut),
             "list" | "listname" | "listtype" | "ipset" | "set" | "setname" | "addresslist" | "group"
-            | "groupname" => Self::List,
+            | "groupname" | "lista" | "liste" | "lijst" => Self::List,
             "edges" => Self::Edges,
             name if LETS_IN.contains(&name.strip_prefix("is").unwrap_or(name)) => Self::Flag(Sense::LetsIn),
+            _ if written.chars().all(char::is_alphabetic) => match elsewhere(&written.to_lowercase()) {
+                Sense::Neither => return None,
+                sense => Self::Flag(sense),
+            },
             _ => return None,
         })
     }
@@ -193,7 +196,7 @@ impl Column {
         matches!(self, Self::Target(_) | Self::First)
     }
 
-    /// What the field says of its entry with `text`.
+    /// Returns what the field says of its entry with `text`.
     pub(super) fn judge(self, text: &str, purpose: Purpose) -> Verdict {
         match self {
             Self::Flag(sense) => Verdict::of_flag(sense, text, purpose),
@@ -208,12 +211,13 @@ impl Column {
             Self::Operation => Verdict::of_operation(text),
             Self::Direction => Verdict::of_direction(text),
             Self::Verdict => Verdict::of_word(text, purpose),
+            Self::Remark(_) if purpose == Purpose::Bans && text == "0" => Verdict::Over,
             _ => Verdict::Listed,
         }
     }
 
-    /// What the field says with `text` of everybody in an array beside it. Answers of servers have a status there, too, so only plain words
-    /// and truth values count.
+    /// Returns what the field says with `text` of everybody in an array beside it. Answers of servers have a status there, too,
+    /// so only plain words and truth values count.
     pub(super) fn judge_beside(self, text: &str, purpose: Purpose) -> Verdict {
         match self {
             Self::Verdict => Verdict::of_kind(text, purpose),
@@ -222,13 +226,14 @@ impl Column {
         }
     }
 
-    /// How it is told of entries that are passed over for `text` in the field.
+    /// Returns how it is told of entries that are passed over for `text` in the field.
     pub(super) fn told(self, text: &str) -> String {
         let field = match self {
             Self::Flag(Sense::LetsIn) => "they are let in",
             Self::Flag(_) => "they are kept out",
             Self::State { is_over: false } => "they hold",
             Self::State { is_over: true } => "they are over",
+            Self::Remark(word) => return format!("a {word} of {text}"),
             _ => return format!("`{text}`"),
         };
         format!("`{text}` in the field that says whether {field}")

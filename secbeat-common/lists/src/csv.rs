@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What separates values, the most usual one first.
-const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+const SEPARATORS: [u8; 6] = [b',', b';', b'\t', b'|', b'^', b'~'];
 /// Records from which the columns are found out where no header names them.
 const SAMPLE: usize = 100;
 
@@ -101,7 +101,7 @@ impl Lines<'_> {
     }
 }
 
-/// Of the separators that stand in most lines, the one that stands there most often.
+/// Of the separators that stand in most lines, the most usual one that divides a network from what is beside it.
 fn separator(text: &str) -> u8 {
     let lines = text.lines().filter(|line| !line.starts_with('#')).take(SAMPLE);
     let lines: Vec<_> = lines.collect();
@@ -112,10 +112,17 @@ fn separator(text: &str) -> u8 {
             .count()
     };
     let most = SEPARATORS.map(in_lines).into_iter().max().unwrap_or_default();
-    let first = SEPARATORS
+    let mut usual = SEPARATORS
         .into_iter()
-        .find(|separator| in_lines(*separator) == most);
-    first.filter(|_| most > 0).unwrap_or(b',')
+        .filter(|separator| in_lines(*separator) == most);
+    // JSON in a column has commas, too.
+    let divides = |separator: &u8| {
+        let fields = lines.iter().flat_map(|line| line.split(char::from(*separator)));
+        let mut fields = fields.map(|field| field.trim().trim_matches('"'));
+        fields.any(target::is_network)
+    };
+    let best = usual.clone().find(divides).or_else(|| usual.next());
+    best.filter(|_| most > 0).unwrap_or(b',')
 }
 
 /// Tables as people read them, with borders of ASCII or of lines: those of `cscli`, of databases, and our own.
@@ -223,13 +230,41 @@ fn header(fields: &[String]) -> Option<Vec<Option<Column>>> {
     (names_target && !fields.iter().any(|field| target::is_network(field))).then_some(columns)
 }
 
+/// Returns the columns where no name is known, with the name of the one for clients: it is called after addresses, and holds
+/// networks alone.
+fn header_in_other_words(records: &[Record]) -> Option<(Vec<Option<Column>>, &str)> {
+    let ((_, names), rows) = records.split_first()?;
+    if names.len() < 2 || rows.is_empty() || names.iter().any(|name| target::is_network(name)) {
+        return None;
+    }
+    let holds_networks = |at: usize| {
+        let mut fields = rows.iter().take(SAMPLE).map(|(_, fields)| fields.get(at));
+        fields.all(|field| field.is_some_and(|field| target::is_network(field)))
+    };
+    let mut columns: Vec<_> = names.iter().map(|name| Column::of(name)).collect();
+    let is_target =
+        |at: &usize| columns[*at].is_none() && keys::is_of_clients(&names[*at]) && holds_networks(*at);
+    let targets: Vec<_> = (0..names.len()).filter(is_target).collect();
+    let [target] = targets[..] else {
+        return None;
+    };
+    columns[target] = Some(Column::Target(0));
+    Some((columns, &names[target]))
+}
+
 fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Found) {
     let Some((_, first)) = records.first() else {
         return;
     };
-    let Some(mut columns) = header(first) else {
+    let other_words = || header_in_other_words(records);
+    let known = header(first).map(|columns| (columns, ""));
+    let Some((mut columns, clients)) = known.or_else(other_words) else {
         return without_header(kind, records, source, found);
     };
+    if let Some(why) = Sense::of_list(clients).misfit(source.purpose) {
+        found.refused = Some(format!("the addresses are in the column `{clients}`, {why}"));
+        return;
+    }
     // A column of verdicts is one whatever it is called, but numbers may be anything.
     let is_number = |field: &String| field.bytes().all(|byte| byte.is_ascii_digit());
     for (at, column) in columns.iter_mut().enumerate() {
@@ -295,7 +330,7 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
     }
 }
 
-/// Which columns are read and which are not.
+/// Returns which columns are read and which are not.
 fn described(kind: &str, names: &[String], columns: &[Option<Column>]) -> String {
     let listed = |are_read: bool| {
         let named = names

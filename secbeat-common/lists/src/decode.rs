@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, str};
 
-/// The text of `bytes`, and its encoding if that is not UTF-8. A mark at its beginning is no part of it.
+/// The text of `bytes`, and its encoding if that is not UTF-8. A mark at its beginning is not part of it.
 ///
 /// # Errors
 ///
-/// What it is, if it is no text.
+/// What it is, if it is not a text.
 pub(super) fn text(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<&'static str>), &'static str> {
     for (magic, what) in [
         (

@@ -1,4 +1,4 @@
-//! Documents in JSON that are known by their keys, and what in JSON is no list.
+//! Documents in JSON that are known by their keys, and what in JSON is not a list.
 
 use super::{keys::plain, list::Purpose, logs, values::Fields};
 
@@ -96,7 +96,7 @@ pub(super) const DOCUMENTS: &[Document] = &[
     },
 ];
 
-/// Whose servers the addresses in an object are, which has its arrays at its top.
+/// Returns whose servers the addresses in an object are, which has its arrays at its top.
 pub(super) fn provider(fields: &Fields<'_>) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 5] = [
         ("verifiable_password_authentication", "GitHub"),
@@ -109,7 +109,7 @@ pub(super) fn provider(fields: &Fields<'_>) -> Option<&'static str> {
     known.map(|(_, provider)| *provider)
 }
 
-/// Why an object at the top of a list is none, if that is known.
+/// Returns why an object at the top of a list is none, if that is known.
 pub(super) fn no_list(fields: &Fields<'_>, purpose: Purpose) -> Option<&'static str> {
     let value = |names: &[&str]| {
         let mut named = fields
@@ -154,7 +154,7 @@ pub(super) fn is_allowlist(fields: &Fields<'_>) -> bool {
         .all(|key| fields.contains_key(*key))
 }
 
-/// Why an object with an address is no entry, if that is known.
+/// Returns why an object with an address is not an entry, if that is known.
 pub(super) fn no_entry(fields: &Fields<'_>, purpose: Purpose) -> Option<&'static str> {
     let has = |names: &[&str]| names.iter().all(|name| fields.contains_key(*name));
     if logs::are_of_log(fields.keys().map(|key| &**key)) || has(&["event_type", "src_ip"]) {

@@ -29,7 +29,7 @@ pub(super) struct Draft {
     /// When it began, if its length counts from then; others write that in ways of their own.
     began: Option<Result<Timestamp, String>>,
     is_left: bool,
-    /// When it was lifted.
+    /// Time at which it was lifted.
     lifted: Option<Timestamp>,
     /// Whether it is of an export of ours, in which reasons are rules.
     is_ours: bool,
@@ -92,7 +92,8 @@ impl Draft {
             Column::Layer => {
                 let layers = [Layer::Kernel, Layer::L7];
                 let layer = layers.into_iter().find(|layer| layer.name() == text);
-                self.about.layer = Some(layer.ok_or_else(|| format!("`{text}` is neither kernel nor l7"))?);
+                self.about.layer =
+                    Some(layer.ok_or_else(|| format!("invalid layer `{text}`: expected kernel or l7"))?);
             }
             Column::Strikes => {
                 let strikes = text.parse();
@@ -107,7 +108,10 @@ impl Draft {
                 let quoted = quoted.filter(|rest| rest.trim_start_matches('\'').starts_with(FORMULAS));
                 self.about.remark(quoted.unwrap_or(text));
             }
-            Column::Remark(word) => self.about.remark(&format!("{word} {text}")),
+            Column::Remark(word) => {
+                self.about.remark(&format!("{word} {text}"));
+                self.verdicts.push((column, text.to_owned()));
+            }
             Column::Scope => self.scope = Some(text.to_owned()),
             Column::Verdict | Column::Kind => {
                 self.kind = Some(text.to_owned());
@@ -140,7 +144,7 @@ impl Draft {
             // CrowdSec's decisions say both, and lengths count from when they were printed.
             (Some(at @ End::At(_)), End::For(_)) | (Some(End::For(_)), at @ End::At(_)) => at,
             (Some(known), end) if known == end => end,
-            _ => return Err("it says twice when the ban ends".to_owned()),
+            _ => return Err("it has two ends of the ban".to_owned()),
         });
         Ok(())
     }
@@ -167,7 +171,7 @@ impl Draft {
         Ok(())
     }
 
-    /// When it ends, if one of the fields says a time.
+    /// Returns when it ends, if one of the fields says a time.
     pub(super) fn end(mut self) -> Option<End> {
         self.settle().ok()?;
         self.about.end.filter(|end| matches!(end, End::At(_)))
@@ -225,7 +229,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// If nobody knows what one of them says.
+    /// Returns an error if nobody knows what one of them says.
     fn is_listed(
         &self,
         line: u64,
@@ -290,7 +294,7 @@ impl Draft {
                 Err(format!("the decision about {value} is not a ban, but `{kind}`"))
             }
             Some(kind) if purpose == Purpose::Allowlist && Sense::of(kind) != Sense::LetsIn => Err(format!(
-                "the decision about {value} is `{kind}`, and lets nobody in"
+                "the decision about {value} is `{kind}`, which allows no client"
             )),
             _ => Ok(()),
         }

@@ -1,11 +1,11 @@
-//! What `fail2ban-client` prints.
+//! Output of `fail2ban-client`.
 
 use secbeat_daemon::term::Term;
 use serde_json::Value;
 
 use super::{
     list::{About, End, Found, Listed, Purpose, Source},
-    when,
+    target, when,
 };
 
 /// The note of those who are never banned.
@@ -123,6 +123,13 @@ fn read_python(source: &Source<'_>, found: &mut Found) {
 
 fn banned(line: u64, jail: &str, value: &Value, found: &mut Found) {
     match value {
+        Value::String(name) if !target::is_network(name) => found.bad(
+            line,
+            format!(
+                "`{name}` is neither an IP address nor a CIDR prefix: with an address, `fail2ban-client banned` prints \
+                 jails; without one, whom they ban"
+            ),
+        ),
         Value::String(address) => found.take(line, address, jailed(jail)),
         Value::Array(values) => {
             found.is_certain = true;

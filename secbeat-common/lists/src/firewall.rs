@@ -1,5 +1,7 @@
 //! Sets and rules of firewalls: ipset and iptables.
 
+use std::collections::HashSet;
+
 use secbeat_daemon::term::Term;
 
 use super::{
@@ -80,6 +82,7 @@ fn member(line: u64, set: &str, entry: &str, options: &[&str], purpose: Purpose,
 /// Rules of `iptables-save`, commands of scripts, and what `iptables -L -n` shows: those that drop or reject a source, or accept one for
 /// an allowlist.
 pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
+    let drops = dropping_chains(source);
     // The columns of rows that are shown, once there was a header, and their chain.
     let (mut shown, mut table, mut chain) = (None, TABLES[0], String::new());
     for (line, text) in source.lines() {
@@ -99,7 +102,7 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
             ["target" | "pkts" | "num", ..] if words.contains(&"source") => shown = Shown::of(words),
             _ if shown.is_some() && !words[0].starts_with('-') => {
                 if let Some(shown) = &shown {
-                    row(line, words, shown, &chain, source.purpose, found);
+                    row(line, words, shown, &chain, (source.purpose, &drops), found);
                 }
             }
             [name] if name.strip_prefix('*').is_some_and(|name| TABLES.contains(&name)) => {
@@ -108,7 +111,7 @@ pub(super) fn read_iptables(source: &Source<'_>, found: &mut Found) {
             }
             [word, ..] if word.starts_with([':', '#']) => {}
             [command, ..] if command.starts_with('-') || command.ends_with("tables") => {
-                rule(line, words, table, source.purpose, found)
+                rule(line, words, table, (source.purpose, &drops), found)
             }
             _ => found.bad(line, "no rule such as `-A INPUT -s 198.51.100.7 -j DROP`"),
         }
@@ -157,7 +160,14 @@ impl Shown {
 }
 
 /// A rule as `iptables -L` shows it.
-fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, found: &mut Found) {
+fn row(
+    line: u64,
+    words: &[&str],
+    shown: &Shown,
+    chain: &str,
+    meant: (Purpose, &Chains<'_>),
+    found: &mut Found,
+) {
     let Some((verdict, source, rest)) = shown.row(words) else {
         return found.pass_over("rules without a source or a verdict");
     };
@@ -166,7 +176,7 @@ fn row(line: u64, words: &[&str], shown: &Shown, chain: &str, purpose: Purpose, 
         return found.pass_over("rules without a source or a verdict");
     }
     let protocol = words.get(shown.verdict + 1).copied().unwrap_or_default();
-    if !is_meant(verdict, purpose) {
+    if !is_meant(verdict, meant) {
         let is_bare = rest.first().is_some_and(is_all) && rest.get(1).is_none_or(|next| *next == "/*");
         if LETS_IN.contains(&verdict) && is_bare && matches!(protocol, "all" | "0") && !is_of_output(chain) {
             except(line, source, verdict, chain, found);
@@ -248,14 +258,86 @@ pub(super) fn is_inner(interface: &str) -> bool {
     interface == "lo" || INNER.iter().any(|start| interface.starts_with(start))
 }
 
-fn is_meant(verdict: &str, purpose: Purpose) -> bool {
+/// Names of chains.
+type Chains<'a> = HashSet<&'a str>;
+
+fn is_meant(verdict: &str, (purpose, drops): (Purpose, &Chains<'_>)) -> bool {
     match purpose {
-        Purpose::Bans => matches!(verdict, "DROP" | "REJECT"),
+        Purpose::Bans => is_drop(verdict) || drops.contains(verdict),
         Purpose::Allowlist => verdict == "ACCEPT",
     }
 }
 
-fn rule(line: u64, words: &[&str], table: &str, purpose: Purpose, found: &mut Found) {
+fn is_drop(verdict: &str) -> bool {
+    matches!(verdict, "DROP" | "REJECT")
+}
+
+/// The chains that drop or reject all packets, and at most log them before, such as csf's `LOGDROPIN`.
+fn dropping_chains<'a>(source: &Source<'a>) -> Chains<'a> {
+    /// Commands after which it is not known which of a chain's rules comes first.
+    const CHANGES: [&str; 7] = ["--append", "-I", "--insert", "-D", "--delete", "-R", "--replace"];
+    const JUMPS: [&str; 3] = ["--jump", "-g", "--goto"];
+    let (mut all, mut others) = (HashSet::new(), HashSet::new());
+    let (mut shown, mut of_rows) = (None, "");
+    for (_, text) in source.lines() {
+        let words = words(without_counters(text));
+        if let Some(chain) = CHANGES.iter().find_map(|command| after(&words, command)) {
+            others.insert(chain);
+            continue;
+        }
+        let is_all = |network: &&str| matches!(*network, "0.0.0.0/0" | "::/0" | "anywhere");
+        let (chain, verdict, is_of_all) = match words[..] {
+            ["Chain", name, ..] => {
+                of_rows = name;
+                continue;
+            }
+            ["target" | "pkts" | "num", ..] => {
+                shown = Shown::of(&words);
+                continue;
+            }
+            _ => match (after(&words, "-A"), after(&words, "-j"), &shown) {
+                (Some(chain), None, _) if words.iter().any(|word| JUMPS.contains(word)) => {
+                    others.insert(chain);
+                    continue;
+                }
+                (Some(chain), Some(verdict), _) => {
+                    const PLAIN: [&str; 4] = ["-A", "-j", "--reject-with", "sudo"];
+                    let is_plain = |word: &&str| !word.starts_with('-') || PLAIN.contains(word);
+                    (
+                        chain,
+                        verdict,
+                        words.iter().all(is_plain) && !words.contains(&"!"),
+                    )
+                }
+                (None, None, Some(shown)) => {
+                    let Some((verdict, source, rest)) = shown.row(&words) else {
+                        continue;
+                    };
+                    let protocol = words.get(shown.verdict + 1).copied().unwrap_or_default();
+                    let ends = rest.first().is_some_and(is_all)
+                        && rest.get(1).is_none_or(|word| *word == "reject-with");
+                    // With `-v`, the interfaces stand before the source.
+                    let mut interfaces = words.iter().rev().skip(rest.len() + 1).take(2);
+                    let is_everywhere =
+                        shown.to_source < 5 || interfaces.all(|name| matches!(*name, "*" | "any"));
+                    let is_plain = is_all(&source) && matches!(protocol, "all" | "0") && is_everywhere;
+                    (of_rows, verdict, is_plain && ends)
+                }
+                _ => continue,
+            },
+        };
+        let is_log = matches!(verdict, "LOG" | "NFLOG" | "ULOG");
+        if is_drop(verdict) && is_of_all {
+            all.insert(chain);
+        } else if !is_drop(verdict) && !is_log {
+            others.insert(chain);
+        }
+    }
+    all.retain(|chain| !others.contains(chain) && !is_first(chain));
+    all
+}
+
+fn rule(line: u64, words: &[&str], table: &str, meant: (Purpose, &Chains<'_>), found: &mut Found) {
     /// Matches that hold for all packets of a source, or for those to a port.
     const PLAIN: [&str; 5] = ["tcp", "udp", "comment", "multiport", "iprange"];
     const ADD: [&str; 4] = ["-A", "--append", "-I", "--insert"];
@@ -291,7 +373,7 @@ fn rule(line: u64, words: &[&str], table: &str, purpose: Purpose, found: &mut Fo
         .or_else(|| after(words, "--table"))
         .unwrap_or(table);
     found.stand_in(table, chain);
-    if !is_meant(verdict, purpose) {
+    if !is_meant(verdict, meant) {
         // What is not translated, or goes out, may be dropped where it comes in.
         let is_elsewhere = table == "nat" || is_of_output(chain);
         if is_whole && LETS_IN.contains(&verdict) && !is_elsewhere {
@@ -324,9 +406,11 @@ fn rule(line: u64, words: &[&str], table: &str, purpose: Purpose, found: &mut Fo
     let of_protocol = values("-p")
         .chain(values("--protocol"))
         .find(|protocol| protocol.contains("icmp"));
-    let of_interface = values("-i")
-        .chain(values("--in-interface"))
-        .find(|interface| is_inner(interface));
+    let of_interface = words.windows(3).find_map(|words| match *words {
+        ["!", ..] => None,
+        [_, "-i" | "--in-interface", interface] => Some(interface).filter(|name| is_inner(name)),
+        _ => None,
+    });
     let is_but = |pair: &&[&str]| pair[0] == "!" && matches!(pair[1], "-p" | "--protocol");
     let others = words.windows(2).find(is_but).map(|_| "! -p");
     let some = some

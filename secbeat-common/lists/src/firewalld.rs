@@ -32,7 +32,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
     }
 }
 
-/// What a rule does, and whether with a limit. Another limit may be that of its `log`.
+/// Returns what a rule does, and whether with a limit. Another limit may be that of its `log`.
 fn action(rule: &str) -> Option<(&str, bool)> {
     // What stands between quotes is a value.
     let words = rule.split('"').step_by(2).flat_map(str::split_whitespace);

@@ -49,7 +49,7 @@ fn clients_in(line: u64, daemons: &str, clients: &str, purpose: Purpose, found: 
                     found.pass_over("clients behind EXCEPT");
                 }
             }
-            "ALL" => wrong = wrong.or_else(|| Some("`ALL` is everybody".to_owned())),
+            "ALL" => wrong = wrong.or_else(|| Some("`ALL` covers all clients".to_owned())),
             _ => match target::networks(&network(client)) {
                 Ok(_) => taken.push(network(client)),
                 Err(why) => wrong = wrong.or(Some(why)),

@@ -65,7 +65,7 @@ const LET_IN_WORDS: [&str; 35] = [
 /// Parts of words for them, without a border: `ipwhitelist`, `isallowed`.
 const LET_IN_PARTS: [&str; 5] = ["whitelist", "allowlist", "safelist", "allowed", "falsepositive"];
 /// Words for those who belong to the operator; a word for keeping out is stronger.
-const OWN: [&str; 34] = [
+const OWN: [&str; 40] = [
     "ours",
     "home",
     "customer",
@@ -100,6 +100,12 @@ const OWN: [&str; 34] = [
     "staff",
     "partner",
     "partners",
+    "kunden",
+    "mitarbeiter",
+    "büro",
+    "oficina",
+    "ufficio",
+    "kantoor",
 ];
 /// Words that say nothing beside those of [`OWN`].
 const PLAIN: [&str; 21] = [
@@ -168,8 +174,89 @@ const OVER: [&str; 9] = [
     "deletions",
     "removals",
 ];
+/// Words for addresses in the names of columns.
+const ADDRESSES: [&str; 27] = [
+    "ip",
+    "ips",
+    "ipv",
+    "ipaddress",
+    "ipaddresses",
+    "ipaddr",
+    "ipcidr",
+    "ipnetwork",
+    "iprange",
+    "cidr",
+    "cidrs",
+    "net",
+    "nets",
+    "network",
+    "networks",
+    "subnet",
+    "subnets",
+    "address",
+    "addresses",
+    "addr",
+    "adresse",
+    "adressen",
+    "adresses",
+    "adres",
+    "dirección",
+    "direccion",
+    "indirizzo",
+];
+/// Words beside them for other hosts than clients.
+const OTHER_HOSTS: [&str; 13] = [
+    "server",
+    "destination",
+    "dest",
+    "dst",
+    "proxy",
+    "nas",
+    "device",
+    "interface",
+    "listen",
+    "bind",
+    "router",
+    "switch",
+    "self",
+];
+/// Beginnings of words for clients that may come in, in German, French, Spanish, Portuguese, Italian and Dutch.
+const LET_IN_ELSEWHERE: [&str; 11] = [
+    "erlaubt",
+    "zugelassen",
+    "freigegeben",
+    "autorisé",
+    "autorizad",
+    "autorizzat",
+    "permitid",
+    "liberad",
+    "consentit",
+    "toegestaan",
+    "sauber",
+];
+/// Beginnings of words for those that are kept out, in these languages.
+const KEEP_OUT_ELSEWHERE: [&str; 12] = [
+    "gesperrt",
+    "sperrlist",
+    "blockiert",
+    "geblockt",
+    "verboten",
+    "bloqué",
+    "interdit",
+    "bloquead",
+    "prohibid",
+    "denegad",
+    "bloccat",
+    "geblokkeerd",
+];
+/// White in names of lists, in these languages: alone, it may be a name.
+const WHITE_ELSEWHERE: [&str; 6] = ["weiße", "weisse", "blanche", "blanca", "branca", "bianca"];
+/// Black in these.
+const BLACK_ELSEWHERE: [&str; 3] = ["schwarze", "noire", "negra"];
 /// Words that turn the next one round.
-const NOT: [&str; 6] = ["not", "non", "no", "never", "dont", "without"];
+const NOT: [&str; 11] = [
+    "not", "non", "no", "never", "dont", "without", "nicht", "kein", "keine", "niet", "pas",
+];
 
 impl Sense {
     /// Of a list by its name: `ip_whitelist`, `allowedIps`, `crowdsec-blacklists`, `office`.
@@ -200,7 +287,7 @@ impl Sense {
         }
     }
 
-    /// Why nobody is taken for `purpose` from what has this sense; `None` if everybody is.
+    /// Returns why nobody is taken for `purpose` from what has this sense; `None` if everybody is.
     pub(super) const fn misfit(self, purpose: Purpose) -> Option<&'static str> {
         match (self, purpose) {
             (Self::LetsIn, Purpose::Bans) => Some("which lets clients in"),
@@ -211,7 +298,7 @@ impl Sense {
     }
 }
 
-/// What the words of a text say, each that says something.
+/// Returns what the words of a text say, each that says something.
 fn senses(text: &str) -> impl Iterator<Item = Sense> {
     let words = parts(text).chain(is_split_positive(text).then(|| "falsepositive".to_owned()));
     let mut is_turned = false;
@@ -239,6 +326,12 @@ fn is_own(name: &str) -> bool {
         && parts(name).all(|part| is(&OWN, &part) || is(&PLAIN, &part))
 }
 
+/// Whether a column has, by its name in whatever language, addresses of clients.
+pub(super) fn is_of_clients(name: &str) -> bool {
+    let has = |words: &[&str]| parts(name).any(|part| words.contains(&part.as_str()));
+    has(&ADDRESSES) && !has(&OTHER_HOSTS)
+}
+
 /// Whether a list has, by its name, those that are listed no longer.
 pub(super) fn is_over(name: &str) -> bool {
     parts(name).any(|part| OVER.contains(&part.as_str()))
@@ -250,15 +343,28 @@ fn is_split_positive(text: &str) -> bool {
     words.next().is_some() && words.next().is_some_and(|word| word.starts_with("positive"))
 }
 
-fn of_part(word: &str) -> Sense {
+/// Of a word in lower case, in a language other than English.
+pub(super) fn elsewhere(word: &str) -> Sense {
     let begins = |known: &[&str]| known.iter().any(|start| word.starts_with(start));
-    let holds = |known: &[&str]| known.iter().any(|part| word.contains(part));
-    if begins(&KEEP_OUT) || KEEP_OUT_WORDS.contains(&word) || holds(&KEEP_OUT_PARTS) {
+    if begins(&KEEP_OUT_ELSEWHERE) {
         Sense::KeepsOut
-    } else if begins(&LET_IN) || LET_IN_WORDS.contains(&word) || holds(&LET_IN_PARTS) {
+    } else if begins(&LET_IN_ELSEWHERE) {
         Sense::LetsIn
     } else {
         Sense::Neither
+    }
+}
+
+fn of_part(word: &str) -> Sense {
+    let begins = |known: &[&str]| known.iter().any(|start| word.starts_with(start));
+    let holds = |known: &[&str]| known.iter().any(|part| word.contains(part));
+    let is = |known: &[&str]| known.contains(&word);
+    if begins(&KEEP_OUT) || is(&KEEP_OUT_WORDS) || is(&BLACK_ELSEWHERE) || holds(&KEEP_OUT_PARTS) {
+        Sense::KeepsOut
+    } else if begins(&LET_IN) || is(&LET_IN_WORDS) || is(&WHITE_ELSEWHERE) || holds(&LET_IN_PARTS) {
+        Sense::LetsIn
+    } else {
+        elsewhere(word)
     }
 }
 
@@ -340,6 +446,12 @@ mod tests {
             ("vpn-providers", Sense::Neither),
             ("open-resolvers", Sense::Neither),
             ("sshd", Sense::Neither),
+            ("Zugelassene IP", Sense::LetsIn),
+            ("lista blanca", Sense::LetsIn),
+            ("Kunden-IP", Sense::LetsIn),
+            ("IP bloquée", Sense::KeepsOut),
+            ("nicht erlaubt", Sense::KeepsOut),
+            ("IP-Adresse", Sense::Neither),
         ] {
             assert_eq!(Sense::of_list(name), sense, "{name}");
         }

@@ -126,14 +126,14 @@ pub struct BanEntry {
     pub note: String,
 }
 
-/// Why an entry is no ban.
+/// The reason why an entry is not a ban.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     #[error("{0}")]
     Target(#[from] PrefixError),
     #[error("it does not say when the ban ends (duration, expires_at or permanent)")]
     NoEnd,
-    #[error("it says twice when the ban ends")]
+    #[error("it has two ends of the ban")]
     Ends,
     #[error("it ends in more than ten years; for ever is `permanent`")]
     TooLong,
@@ -146,16 +146,16 @@ impl BanEntry {
     ///
     /// # Errors
     ///
-    /// When it names none.
+    /// Returns an error if it names none.
     pub fn target(&self) -> Result<Prefix, PrefixError> {
         self.target.parse()
     }
 
-    /// What it says beside its target.
+    /// Returns what it says beside its target.
     ///
     /// # Errors
     ///
-    /// When it says more than once when it ends.
+    /// Returns an error if it says more than once when it ends.
     pub fn about(&self) -> Result<About, EntryError> {
         let end = match (self.duration, self.expires_at, self.permanent) {
             (None, None, false) => None,

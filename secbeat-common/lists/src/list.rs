@@ -1,4 +1,4 @@
-//! What is found in a list.
+//! Contents of a list.
 
 mod exceptions;
 
@@ -101,7 +101,7 @@ impl From<&Listed> for BanEntry {
     }
 }
 
-/// A line that is no entry.
+/// A line that is not an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
     /// From 1.
@@ -159,7 +159,7 @@ pub(super) struct Found {
     pub what: Option<String>,
     /// Whose servers have these addresses, if a provider publishes the list.
     pub provider: Option<&'static str>,
-    /// What was passed over that is no entry.
+    /// What was passed over that is not an entry.
     pub passed_over: Vec<String>,
     pub rounded: Rounded,
     /// Networks that the list excepts from its entries, each with its line.
@@ -239,7 +239,7 @@ impl Found {
         }
     }
 
-    /// Notes what is no entry, once.
+    /// Notes what is not an entry, once.
     pub(super) fn pass_over(&mut self, what: impl Into<String>) {
         let what = match self.passed_over.len() {
             // Nobody reads more, and lists can have a million.

@@ -49,6 +49,27 @@ pub(super) fn are_of_log<'a>(keys: impl Iterator<Item = &'a str>) -> bool {
         "responsetime",
         "msg",
     ];
+    const METHOD: [&str; 6] = [
+        "method",
+        "httpmethod",
+        "requestmethod",
+        "verb",
+        "csmethod",
+        "clientrequestmethod",
+    ];
+    const RESOURCE: [&str; 11] = [
+        "requesturi",
+        "requestpath",
+        "requesturl",
+        "uri",
+        "url",
+        "path",
+        "clientrequesturi",
+        "clientrequestpath",
+        "clientrequesthost",
+        "csuri",
+        "csuristem",
+    ];
     const FROM: [&str; 7] = [
         "srcip",
         "sourceip",
@@ -69,7 +90,7 @@ pub(super) fn are_of_log<'a>(keys: impl Iterator<Item = &'a str>) -> bool {
     ];
     let names: Vec<_> = keys.map(plain).collect();
     let has = |known: &[&str]| names.iter().any(|name| known.contains(&name.as_str()));
-    (has(&ANSWER) && has(&REQUEST)) || (has(&FROM) && has(&TO))
+    (has(&ANSWER) && has(&REQUEST)) || (has(&METHOD) && has(&RESOURCE)) || (has(&FROM) && has(&TO))
 }
 
 /// Whether most of `lines` are requests: a method and a status, or the version of HTTP, are among their words.
@@ -104,6 +125,7 @@ mod tests {
         assert!(names("date c-ip cs-method cs-uri-stem sc-status"));
         assert!(names("time,level,msg,remote_ip,latency,code"));
         assert!(names("event_type,src_ip,dest_ip"));
+        assert!(names("Client IP,Method,Path"));
         assert!(!names("IP Address,Status,Last Seen"));
         assert!(!names("first_seen_utc,dst_ip,dst_port,c2_status"));
         assert!(are_requests(["192.0.2.100|-|GET / HTTP/1.1|200|612"].into_iter()));

@@ -100,7 +100,7 @@ fn together(mut group: Vec<Listed>) -> Vec<Listed> {
     entries
 }
 
-/// What notes say, each once.
+/// Returns what notes say, each once.
 fn joined<'a>(notes: impl Iterator<Item = &'a str>) -> String {
     let mut distinct: Vec<&str> = Vec::new();
     let mut left_out = 0;

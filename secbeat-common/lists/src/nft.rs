@@ -57,9 +57,13 @@ impl Token<'_> {
 
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
-    for (line, mut rest) in (1..).zip(text.lines()) {
+    for (line, rest) in (1..).zip(text.lines()) {
+        // As a script runs it.
+        let mut rest = rest.trim_start();
+        rest = rest.strip_prefix("nft ").unwrap_or(rest);
         loop {
-            rest = rest.trim_start();
+            // A shell's quotes say nothing.
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "'\\".contains(c));
             let Some(first) = rest.chars().next().filter(|first| *first != '#') else {
                 break;
             };
@@ -70,7 +74,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
                 }
                 '{' | '}' | ',' | ';' | '=' | '!' => (&rest[..1], &rest[1..], false),
                 _ => {
-                    let ends = |c: char| c.is_whitespace() || "{},;=!\"".contains(c);
+                    let ends = |c: char| c.is_whitespace() || "{},;=!\"'\\".contains(c);
                     let (text, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
                     (text, after, false)
                 }
@@ -224,7 +228,7 @@ fn rest_of_rule<'t, 'a>(tokens: &'t [Token<'a>], line: u64) -> &'t [Token<'a>] {
     &tokens[..end]
 }
 
-/// What a rule does with its packets, and whether it does so with some only.
+/// Returns what a rule does with its packets, and whether it does so with some only.
 fn outcome(rule: &[Token<'_>]) -> (Sense, bool) {
     let has = |words: &[&str]| rule.iter().any(|token| words.iter().any(|word| token.is(word)));
     let sense = match (has(&["drop", "reject"]), has(&["accept", "return"])) {
@@ -246,7 +250,7 @@ fn outcome(rule: &[Token<'_>]) -> (Sense, bool) {
     )
 }
 
-/// What rules do with the sets and definitions that they name as sources.
+/// Returns what rules do with the sets and definitions that they name as sources.
 fn uses<'a>(tokens: &[Token<'a>]) -> BTreeMap<&'a str, Sense> {
     let mut uses = BTreeMap::new();
     for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.is("saddr")) {

@@ -170,7 +170,7 @@ impl<'a> Rule<'a> {
         })
     }
 
-    /// What it does with those whom it names.
+    /// Returns what it does with those whom it names.
     fn of_source(&self) -> Option<Sense> {
         match (self.sense, self.is_inverse) {
             (Sense::KeepsOut, false) | (Sense::LetsIn, true) => Some(Sense::KeepsOut),

@@ -5,7 +5,7 @@ use super::target;
 /// Lines that are looked at.
 const LINES: usize = 200;
 
-/// What a text is that names no clients.
+/// Returns what a text is that names no clients.
 pub(super) fn what(text: &str) -> Option<&'static str> {
     let start = text.trim_start();
     let begins = |mark: &str| {

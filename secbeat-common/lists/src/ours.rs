@@ -11,7 +11,7 @@ use super::{
 
 /// A ban as `bans -o json` and the API tell of it, as far as it is read.
 #[derive(serde::Deserialize)]
-struct Told {
+struct ExportedBan {
     target: String,
     /// RFC 3339; `None` for a ban without end.
     expires_at: Option<String>,
@@ -25,8 +25,8 @@ struct Told {
     labels: Vec<Labels>,
 }
 
-impl From<&Told> for BanEntry {
-    fn from(ban: &Told) -> Self {
+impl From<&ExportedBan> for BanEntry {
+    fn from(ban: &ExportedBan) -> Self {
         Self {
             target: ban.target.clone(),
             duration: None,
@@ -58,8 +58,8 @@ pub(super) fn read(line: u64, value: &RawValue, fields: &Fields<'_>, purpose: Pu
         .iter()
         .any(|key| fields.contains_key(*key))
     {
-        match serde_json::from_str::<Told>(value.get()) {
-            Ok(Told {
+        match serde_json::from_str::<ExportedBan>(value.get()) {
+            Ok(ExportedBan {
                 edges: Some(edges),
                 labels,
                 target,

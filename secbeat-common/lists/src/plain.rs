@@ -33,7 +33,7 @@ fn separated(line: &str) -> Option<String> {
     are_entries.then(|| parts().collect::<Vec<_>>().join(" "))
 }
 
-/// What stands behind the mark of an item of a list: `- 198.51.100.7`, `* 198.51.100.7`.
+/// Returns what stands behind the mark of an item of a list: `- 198.51.100.7`, `* 198.51.100.7`.
 fn item(text: &str) -> &str {
     let marks = ["- ", "* ", "+ ", "• "];
     marks
@@ -43,7 +43,7 @@ fn item(text: &str) -> &str {
         .trim_start()
 }
 
-/// What stands between quotes, if all does.
+/// Returns what stands between quotes, if all does.
 fn unquoted(text: &str) -> &str {
     let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     ['"', '\'', '`'].into_iter().find_map(between).unwrap_or(text)
@@ -63,7 +63,13 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
         found.refused = Some(LOG.to_owned());
         return;
     }
+    let has = |mark: &str| source.lines().any(|(_, text)| text.starts_with(mark));
+    let is_difference = has("+ ") && has("- ");
     for (line, text) in source.lines() {
+        if is_difference && text.starts_with("- ") {
+            found.pass_over("lines with `-`, since others have `+`: the list takes them off");
+            continue;
+        }
         let (text, comment) = match separated(text) {
             Some(entries) => (Cow::Owned(entries), ""),
             None => {
@@ -78,6 +84,10 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
             continue;
         }
         let text = unquoted(item(&text));
+        if text == "}" && heading.as_ref().is_some_and(|(name, _)| name.ends_with('{')) {
+            heading = None;
+            continue;
+        }
         if let Some((exception, label)) = exception(text) {
             others += 1;
             found.except(line, exception);
@@ -163,8 +173,8 @@ fn are_truths(source: &Source<'_>) -> bool {
     })
 }
 
-/// What a comment says of the entries below it, if it is a verdict alone: `whitelist`, `=== ALLOWED HOSTS ===`. Comments are names of
-/// companies and towns, too, so only whole words count.
+/// Returns what a comment says of the entries below it, if it is a verdict alone: `whitelist`, `=== ALLOWED HOSTS ===`. Comments
+/// are names of companies and towns, too, so only whole words count.
 fn commented(comment: &str) -> Option<Sense> {
     const FILL: [&str; 9] = [
         "",
@@ -179,6 +189,11 @@ fn commented(comment: &str) -> Option<Sense> {
     ];
     let name = comment.trim_matches(|c: char| c.is_whitespace() || "[]{:=-*".contains(c));
     let name = name.to_ascii_lowercase();
+    // As csf writes above its lists.
+    if let Some(name) = name.strip_prefix("the following ip addresses will be ") {
+        let sense = Sense::of_first(name);
+        return (sense != Sense::Neither).then_some(sense);
+    }
     let (first, rest) = name.split_once(' ').unwrap_or((&name, ""));
     let sense = plain_sense(first);
     (FILL.contains(&rest.trim()) && sense != Sense::Neither).then_some(sense)
@@ -212,8 +227,8 @@ fn is_excused(comment: &str) -> bool {
         || PHRASES.iter().any(|phrase| comment.starts_with(phrase))
 }
 
-/// What a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it says something.
-/// Without marks, it may be the name of a host.
+/// Returns what a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it
+/// says something. Without marks, it may be the name of a host.
 fn heading_of(text: &str) -> Option<Sense> {
     let text = &text.replace('"', "");
     let is_marked = text.ends_with([':', ']', '{']) || text.starts_with("--") || text.starts_with("==");

@@ -57,7 +57,7 @@ impl Ranges {
         before.is_some_and(|range| first <= range.1)
     }
 
-    /// What is left of `network` without it, as networks.
+    /// Returns what is left of `network` without it, as networks.
     pub(super) fn left_of(&self, network: &Prefix) -> Vec<Prefix> {
         let (first, last, is_ipv4) = bounds(network);
         let ranges = if is_ipv4 { &self.ipv4 } else { &self.ipv6 };
@@ -91,7 +91,8 @@ impl Ranges {
     }
 }
 
-/// How many of `networks` have an address in common with one of `others`. Both are sorted, and have no network within another one.
+/// Returns how many of `networks` have an address in common with one of `others`. Both are sorted, and have no network within
+/// another one.
 #[must_use]
 pub fn overlap(networks: &[Prefix], others: &[Prefix]) -> usize {
     let mut others = others.iter().map(bounds).peekable();

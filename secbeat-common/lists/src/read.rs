@@ -227,7 +227,7 @@ pub struct Reading {
     /// The name of its format.
     pub format: String,
     pub entries: Vec<Listed>,
-    /// Lines that are no entries and should be.
+    /// Lines that are not entries and should be.
     pub bad: Vec<BadLine>,
     /// What was passed over because it names nobody to list.
     pub passed_over: Vec<String>,
@@ -241,7 +241,7 @@ pub struct Reading {
 ///
 /// # Errors
 ///
-/// When no format fits it, or it is no text, or too much.
+/// Returns an error if no format fits it, or it is not a text, or too much.
 pub fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     let (text, encoding) = decode::text(bytes)?;
     let text = decode::lines(text);
@@ -285,7 +285,7 @@ pub fn read(bytes: &[u8], request: &Request) -> Result<Reading, String> {
     })
 }
 
-/// The length of the first lines of `text`, of which so many are no comments.
+/// The length of the first lines of `text`, of which so many are not comments.
 fn head(text: &str) -> usize {
     let (mut len, mut left) = (0, SAMPLE);
     for line in text.split_inclusive('\n') {
@@ -360,7 +360,7 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
     )
 }
 
-/// Why the name of a list, such as that of its file, says that it is not for `purpose`.
+/// Returns why the name of a list, such as that of its file, says that it is not for `purpose`.
 #[must_use]
 pub fn misfit(name: &str, purpose: Purpose) -> Option<&'static str> {
     // Shorter words are in names by chance.

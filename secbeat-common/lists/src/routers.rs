@@ -195,7 +195,7 @@ fn access(line: u64, words: &[&str], purpose: Purpose, found: &mut Found) {
         found.pass_over(format!("`{verdict}`"));
     }
     let network = match rest {
-        ["any" | "any4" | "any6", ..] if is_meant => return found.pass_over("rules for everybody"),
+        ["any" | "any4" | "any6", ..] if is_meant => return found.pass_over("rules for all clients"),
         ["any" | "any4" | "any6", ..] => return,
         ["host", address, ..] => Ok((*address).to_owned()),
         [address, mask, ..] if address.parse::<Ipv4Addr>().is_ok() && mask.parse::<Ipv4Addr>().is_ok() => {
@@ -232,7 +232,7 @@ fn masked(address: &str, mask: &str) -> Result<String, String> {
     match bits {
         0 => Ok(address.to_owned()),
         u32::MAX => Err(format!(
-            "{mask} is one address as a mask and everybody as a wildcard: write `host {address}`"
+            "{mask} is one address as a mask and all addresses as a wildcard: write `host {address}`"
         )),
         _ if bits.leading_ones() == bits.count_ones() => Ok(format!("{address}/{}", bits.count_ones())),
         _ if bits.trailing_ones() == bits.count_ones() => Ok(format!("{address}/{}", 32 - bits.count_ones())),

@@ -1,4 +1,4 @@
-//! Who may come in, in configs of web servers: nginx and Apache.
+//! Access rules in configs of web servers: nginx and Apache.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn statement_of(line: u64, words: &[&str], block: &str, comment: &str, purpose: 
     match *words {
         [verb, "all"] if verb == meant => {
             found.is_certain = true;
-            found.bad(line, format!("`{verb} all` is everybody"));
+            found.bad(line, format!("`{verb} all` covers all clients"));
         }
         [verb, "unix:"] if verb == meant => found.pass_over(format!("`{verb} unix:`")),
         [verb, network] if verb == meant => {
@@ -141,7 +141,7 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
                         _ if client.eq_ignore_ascii_case("all") => {
                             found.bad(
                                 line,
-                                "`Allow from all` lets everybody in without `Order Allow,Deny`",
+                                "`Allow from all` allows all clients without `Order Allow,Deny`",
                             );
                         }
                         Some(network) => found.except(line, &network.to_string()),
@@ -154,7 +154,7 @@ pub(super) fn read_apache(source: &Source<'_>, found: &mut Found) {
         }
         for client in &words[at..] {
             match target::partial(client) {
-                _ if client.eq_ignore_ascii_case("all") => found.bad(line, "`all` is everybody"),
+                _ if client.eq_ignore_ascii_case("all") => found.bad(line, "`all` covers all clients"),
                 Some(network) => found.take(line, &network.to_string(), About::default()),
                 None => found.take(line, client, About::default()),
             }

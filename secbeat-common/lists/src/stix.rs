@@ -17,7 +17,7 @@ pub(super) fn take(line: u64, fields: &Fields<'_>, source: &Source<'_>, found: &
         return found.pass_over("revoked indicators");
     }
     if text("confidence") == "0" {
-        return found.pass_over("indicators in which nobody has confidence");
+        return found.pass_over("indicators with a confidence of 0");
     }
     let end = match text("valid_until").as_str() {
         "" => Ok(None),
@@ -58,7 +58,7 @@ enum Named {
 ///
 /// # Errors
 ///
-/// When it asks for more than one of several values.
+/// Returns an error if it asks for more than one of several values.
 fn named(pattern: &str) -> Result<Named, String> {
     const MORE: [&str; 7] = [
         " AND ",

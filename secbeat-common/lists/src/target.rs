@@ -117,7 +117,7 @@ pub(super) fn partial(text: &str) -> Option<Prefix> {
     Prefix::new(addr.into(), 8 * octets as u8).ok()
 }
 
-/// What `text` looks like, if it names no network.
+/// Returns what `text` looks like, if it names no network.
 fn hint(text: &str) -> Option<String> {
     if let Some((addr, rest)) = text.split_once('%')
         && address(addr).is_some_and(|addr| addr.is_ipv6())

@@ -74,7 +74,7 @@ fn row(line: u64, words: &[&str], note: &str, purpose: Purpose, found: &mut Foun
         return found.pass_over(format!("rules with `{name}`"));
     }
     match rest {
-        ["Anywhere", ..] => found.pass_over("rules for everybody"),
+        ["Anywhere", ..] => found.pass_over("rules for all clients"),
         [network, ..] => found.take(line, network, About::noting(note.trim())),
         [] => found.bad(line, "the rule does not say from where"),
     }
@@ -145,7 +145,7 @@ fn command(line: u64, words: &[&str], text: &str, purpose: Purpose, found: &mut 
         return found.pass_over(format!("rules with `{}`", verb.to_lowercase()));
     }
     match after(words, "from") {
-        None | Some("any") => found.pass_over("rules for everybody"),
+        None | Some("any") => found.pass_over("rules for all clients"),
         Some(network) => {
             let comment = text.split_once(" comment ").map_or("", |(_, comment)| comment);
             let note = comment.trim().trim_matches(['\'', '"']);

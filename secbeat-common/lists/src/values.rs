@@ -62,7 +62,7 @@ pub(super) fn stix_type(fields: &Fields<'_>) -> Option<String> {
     id.strip_prefix(kind.as_str())?.starts_with("--").then_some(kind)
 }
 
-/// What an object with arrays is called.
+/// Returns what an object with arrays is called.
 pub(super) fn title(fields: &Fields<'_>) -> Option<String> {
     let names = ["name", "title", "listname", "list"];
     let named = fields

@@ -1,6 +1,6 @@
-//! What fields and labels about a verdict say of their entries.
+//! Meaning of fields and labels about a verdict for their entries.
 
-use super::keys::{Purpose, Sense, parts};
+use super::keys::{Purpose, Sense, elsewhere, parts};
 
 /// What a field about a verdict says of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,8 @@ const LABELS_IN: [&str; 20] = [
     "unbanned",
 ];
 /// Further words that say so in fields that others use for something else, and as tags.
-const KINDS_IN: [&str; 9] = [
+const KINDS_IN: [&str; 10] = [
+    "good",
     "white",
     "clean",
     "benign",
@@ -106,7 +107,7 @@ const KINDS_IN: [&str; 9] = [
     "known-good",
 ];
 /// Of these, words that are tags of attacks, too.
-const UNSURE_TAGS: [&str; 3] = ["white", "clean", "bypass"];
+const UNSURE_TAGS: [&str; 4] = ["good", "white", "clean", "bypass"];
 /// Words for what neither lets a client in nor keeps it out.
 const TESTS: [&str; 4] = ["captcha", "challenge", "js_challenge", "managed_challenge"];
 /// Actions of Postfix that neither let a client in nor keep it out, as its manual writes them.
@@ -146,8 +147,17 @@ const LABELS_OUT: [&str; 16] = [
     "quarantine",
 ];
 /// Words of a `type` or `state` that say that an entry is not in force; others are of ports, decisions or parts of countries.
-const OVER_KINDS: [&str; 7] = [
-    "inactive", "disabled", "expired", "revoked", "deleted", "removed", "lifted",
+const OVER_KINDS: [&str; 10] = [
+    "inactive",
+    "disabled",
+    "expired",
+    "revoked",
+    "deleted",
+    "removed",
+    "lifted",
+    "not listed",
+    "not_listed",
+    "unlisted",
 ];
 /// Words that say that an entry is not in force.
 const OVER: [&str; 19] = [
@@ -284,17 +294,20 @@ impl Verdict {
     }
 }
 
-/// What a label says that stands behind an entry. That a client is let in is said by a label alone; behind other words there may be
-/// a text.
+/// Returns what a label says that stands behind an entry. That a client is let in is said by a label alone; behind other words
+/// there may be a text.
 pub(super) fn label_sense(label: &str) -> Sense {
-    let label = label.trim().to_ascii_lowercase();
+    let label = label.trim().to_lowercase();
     let word = label.split_whitespace().next().unwrap_or_default();
     let word = word.split_once(':').map_or(word, |(word, _)| word);
     let is_code = word.len() == 3 && matches!(word.parse(), Ok(400..=599_u16));
+    let is_word = label.chars().all(char::is_alphabetic);
     if is_code || LABELS_OUT.contains(&word) {
         Sense::KeepsOut
     } else if LABELS_IN.contains(&label.as_str()) || label.starts_with("permit_") {
         Sense::LetsIn
+    } else if is_word {
+        elsewhere(&label)
     } else {
         Sense::Neither
     }
@@ -311,16 +324,20 @@ pub(super) fn is_test(text: &str) -> bool {
     TESTS.contains(&text.trim().to_ascii_lowercase().as_str())
 }
 
-/// What is said of an action of Postfix that is for neither purpose.
+/// Returns what is said of an action of Postfix that is for neither purpose.
 pub(super) fn neither(action: &str) -> String {
     format!("`{action}` neither lets the client in nor keeps it out")
 }
 
 /// A truth value as programs write it.
 pub(super) fn truth(text: &str) -> Option<bool> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "y" | "t" | "1" | "on" | "x" => Some(true),
-        "false" | "no" | "n" | "f" | "0" | "off" | "null" | "none" => Some(false),
+    match text.trim().to_lowercase().as_str() {
+        "true" | "yes" | "y" | "t" | "1" | "on" | "x" | "ja" | "oui" | "si" | "sí" | "sì" | "sim" => {
+            Some(true)
+        }
+        "false" | "no" | "n" | "f" | "0" | "off" | "null" | "none" | "nein" | "non" | "nee" | "não" => {
+            Some(false)
+        }
         _ => None,
     }
 }
@@ -425,6 +442,9 @@ mod tests {
             ("0", Verdict::Listed),
             ("NO", Verdict::Listed),
             ("closed", Verdict::Listed),
+            ("not listed", Verdict::Over),
+            ("Autorisé", Verdict::Other),
+            ("bloqué", Verdict::Listed),
             ("allow", Verdict::Other),
             ("Whitelist", Verdict::Other),
             ("white", Verdict::Other),

@@ -20,7 +20,7 @@ const ENDLESS: [&str; 4] = ["permanent", "never", "forever", "infinite"];
 ///
 /// # Errors
 ///
-/// When it is none.
+/// Returns an error if it is invalid.
 pub(super) fn length(text: &str) -> Result<End, String> {
     let text = text.trim();
     if ENDLESS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -59,7 +59,7 @@ pub(super) fn seconds_long(seconds: i64) -> Result<End, String> {
 ///
 /// # Errors
 ///
-/// When it is none.
+/// Returns an error if it is invalid.
 pub(super) fn end(text: &str, zone: &TimeZone) -> Result<End, String> {
     let text = text.trim();
     match text.parse::<i64>() {

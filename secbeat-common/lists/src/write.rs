@@ -66,7 +66,7 @@ impl<W: Write> Writer<W> {
 
     /// # Errors
     ///
-    /// When the writer underneath fails.
+    /// Returns an error if the writer underneath fails.
     pub fn write(&mut self, ban: &BanEntry) -> io::Result<()> {
         let is_first = self.written == 0;
         match &mut self.to {
@@ -93,7 +93,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     ///
-    /// When the writer underneath fails.
+    /// Returns an error if the writer underneath fails.
     pub fn finish(self) -> io::Result<Vec<String>> {
         match self.to {
             Sink::Json(mut to) => {

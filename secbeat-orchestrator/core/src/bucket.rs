@@ -28,7 +28,7 @@ pub struct Gone {
 pub enum Change {
     Written(Box<Written>),
     Gone(Gone),
-    /// Something that must not be obeyed took the place of this target's ban, if there was one.
+    /// Something that must not be accepted took the place of this target's ban, if there was one.
     Spoiled {
         target: Prefix,
         revision: u64,

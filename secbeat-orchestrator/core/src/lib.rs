@@ -1,17 +1,17 @@
-//! What the orchestrator decides, as values: events and the time go in, effects come out.
+//! The orchestrator's decisions, as values: events and the time go in, effects come out.
 //!
-//! * [`analyzers`]: who crossed a threshold, and how far does a ban reach?
+//! * [`analyzers`]: find clients that cross a threshold, and how far their bans reach.
 //! * [`decider`]: the one owner of all that follows; [`decider::Decider::handle`] is the way in.
-//! * [`ledger`]: which bans are in force, for how long, and which still have to be written?
+//! * [`ledger`]: the bans in force, their ends, and those that still have to be written.
 //! * [`writer`]: makes the bucket of bans say what the ledger says, through lost and reordered answers.
-//! * [`bucket`]: what was heard of the bucket's keys.
-//! * [`leases`]: which partitions does this orchestrator own, of those that all share?
-//! * [`notices`]: what are people told of, and in how few messages?
-//! * [`presence`]: which edges are there, and do they hold the ledger's bans?
-//! * [`propagation`]: how long do bans take to the edges, and who has answered?
+//! * [`bucket`]: the keys of the bucket, as far as they were read.
+//! * [`leases`]: the partitions that this orchestrator owns, of those that all share.
+//! * [`notices`]: notifications, in few messages.
+//! * [`presence`]: the edges that are up, and whether they hold the ledger's bans.
+//! * [`propagation`]: how long bans take to the edges, and which have acknowledged them.
 //! * [`reports`]: what happened in an hour or a day, in bounded rows.
 //! * [`stand_in`]: an edge's own detector, while no orchestrator decides.
-//! * [`telemetry`]: which batches of each edge came, and which came again?
+//! * [`telemetry`]: the batches of each edge that came, and those that came again.
 //! * [`evidence`]: the latest events and findings, to answer why.
 //!
 //! Nothing here reads a clock, opens a socket or waits.

@@ -1,4 +1,4 @@
-//! Which edges are there, what they say of themselves, and whether they hold the ledger's bans. A pure core: records and
+//! Edges that are up, their heartbeats, and whether they hold the ledger's bans. A pure core: records and
 //! time go in, events come out.
 
 #[cfg(test)]
@@ -16,10 +16,10 @@ use crate::{Moment, millis};
 
 /// Edges known at a time; past it one that is down is forgotten for each new one.
 const MAX_EDGES: usize = 1024;
-/// How long an edge that is down is remembered, in milliseconds.
+/// Time that an edge that is down is remembered, in milliseconds.
 const REMEMBERED_MS: i64 = 24 * 3600 * 1000;
 
-/// How long a difference may last by default: a record comes every 5 s.
+/// Time that a difference may last by default: a record comes every 5 s.
 pub const DRIFT_GRACE: Duration = Duration::from_secs(10);
 
 /// All edges that were heard of.
@@ -44,9 +44,11 @@ pub struct Edge {
     /// How far its wall clock is ahead of the bus's, as it has measured. Of one that has not: how far its record's time is ahead
     /// of the time at which it came.
     pub clock_ahead_ms: i64,
-    /// When its latest record came.
+    /// Time at which its latest record came.
     pub heard: Moment,
     differs_since: Option<Moment>,
+    /// Of one that drifts: since when it has agreed again.
+    agrees_since: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub enum State {
     Down(DownCause),
 }
 
-/// Why an edge is not there.
+/// The reason why an edge is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownCause {
     /// It said so before it ended.
@@ -83,7 +85,7 @@ pub enum What {
         since_ms: i64,
         now: Difference,
     },
-    /// It holds them again.
+    /// It has held them again for as long as the grace.
     Agrees,
 }
 
@@ -133,7 +135,7 @@ impl Agreement {
 }
 
 impl Fleet {
-    /// Nobody yet. A difference has to last longer than `grace` to be an alarm.
+    /// Nobody yet. A difference has to last longer than `grace` to be an alarm, and to be gone for as long to end it.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
         Self {
@@ -171,6 +173,7 @@ impl Fleet {
                 clock_ahead_ms,
                 heard: now,
                 differs_since: None,
+                agrees_since: None,
             },
         };
         let edge = self.edges.entry(id.clone()).or_insert(edge);
@@ -229,7 +232,7 @@ impl Fleet {
         self.edges.values()
     }
 
-    /// What those say that are there.
+    /// Returns what those say that are there.
     pub fn up(&self) -> impl Iterator<Item = &Presence> {
         let up = self.edges().filter(|edge| edge.state == State::Up);
         up.map(|edge| &edge.record)
@@ -268,26 +271,46 @@ impl Edge {
         (self.state, self.since_ms) = (State::Down(cause), now.wall_ms);
         // What it holds is not known any more.
         self.agreement = Agreement::Unknown;
-        (self.differs_since, self.drifting_since_ms) = (None, None);
+        self.clear_drift();
         Some(self.event(What::Down(cause)))
     }
 
     fn judge(&mut self, agreement: Agreement, grace: Duration, now: Moment) -> Option<Event> {
         self.agreement = agreement;
-        let Agreement::Differs(difference) = agreement else {
-            self.differs_since = None;
-            let drifted = self.drifting_since_ms.take().is_some();
-            return (drifted && agreement == Agreement::Agrees).then(|| self.event(What::Agrees));
-        };
-        let since = *self.differs_since.get_or_insert(now);
-        if self.drifting_since_ms.is_some() || now.boot_ms.saturating_sub(since.boot_ms) < millis(grace) {
-            return None;
+        let has_lasted = |since: Moment| now.boot_ms.saturating_sub(since.boot_ms) >= millis(grace);
+        match (agreement, self.drifting_since_ms) {
+            (Agreement::Differs(difference), None) => {
+                let since = *self.differs_since.get_or_insert(now);
+                has_lasted(since).then(|| {
+                    self.drifting_since_ms = Some(since.wall_ms);
+                    self.event(What::Drifts {
+                        since_ms: since.wall_ms,
+                        now: difference,
+                    })
+                })
+            }
+            (Agreement::Differs(_), Some(_)) => {
+                self.agrees_since = None;
+                None
+            }
+            (Agreement::Agrees, Some(_)) => {
+                let since = *self.agrees_since.get_or_insert(now);
+                has_lasted(since).then(|| {
+                    self.clear_drift();
+                    self.event(What::Agrees)
+                })
+            }
+            (Agreement::Agrees | Agreement::Unknown, None) => {
+                self.differs_since = None;
+                None
+            }
+            // What is not known ends no alarm.
+            (Agreement::Unknown, Some(_)) => None,
         }
-        self.drifting_since_ms = Some(since.wall_ms);
-        Some(self.event(What::Drifts {
-            since_ms: since.wall_ms,
-            now: difference,
-        }))
+    }
+
+    fn clear_drift(&mut self) {
+        (self.differs_since, self.agrees_since, self.drifting_since_ms) = (None, None, None);
     }
 
     fn event(&self, what: What) -> Event {

@@ -1,4 +1,4 @@
-//! How long bans take from the decision into each edge's kernel, and which edges have answered. A pure core:
+//! Times of bans from the decision into each edge's kernel, and which edges have answered. A pure core:
 //! commands and acknowledgements go in.
 
 mod latency;
@@ -107,7 +107,7 @@ impl Propagation {
         }
     }
 
-    /// What an edge has answered, received at `received_ms` of this host's wall clock.
+    /// Takes in what an edge has answered, received at `received_ms` of this host's wall clock.
     pub fn answered(&mut self, batch: &AckBatch, received_ms: i64) {
         let edge = self.name(&batch.edge_id);
         for ack in &batch.acks {

@@ -11,12 +11,12 @@ pub struct ProtectedNet {
     pub code: u32,
     /// What the config says of it, or the operator who put it on the allowlist.
     pub comment: String,
-    /// When its protection ends, milliseconds since the Unix epoch.
+    /// Time at which its protection ends, milliseconds since the Unix epoch.
     pub until_ms: Option<i64>,
 }
 
 impl ProtectedNet {
-    /// What an entry of the fleet's allowlist protects.
+    /// Returns what an entry of the fleet's allowlist protects.
     #[must_use]
     pub fn of_fleet(entry: &AllowEntry) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What reports are made of: rows of an hour or a day, each bounded, which are added up.
+//! Data of reports: rows of an hour or a day, each bounded, which are added up.
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +52,7 @@ pub struct Row {
     pub took: [u64; BOUNDS_MS.len() + 1],
 }
 
-/// What became of a rule's findings.
+/// Outcomes of a rule's findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RuleRow {
@@ -73,7 +73,7 @@ pub struct Top(BTreeMap<String, Count>);
 
 /// How often a name came: at most `most`, and at least `error` less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "StoredCount", into = "StoredCount")]
 struct Count {
     most: u64,
     error: u64,
@@ -82,22 +82,22 @@ struct Count {
 /// A count as it is kept: a number alone where it is exact, as all were in rows of earlier builds.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Kept {
+enum StoredCount {
     Exact(u64),
     Estimate(u64, u64),
 }
 
-impl From<Kept> for Count {
-    fn from(kept: Kept) -> Self {
+impl From<StoredCount> for Count {
+    fn from(kept: StoredCount) -> Self {
         let (most, error) = match kept {
-            Kept::Exact(most) => (most, 0),
-            Kept::Estimate(most, error) => (most, error.min(most)),
+            StoredCount::Exact(most) => (most, 0),
+            StoredCount::Estimate(most, error) => (most, error.min(most)),
         };
         Self { most, error }
     }
 }
 
-impl From<Count> for Kept {
+impl From<Count> for StoredCount {
     fn from(Count { most, error }: Count) -> Self {
         match error {
             0 => Self::Exact(most),
@@ -138,7 +138,7 @@ impl Top {
         self.cut();
     }
 
-    /// What a name that is not kept may have come to: no more than the least that is kept.
+    /// Returns what a name that is not kept may have come to: no more than the least that is kept.
     fn unknown(&self) -> Count {
         let least = self.0.values().map(|count| count.most).min();
         let most = least.filter(|_| self.0.len() >= TOP_NAMES).unwrap_or(0);
@@ -247,7 +247,7 @@ impl Row {
         }
     }
 
-    /// What is counted of a rule. Past [`RULES`], further rules share a name.
+    /// Returns what is counted of a rule. Past [`RULES`], further rules share a name.
     pub fn rule(&mut self, name: &str) -> &mut RuleRow {
         let is_full = self.rules.len() >= RULES && !self.rules.contains_key(name);
         let name = if is_full { "others" } else { name };

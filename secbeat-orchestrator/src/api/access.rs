@@ -1,4 +1,4 @@
-//! Who is let in (RFC 6750), and to what.
+//! Access to the API (RFC 6750).
 
 use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,9 +39,9 @@ const FOR_ADMINS: [&str; 2] = ["/api/v1/allowlist", "/api/v1/signatures/publishe
 const SESSIONS: &str = "/api/v1/sessions";
 /// Where a browser signs in, asks whether it is, and signs out.
 const SESSION: &str = "/api/v1/session";
-/// Where a link to sign in with is made, by whoever may read.
+/// Where a link to sign in with is made, by those who may read.
 const LINKS: &str = "/api/v1/session/links";
-/// How long the answer to a wrong token waits.
+/// Time that the answer to a wrong token waits.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What answers with paths and user agents of requests, or with names of files.
 const QUOTES_REQUESTS: [&str; 5] = [
@@ -52,7 +52,7 @@ const QUOTES_REQUESTS: [&str; 5] = [
     SESSIONS,
 ];
 
-/// Whoever makes a request, as handlers see them.
+/// The author of a request, as handlers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(pub String);
 
@@ -84,7 +84,8 @@ pub(super) fn required(method: &Method, path: &str) -> Option<Role> {
     Some(if admins { Role::Admin } else { Role::Operate })
 }
 
-/// What a request is about to do, for those who need no token. What clients requested is in what the API quotes as evidence.
+/// Returns what a request is about to do, for those who need no token. What clients requested is in what the API quotes as
+/// evidence.
 fn act(method: &Method, path: &str) -> Act {
     let quotes =
         |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
@@ -95,7 +96,7 @@ fn act(method: &Method, path: &str) -> Act {
     }
 }
 
-/// Whom the API lets in.
+/// Access rules of the API.
 #[derive(Debug)]
 pub(super) struct Access {
     tokens: watch::Receiver<Vec<Token>>,
@@ -105,7 +106,7 @@ pub(super) struct Access {
     site: Site,
 }
 
-/// Who has been let in.
+/// Admitted author of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Admitted {
     Anybody,
@@ -164,7 +165,8 @@ impl Access {
         }
     }
 
-    /// What a browser asks: the page is for everybody, and everything else takes a session. `None` if it is no browser's.
+    /// Returns what a browser asks: the page is for everybody, and everything else takes a session. `None` if it is not a
+    /// browser's.
     fn admit_browser(&self, request: &Request, tokens: &[Token]) -> Result<Option<Admitted>, Refusal> {
         let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
         if is_page(method, path) {
@@ -200,7 +202,7 @@ impl Access {
     }
 }
 
-/// Lets in whoever may do what is asked for. A layer for [`axum::middleware::from_fn_with_state`].
+/// Lets in those who may do what is asked for. A layer for [`axum::middleware::from_fn_with_state`].
 pub(super) async fn authorize(
     State(access): State<Arc<Access>>,
     mut request: Request,
@@ -238,7 +240,7 @@ pub(super) async fn authorize(
     next.run(request).await
 }
 
-/// Why somebody is not let in.
+/// The reason why somebody is not let in.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     NotPermitted(Failure),

@@ -1,4 +1,4 @@
-//! `/api/v1/allowlist`: whom nobody in the fleet bans.
+//! `/api/v1/allowlist`: the clients that no edge of the fleet bans.
 
 use axum::{
     Json,
@@ -110,7 +110,7 @@ impl Api {
     }
 }
 
-/// What the bus has must be audited, even if whoever asked does not wait for the answer.
+/// What the bus has must be audited, even if the one who asked does not wait for the answer.
 async fn to_the_end(
     change: impl Future<Output = Result<(), Refusal>> + Send + 'static,
 ) -> Result<(), Failure> {

@@ -35,14 +35,14 @@ const MAX_LIMIT: usize = 10_000;
 struct Question {
     /// An address or a CIDR. Decisions about networks that contain it are included.
     target: Option<String>,
-    /// Only decisions of this user, token or daemon.
+    /// Returns only decisions of this user, token or daemon.
     actor: Option<String>,
-    /// Only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
+    /// Returns only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
     kind: Option<String>,
-    /// Only decisions about what an edge with this label reported, and bans for it, such as `site=berlin`; several as `role=web,site=berlin`.
+    /// Returns only decisions about what an edge with this label reported, and bans for it, such as `site=berlin`; several as `role=web,site=berlin`.
     /// Looked for among the latest 10,000 that are asked for otherwise.
     label: Option<String>,
-    /// How far back: a duration such as `24h`, or a time such as `2026-11-20T10:00:00Z`.
+    /// Start of the records: a duration such as `24h`, or a time such as `2026-11-20T10:00:00Z`.
     since: Option<String>,
     /// Most records, 100 unless set, at most 10,000.
     limit: Option<usize>,
@@ -165,7 +165,7 @@ impl Question {
 }
 
 fn target_and_around(text: &str) -> Result<Vec<Prefix>, Failure> {
-    // Decisions about one address of an IPv6 source concern whoever asks for that address.
+    // Decisions about one address of an IPv6 source concern the one who asks for that address.
     let narrowest = match text.parse() {
         Ok(address) => Prefix::host(address),
         Err(_) => text.parse().map_err(|error| bad_request("target", error))?,

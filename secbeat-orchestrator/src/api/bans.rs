@@ -70,7 +70,7 @@ pub(crate) struct ListRequest {
     pub newer_than: Option<String>,
     /// Bans that were issued longer ago, such as `7d`.
     pub older_than: Option<String>,
-    /// What the bans are sorted by: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
+    /// Key of the order: `target` (the default), `issued`, `expires` or `strikes`; with `-` before it in descending order.
     pub sort: Option<String>,
     /// Continue after the previous page: its `next`.
     pub after: Option<String>,
@@ -123,10 +123,10 @@ pub(crate) struct BanRequest {
     /// Whether a CIDR such as 198.51.100.7/24, whose address is not its first, means the network; else it is refused (400, `ambiguous`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub network: bool,
-    /// As `4h`, or `permanent`.
+    /// Duration, such as `4h`, or `permanent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
-    /// The same as a duration of `permanent`.
+    /// Equal to a duration of `permanent`.
     #[serde(default)]
     pub permanent: bool,
     /// Reason, shown in listings and in the audit.
@@ -165,12 +165,12 @@ pub(crate) struct Unbanned {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImportRequest {
-    /// At most 10,000.
+    /// Bans, at most 10,000.
     pub bans: Vec<BanEntry>,
     /// Whether to import the others if some cannot be banned, or cannot be read; else nothing is imported then.
     #[serde(default)]
     pub skip_refused: bool,
-    /// Only tell what would be done with each.
+    /// Dry run: returns what would be done with each.
     #[serde(default)]
     pub dry_run: bool,
     /// The list that the bans are of: for an import of several requests, whose end `POST /api/v1/lists` tells. Without one, the
@@ -414,8 +414,8 @@ async fn import(
 /// Refused bans that an error names.
 const NAMED: usize = 3;
 
-/// Why an order was not carried out, as the API says it: 503 where the same order may succeed soon, 422 where it never will,
-/// 409 where something else stands in its way.
+/// Returns why an order was not carried out, as the API says it: 503 where the same order may succeed soon, 422 where it never
+/// will, 409 where something else stands in its way.
 pub(super) fn failure(error: OrderFailure) -> Failure {
     let order = match error {
         OrderFailure::Unreachable => return unavailable("nats_unreachable", &error),

@@ -17,12 +17,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Api, Failure, peer::MayRead};
 use crate::{
     engine::Happening,
-    events::{Reader, Told},
+    events::{NextEvent, Reader},
     overview::RECHECK,
     view::EventView,
 };
 
-/// How often a comment shows that a silent stream lives.
+/// Interval at which a comment shows that a silent stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The request header by which a client that comes back says what it has seen.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
@@ -30,7 +30,7 @@ pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 /// The data of a `lagged` event.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Lagged {
-    /// How many events came and went unseen; `None` if the daemon has started again since.
+    /// Number of events that were missed; `None` if the daemon has started again since.
     pub missed: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ struct Following {
 }
 
 impl Following {
-    /// What it is sent next; `None` at the daemon's end, and once it may not read any more.
+    /// Returns what it is sent next; `None` at the daemon's end, and once it may not read any more.
     async fn next(&mut self) -> Option<Sent> {
         loop {
             let next = tokio::select! {
@@ -95,10 +95,10 @@ impl Following {
 }
 
 /// `None` for what changes nothing.
-fn sent(told: &Told<Happening>) -> Option<Sent> {
+fn sent(told: &NextEvent<Happening>) -> Option<Sent> {
     match told {
-        Told::Event(event) => EventView::new(event).as_ref().map(of),
-        Told::Lagged(missed) => {
+        NextEvent::Event(event) => EventView::new(event).as_ref().map(of),
+        NextEvent::Lagged(missed) => {
             let lagged = Lagged { missed: *missed };
             Some(Sent::default().event("lagged").data(json(&lagged)))
         }

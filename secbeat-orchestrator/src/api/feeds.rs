@@ -88,7 +88,7 @@ async fn update(
     api.feed_view(&name).await?;
     info!(target: "audit", actor, feed = name, force = request.force, "a feed is brought up to date");
     let (feeds, asked) = (api.feeds.clone(), name.clone());
-    // What is on the bus must be known here, even if whoever asked does not wait for the answer.
+    // What is on the bus must be known here, even if the one who asked does not wait for the answer.
     let updating = tokio::spawn(async move { feeds.update(&asked, request.force).await });
     updating.await.map_err(anyhow::Error::from)??;
     Ok(Json(api.feed_view(&name).await?))

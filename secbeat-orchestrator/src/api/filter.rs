@@ -1,4 +1,4 @@
-//! Which bans are asked for, in words of the API.
+//! Filter of bans, in words of the API.
 
 use std::net::IpAddr;
 
@@ -101,7 +101,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When nobody has heard of `edge`: a filter by a mistyped name would select the bans of the whole fleet.
+    /// Returns an error if nobody has heard of `edge`: a filter by a mistyped name would select the bans of the whole fleet.
     pub(super) async fn named_edges(
         &self,
         edge: Option<String>,

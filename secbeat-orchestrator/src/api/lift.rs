@@ -67,7 +67,7 @@ struct LiftRequest {
     targets: Vec<String>,
     /// Whether to remove all bans.
     all: bool,
-    /// Only show what would be removed.
+    /// Dry run: returns what would be removed.
     dry_run: bool,
     /// `digest` of the preview. If other bans are selected by now, none is removed (409, `changed`).
     digest: Option<String>,
@@ -80,7 +80,7 @@ struct LiftRequest {
 struct Lifting {
     /// Bans that fit.
     matched: usize,
-    /// Which bans one request lifts of these. It changes with each that comes, goes, or takes the place of another.
+    /// Digest of the bans that one request lifts. It changes with each that comes, goes, or takes the place of another.
     digest: String,
     /// Bans that were lifted; in a preview, those that would be by one request.
     lifted: usize,
@@ -100,7 +100,7 @@ struct Lifting {
 struct NotLifted {
     /// Target of the ban.
     target: String,
-    /// Why it was not removed.
+    /// The reason why it was not removed.
     why: String,
 }
 
@@ -177,7 +177,7 @@ async fn lift(
         )));
     }
     let targets = found.bans.iter().map(|ban| ban.command.target).collect();
-    // It goes on even if whoever asked does not wait.
+    // It goes on even if the one who asked does not wait.
     let lifted = tokio::spawn(async move { api.lift_all(targets, actor, lifting).await });
     Ok(Json(lifted.await.map_err(anyhow::Error::from)?))
 }
@@ -235,7 +235,7 @@ fn digest(bans: &[ActiveBan]) -> String {
     digits.collect()
 }
 
-/// What is selected now is not what the preview showed.
+/// Returns the failure for bans that are not those of the preview any more.
 fn changed(how: &str) -> Failure {
     Failure::new(StatusCode::CONFLICT, format!("{how}: look at them again")).with_code("changed")
 }

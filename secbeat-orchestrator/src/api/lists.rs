@@ -56,7 +56,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When NATS did not take it.
+    /// Returns an error if NATS did not take it.
     pub(super) async fn record_list(&self, list: List, actor: String) -> Result<ListRecord, Failure> {
         let record = ListRecord::new(list, actor, now_ms());
         let unavailable =

@@ -1,7 +1,7 @@
 //! `GET /metrics`, for Prometheus.
 
 use axum::{extract::State, response::IntoResponse};
-use secbeat_daemon::metrics::{Told, answer, scrape};
+use secbeat_daemon::metrics::{Metric, answer, scrape};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Api, Failure};
@@ -30,7 +30,7 @@ async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Failure> {
 /// The text of one scrape.
 fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
     scrape(|| {
-        Told::heap("secbeat_orchestrator_heap_bytes");
+        Metric::heap("secbeat_orchestrator_heap_bytes");
         bus(stats);
         bus_servers(&stats.bus_servers);
         detection(&stats.engine);
@@ -47,21 +47,21 @@ fn render(stats: &ApiStats, propagation: &PropagationView) -> String {
 }
 
 fn bus(stats: &ApiStats) {
-    Told::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
+    Metric::gauge("secbeat_orchestrator_bus_connected", "1 while NATS is connected.")
         .holds([], stats.bus_connected);
-    let clock = Told::gauge(
+    let clock = Metric::gauge(
         "secbeat_orchestrator_clock_offset_seconds",
         "How far this host's clock is ahead of the NATS server's; missing before the first measure.",
     );
     if let Some(offset) = stats.clock {
         clock.is([], offset.seconds());
     }
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_ready",
         "1 while a ban could be made and reach the edges.",
     )
     .holds([], stats.not_ready.is_none());
-    let end = Told::gauge(
+    let end = Metric::gauge(
         "secbeat_orchestrator_bus_certificate_expiry_timestamp_seconds",
         "When a certificate of NATS ends, in Unix time.",
     );
@@ -69,7 +69,7 @@ fn bus(stats: &ApiStats) {
         let at = certificate.expires_at_seconds as f64;
         end.is([("certificate", &certificate.name)], at);
     }
-    let trouble = Told::gauge(
+    let trouble = Metric::gauge(
         "secbeat_orchestrator_bus_trouble",
         "1 while NATS has a bucket or stream offline, stores nothing in one or is slow to, or a server is unreached or behind.",
     );
@@ -80,19 +80,19 @@ fn bus(stats: &ApiStats) {
     }
     let partitions = &stats.leases.partitions;
     let owned = partitions.iter().filter(|partition| partition.epoch.is_some());
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_partitions_owned",
         "Partitions whose sources this orchestrator judges.",
     )
     .is([], owned.count() as f64);
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_partitions_unowned",
         "Partitions without an owner: for their sources, each edge decides by itself, unless its `detect.local` is `off`.",
     )
     .is([], stats.leases.unowned().count() as f64);
-    Told::gauge("secbeat_orchestrator_members", "Orchestrators that are up.")
+    Metric::gauge("secbeat_orchestrator_members", "Orchestrators that are up.")
         .is([], stats.leases.members.len() as f64);
-    let differs = Told::gauge(
+    let differs = Metric::gauge(
         "secbeat_orchestrator_config_differs",
         "Other orchestrators whose config differs from this one's, by the key.",
     );
@@ -101,36 +101,41 @@ fn bus(stats: &ApiStats) {
         let count = differing.iter().filter(|it| it.keys.iter().any(|it| it == key));
         differs.is([("key", key)], count.count() as f64);
     }
-    Told::counter(
+    Metric::gauge(
+        "secbeat_orchestrator_config_refused",
+        "1 while the config that was read last is refused, and the one before is in use.",
+    )
+    .holds([], stats.refused_config.is_some());
+    Metric::counter(
         "secbeat_orchestrator_garbage_total",
         "Invalid messages from NATS.",
     )
     .count([], stats.garbage);
-    Told::counter(
+    Metric::counter(
         "secbeat_orchestrator_skipped_parts_total",
         "Parts of messages that only a later release knows.",
     )
     .count([], stats.skipped_parts);
-    Told::counter(
+    Metric::counter(
         "secbeat_orchestrator_wrong_tokens_total",
         "Requests that showed a token which the API does not know.",
     )
     .count([], stats.wrong_tokens);
-    let looked_up = Told::counter(
+    let looked_up = Metric::counter(
         "secbeat_orchestrator_crawler_lookups_total",
         "Banned clients that may be crawlers, by what looking them up said.",
     );
     for (outcome, count) in &stats.crawlers {
         looked_up.count([("outcome", outcome)], *count);
     }
-    let bad_file = Told::gauge(
+    let bad_file = Metric::gauge(
         "secbeat_orchestrator_geo_file_unusable",
         "1 while a file of [geo] cannot be used; the last good one stays in use.",
     );
     for file in &stats.geo {
         bad_file.holds([("file", &file.key)], file.error.is_some());
     }
-    let refused = Told::counter(
+    let refused = Metric::counter(
         "secbeat_orchestrator_refused_commands_total",
         "Rejected commands, by reason.",
     );
@@ -140,11 +145,11 @@ fn bus(stats: &ApiStats) {
 }
 
 fn bus_servers(servers: &[BusServerView]) {
-    let reached = Told::gauge(
+    let reached = Metric::gauge(
         "secbeat_orchestrator_bus_server_reached",
         "1 while the others hear of a server of the NATS cluster.",
     );
-    let behind = Told::gauge(
+    let behind = Metric::gauge(
         "secbeat_orchestrator_bus_server_behind",
         "Writes that the copies of a server of the NATS cluster lack.",
     );
@@ -156,23 +161,23 @@ fn bus_servers(servers: &[BusServerView]) {
 }
 
 fn feeds(feeds: &[FeedView]) {
-    let networks = Told::gauge(
+    let networks = Metric::gauge(
         "secbeat_orchestrator_feed_networks",
         "Networks that edges have of a feed.",
     );
-    let fresh = Told::gauge(
+    let fresh = Metric::gauge(
         "secbeat_orchestrator_feed_fresh_timestamp_seconds",
         "When the source of a feed last had what was taken, in Unix time.",
     );
-    let state = Told::gauge(
+    let state = Metric::gauge(
         "secbeat_orchestrator_feed_state",
         "1 for the state of a feed: waiting, fresh, failing, refused or ended.",
     );
-    let edges = Told::gauge(
+    let edges = Metric::gauge(
         "secbeat_orchestrator_feed_edges_without",
         "Edges that do not have the list of a feed in force.",
     );
-    let packets = Told::counter(
+    let packets = Metric::counter(
         "secbeat_orchestrator_feed_packets_total",
         "Packets from the networks of a feed, over the edges that are up.",
     );
@@ -197,22 +202,22 @@ fn feeds(feeds: &[FeedView]) {
 }
 
 fn signatures(stats: &SignatureStats) {
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_signatures_published",
         "Signatures that the fleet published.",
     )
     .is([], stats.published as f64);
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_signatures_disabled",
         "Signatures that are disabled on all edges.",
     )
     .is([], stats.disabled as f64);
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_edges_with_other_signatures",
         "Edges that do not have the fleet's signatures of now.",
     )
     .is([], stats.differing_edges as f64);
-    let lifted = Told::counter(
+    let lifted = Metric::counter(
         "secbeat_orchestrator_signature_lifted_total",
         "Lifted bans by a signature among their evidence; of the 32 signatures with the most.",
     );
@@ -259,14 +264,14 @@ fn detection(stats: &Stats) {
             stats.braked,
         ),
     ] {
-        Told::counter(name, means).count([], value);
+        Metric::counter(name, means).count([], value);
     }
-    Told::gauge(
+    Metric::gauge(
         "secbeat_orchestrator_tracked_sources",
         "Sources that the detector watches.",
     )
     .is([], stats.tracked_sources as f64);
-    let findings = Told::counter(
+    let findings = Metric::counter(
         "secbeat_orchestrator_findings_total",
         "Findings, and what became of them.",
     );
@@ -280,12 +285,15 @@ fn detection(stats: &Stats) {
             findings.count([("rule", rule), ("outcome", outcome)], count);
         }
     }
-    Told::gauge(
+    let held_back = Metric::gauge(
         "secbeat_orchestrator_held_back",
         "Findings that a safety limit holds back.",
-    )
-    .is([], stats.held_back as f64);
-    let brake = Told::gauge(
+    );
+    for name in ["rate", "share", "edge", "network", "networks"] {
+        let held = stats.held_back_by.get(name).copied().unwrap_or_default();
+        held_back.is([("brake", name)], held as f64);
+    }
+    let brake = Metric::gauge(
         "secbeat_orchestrator_brake",
         "1 for the safety limit that holds right now.",
     );
@@ -295,13 +303,18 @@ fn detection(stats: &Stats) {
 }
 
 fn ledger(stats: &Stats) {
-    Told::gauge("secbeat_orchestrator_bans", "Bans in force.").is([], stats.active_bans as f64);
-    Told::gauge(
+    Metric::gauge("secbeat_orchestrator_bans", "Bans in force.").is([], stats.active_bans as f64);
+    Metric::gauge(
         "secbeat_orchestrator_unwritten_bans",
         "Bans and unbans that NATS has not acknowledged yet.",
     )
     .is([], stats.unwritten as f64);
-    Told::counter(
+    Metric::gauge(
+        "secbeat_orchestrator_ledger_behind",
+        "1 while the ledger lacks bans that NATS has.",
+    )
+    .holds([], stats.behind_since.is_some());
+    Metric::counter(
         "secbeat_orchestrator_audit_lost_total",
         "Audit records that NATS did not take.",
     )
@@ -309,16 +322,16 @@ fn ledger(stats: &Stats) {
 }
 
 fn audit(parts: &[AuditView]) {
-    let bytes = Told::gauge("secbeat_orchestrator_audit_bytes", "Bytes of audit records.");
-    let max_bytes = Told::gauge(
+    let bytes = Metric::gauge("secbeat_orchestrator_audit_bytes", "Bytes of audit records.");
+    let max_bytes = Metric::gauge(
         "secbeat_orchestrator_audit_max_bytes",
         "Bytes of audit records that are kept at most.",
     );
-    let oldest = Told::gauge(
+    let oldest = Metric::gauge(
         "secbeat_orchestrator_audit_oldest_seconds",
         "When the oldest audit record was made, in Unix time.",
     );
-    let short = Told::gauge(
+    let short = Metric::gauge(
         "secbeat_orchestrator_audit_short",
         "1 while audit records go before their time, for want of room.",
     );
@@ -334,15 +347,15 @@ fn audit(parts: &[AuditView]) {
 }
 
 fn fleet(stats: &Stats) {
-    let up = Told::gauge(
+    let up = Metric::gauge(
         "secbeat_orchestrator_edge_up",
         "1 for an edge that is up, else 0.",
     );
-    let drifting = Told::gauge(
+    let drifting = Metric::gauge(
         "secbeat_orchestrator_edge_drifting",
         "1 for an edge that has held other bans than the ledger for longer than edges.drift_grace.",
     );
-    let off = Told::gauge(
+    let off = Metric::gauge(
         "secbeat_orchestrator_edge_clock_offset_seconds",
         "How far an edge's clock is ahead of the NATS server's, as it last said; missing before its first measure.",
     );
@@ -363,19 +376,19 @@ fn fleet(stats: &Stats) {
 }
 
 fn telemetry(edges: &[EdgeView]) {
-    let requests = Told::counter(
+    let requests = Metric::counter(
         "secbeat_orchestrator_edge_requests_total",
         "Requests that an edge counted.",
     );
-    let lost = Told::counter(
+    let lost = Metric::counter(
         "secbeat_orchestrator_edge_answers_lost_total",
         "Answers that an edge says it could not report.",
     );
-    let ignored = Told::counter(
+    let ignored = Metric::counter(
         "secbeat_orchestrator_edge_requests_ignored_total",
         "Requests that did not count.",
     );
-    let missing = Told::gauge(
+    let missing = Metric::gauge(
         "secbeat_orchestrator_edge_missing_batches",
         "Batches that never came, by the gaps in their sequences.",
     );
@@ -390,15 +403,15 @@ fn telemetry(edges: &[EdgeView]) {
 }
 
 fn audit_copies(copies: &[AuditCopyView]) {
-    let records = Told::counter(
+    let records = Metric::counter(
         "secbeat_orchestrator_audit_copied_total",
         "Audit records that were written to a copy, attempts that failed, and records that NATS dropped before.",
     );
-    let failing = Told::gauge(
+    let failing = Metric::gauge(
         "secbeat_orchestrator_audit_copy_failing",
         "1 while the last attempt to write a copy of the audit failed.",
     );
-    let behind = Told::gauge(
+    let behind = Metric::gauge(
         "secbeat_orchestrator_audit_copy_behind",
         "Audit records that wait in NATS for a copy.",
     );
@@ -417,15 +430,15 @@ fn audit_copies(copies: &[AuditCopyView]) {
 }
 
 fn notifications(receivers: &[NotifyView]) {
-    let messages = Told::counter(
+    let messages = Metric::counter(
         "secbeat_orchestrator_notifications_total",
         "Notifications by receiver and outcome: delivered, attempts that failed, and given up.",
     );
-    let failing = Told::gauge(
+    let failing = Metric::gauge(
         "secbeat_orchestrator_notify_failing",
         "1 while the last attempt to tell a receiver failed.",
     );
-    let missed = Told::counter(
+    let missed = Metric::counter(
         "secbeat_orchestrator_notices_missed_total",
         "Bans and troubles that a receiver was not told of, since they came too fast.",
     );
@@ -444,11 +457,11 @@ fn notifications(receivers: &[NotifyView]) {
 }
 
 fn enforcement(propagation: &PropagationView) {
-    let seconds = Told::seconds(
+    let seconds = Metric::seconds(
         "secbeat_orchestrator_enforcement_seconds",
         "From the decision of a ban until an edge's kernel has it, by percentile since the start.",
     );
-    let answers = Told::counter(
+    let answers = Metric::counter(
         "secbeat_orchestrator_acknowledgements_total",
         "What an edge made of bans.",
     );

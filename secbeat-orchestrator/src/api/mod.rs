@@ -54,6 +54,7 @@ use crate::{
     leases::Shares,
     notify::NotifyStats,
     overview::Hub,
+    reload::RefusedConfig,
     reports::Reports,
     rules::InForce,
     sessions::Sessions,
@@ -63,12 +64,12 @@ use crate::{
     web,
 };
 
-/// How long an answer may take; writes go on beyond it.
+/// Time that an answer may take; writes go on beyond it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an answer to an order that was carried out waits for its audit record.
+/// Time that an answer to an order that was carried out waits for its audit record.
 const RECORDING: Duration = Duration::from_secs(2);
 
-/// What the API answers from.
+/// State of the API.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub engine: EngineHandle,
@@ -80,11 +81,12 @@ pub(crate) struct Api {
     pub signature_counts: Counts,
     pub feeds: Feeds,
     pub leases: watch::Receiver<Shares>,
-    /// What keeps telemetry from being read.
+    /// Troubles that keep telemetry from being read.
     pub troubles: Troubles,
     pub audit: AuditLog,
     pub watches: Watches,
     pub rules: watch::Receiver<InForce>,
+    pub refused_config: watch::Receiver<Option<RefusedConfig>>,
     pub refused: RefusedCommands,
     pub wrong_tokens: WrongTokens,
     pub notified: NotifyStats,
@@ -93,7 +95,7 @@ pub(crate) struct Api {
     pub looked_up: CrawlerCounts,
     pub tokens: watch::Receiver<Vec<Token>>,
     pub sessions: Sessions,
-    /// Where the web page is at home.
+    /// Address of the web page.
     pub site: Site,
     pub hub: Hub,
     pub reports: Reports,
@@ -129,7 +131,7 @@ fn endpoints() -> OpenApiRouter<Api> {
 ///
 /// # Errors
 ///
-/// When it cannot be written as JSON.
+/// Returns an error if it cannot be written as JSON.
 pub fn description() -> Result<String, serde_json::Error> {
     openapi::document().to_json()
 }

@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn overview(State(api): State<Api>) -> Result<Json<Overview>, Failure> {
     let overview = api.hub.overview();
     if overview.at.is_empty() {
-        let why = "nobody has looked yet: the daemon has just started";
+        let why = "there is no data yet: the daemon has just started";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("starting"));
     }
     Ok(Json(Overview::clone(&overview)))
@@ -47,7 +47,7 @@ async fn stream(State(api): State<Api>, may_read: MayRead, headers: HeaderMap) -
     let after = headers
         .get(LAST_EVENT_ID)
         .map(|id| id.to_str().unwrap_or_default().parse::<EventId>());
-    // What is no id is one of another process, whose events are gone.
+    // What is not an id is one of another process, whose events are gone.
     let after = after.map(|id| id.unwrap_or_default());
     let Some(frames) = api.hub.follow(after, move || may_read.holds()) else {
         let why = "too many clients follow the stream (64): close a page, or try again later";

@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Author of a request.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ use crate::{
     token::{Role, Token},
 };
 
-/// Whose request it is, where that is known; and by which session.
+/// Author of a request, where known, and its session.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub holder: Holder,
@@ -74,7 +74,7 @@ pub(super) fn local(name: String) -> Holder {
 
 /// The answer to a browser without a session.
 pub(super) fn not_signed_in() -> Failure {
-    let why = "nobody is signed in with this browser, or the session is over: sign in with a token, or with a link that `secbeat dashboard` prints";
+    let why = "this browser has no session, or it has ended: sign in with a token, or with a link that `secbeat dashboard` prints";
     Failure::new(StatusCode::UNAUTHORIZED, why).with_code("not_signed_in")
 }
 
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(
             all(),
             [false, false, true, true],
-            "anybody may read where there are no tokens"
+            "all users may read where there are no tokens"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`, for whoever watches the process.
+//! `/healthz` and `/readyz`, for programs that watch the process.
 
 use axum::{extract::State, http::StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -31,7 +31,7 @@ struct Question {
     format: Option<ReportFormat>,
 }
 
-/// How a report is written.
+/// Format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ReportFormat {
@@ -60,7 +60,7 @@ async fn reports(State(api): State<Api>, Query(question): Query<Question>) -> Re
         api.reports.keep().await?;
         let period = Period::before(now_ms(), length);
         let rows = api.reports.rows(&period).await?;
-        anyhow::Ok(Report::new(&rows, period.step.name(), period.until_ms))
+        anyhow::Ok(Report::new(&rows, period.step.name(), period.until_ms).located(&api.geo))
     };
     let report = tokio::time::timeout(PATIENCE, read)
         .await

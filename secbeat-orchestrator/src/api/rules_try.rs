@@ -42,7 +42,7 @@ struct TryRequest {
     /// A log that `GET /api/v1/rules/logs` lists; up to 256 MiB of text, gzip or Zstandard too.
     #[serde(default)]
     file: Option<String>,
-    /// As `replay --format` takes it; found out unless set.
+    /// Format, as of `replay --format`; detected by default.
     #[serde(default)]
     format: Option<String>,
     /// Rules in force, with what is to be different.
@@ -50,7 +50,7 @@ struct TryRequest {
     rules: Vec<RuleEdit>,
 }
 
-/// What is different about one rule.
+/// Changes of one rule.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleEdit {
@@ -59,7 +59,7 @@ struct RuleEdit {
     /// Number within the window that triggers the rule.
     #[serde(default)]
     threshold: Option<u32>,
-    /// As `1m`.
+    /// Duration, such as `1m`.
     #[serde(default)]
     window: Option<String>,
     /// Length of a first ban, such as `5m`.
@@ -75,13 +75,13 @@ struct RuleEdit {
 struct RuleLogs {
     /// `logs` under `[api]`; `null` if it is not set.
     folder: Option<String>,
-    /// Why it cannot be read, if so.
+    /// The reason why it cannot be read, if so.
     unreadable: Option<String>,
     /// Its files, the latest first; 1000 at most.
     files: Vec<RuleLog>,
 }
 
-/// One of them.
+/// A log on the host that rules can be tried on.
 #[derive(Debug, Serialize, ToSchema)]
 struct RuleLog {
     /// Name of the file.
@@ -92,7 +92,7 @@ struct RuleLog {
     modified_at: String,
 }
 
-/// What the change would have done.
+/// Effects of the change.
 #[derive(Debug, Serialize, ToSchema)]
 struct Tried {
     /// Lines that were read, and those among them that are not requests.
@@ -107,16 +107,16 @@ struct Tried {
     differ: usize,
     /// Bans that are the same.
     same: u64,
-    /// By the rules in force.
+    /// Result of the rules in force.
     before: TriedTotals,
-    /// What the changed rules would have done.
+    /// Effects of the changed rules.
     after: TriedTotals,
     /// The first changes by time: each with `change` (`appears`, `vanishes` or `differs`), `before` and `after`.
     #[schema(value_type = Vec<Object>)]
     changes: Vec<Value>,
 }
 
-/// What one set of rules made of the log.
+/// Result of one set of rules on the log.
 #[derive(Debug, Serialize, ToSchema)]
 struct TriedTotals {
     /// Distinct sources.
@@ -235,7 +235,7 @@ async fn try_rules(State(api): State<Api>, Json(request): Json<TryRequest>) -> R
         return Err(bad_request(key, why));
     }
     let Ok(turn) = TURN.try_acquire() else {
-        let why = "somebody tries rules already: try again in a moment";
+        let why = "another trial of rules is running: try again in a moment";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why).with_code("busy"));
     };
     let key = asked.key();

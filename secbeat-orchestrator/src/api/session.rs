@@ -32,7 +32,7 @@ use crate::{
     token::{Token, find},
 };
 
-/// How long the answer to a wrong token or link waits.
+/// Time that the answer to a wrong token or link waits.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest token or code, in bytes.
 const MAX_SECRET: usize = 256;
@@ -61,15 +61,15 @@ pub(crate) struct SessionView {
     pub role: String,
     /// Whether a one-time link opened it; else a token did.
     pub by_link: bool,
-    /// What the browser calls itself.
+    /// User agent of the browser.
     pub agent: String,
     /// RFC 3339, as all times here.
     pub began_at: String,
-    /// When it was last used.
+    /// Time at which it was last used.
     pub used_at: String,
-    /// When it ends at the latest.
+    /// Time at which it ends at the latest.
     pub expires_at: String,
-    /// When it ends unless it is used before.
+    /// Time at which it ends unless it is used before.
     pub ends_unused_at: String,
     /// Whether it is the one of this request.
     pub is_current: bool,
@@ -78,7 +78,7 @@ pub(crate) struct SessionView {
 /// A link that opens one session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Link {
-    /// To be opened in a browser, once.
+    /// Link to open in a browser, once.
     pub url: String,
     /// The one-time code.
     pub code: String,

@@ -22,7 +22,7 @@ const MAX_IDS: usize = 100;
 pub(crate) struct PublishRequest {
     /// All that the fleet shall have; none withdraws what it has.
     pub files: Vec<SignatureText>,
-    /// Only check them.
+    /// Dry run: only checks them.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -204,7 +204,7 @@ impl Api {
     }
 }
 
-/// What the bus has must be audited, even if whoever asked does not wait for the answer.
+/// What the bus has must be audited, even if the one who asked does not wait for the answer.
 async fn to_the_end(
     change: impl Future<Output = Result<FleetSignatures, Refusal>> + Send + 'static,
 ) -> Result<FleetSignatures, Failure> {

@@ -24,7 +24,7 @@ pub(super) const FETCH_SITE: &str = "sec-fetch-site";
 /// The places of the page.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
-    /// Where the API listens.
+    /// Address at which the API listens.
     pub listen: SocketAddr,
     pub is_tls: bool,
     /// `api.public_host`.
@@ -32,7 +32,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Where a browser on this host finds the page; without a slash at the end.
+    /// Returns where a browser on this host finds the page; without a slash at the end.
     pub(super) fn url(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         let ip = match self.listen.ip() {

@@ -20,8 +20,10 @@ use crate::{
     },
 };
 
-/// How long a write may wait for NATS before bans count as not made.
+/// Time that a write may wait for NATS before bans count as not made.
 const UNWRITTEN_MS: i64 = 5_000;
+/// Time that the ledger may lack bans that NATS has: another orchestrator's import takes a while.
+const BEHIND_MS: i64 = 5_000;
 /// Signatures with lifted bans that are told one by one.
 const LIFTED: usize = 32;
 
@@ -36,7 +38,7 @@ async fn stats(State(api): State<Api>) -> Result<Json<ApiStats>, Failure> {
 }
 
 impl Api {
-    /// Why no ban could be made at `now_ms` that reaches the edges, if so.
+    /// Returns why no ban could be made at `now_ms` that reaches the edges, if so.
     fn not_ready(&self, counted: &decider::Stats, leases: &LeasesView, now_ms: i64) -> Option<String> {
         if !self.bus.is_connected() {
             return Some(format!("{} is unreachable", broker()));
@@ -55,9 +57,17 @@ impl Api {
                 broker()
             ));
         }
+        let behind_ms = counted.behind_since_ms.map_or(0, |since| now_ms - since);
+        if behind_ms > BEHIND_MS {
+            let seconds = behind_ms / 1000;
+            return Some(format!(
+                "the ledger has lacked bans that {} has for {seconds} s",
+                broker()
+            ));
+        }
         if !leases.is_read {
             return Some(format!(
-                "who owns which partition cannot be read from {}",
+                "cannot read the owners of the partitions from {}",
                 broker()
             ));
         }
@@ -104,7 +114,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When the engine does not answer.
+    /// Returns an error if the engine does not answer.
     pub(crate) async fn stats(&self) -> Result<ApiStats, Failure> {
         let counted = self.ask(|reply| Input::Stats { reply }).await?;
         let signatures = self.signature_stats(&counted).await;
@@ -131,6 +141,7 @@ impl Api {
                 .iter()
                 .map(|fill| AuditView::new(fill, now_ms()))
                 .collect(),
+            refused_config: self.refused_config.borrow().as_ref().map(Into::into),
             garbage: self.engine.garbage.count(),
             skipped_parts: self.engine.garbage.skipped(),
             wrong_tokens: self.wrong_tokens.seen(),

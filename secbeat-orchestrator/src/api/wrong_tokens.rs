@@ -19,13 +19,13 @@ pub(crate) struct WrongTokens(Arc<Mutex<Wrong>>);
 #[derive(Debug, Default)]
 struct Wrong {
     count: u64,
-    /// How many the log has told of, and when it last did.
+    /// Number of those in the log, and the time of the last one.
     told: u64,
     told_at: Option<Instant>,
 }
 
 impl WrongTokens {
-    /// How many there were.
+    /// Returns how many there were.
     pub(crate) fn seen(&self) -> u64 {
         self.0.lock().count
     }

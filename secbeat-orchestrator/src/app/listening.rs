@@ -1,4 +1,4 @@
-//! Where the API listens, and who is signed in there.
+//! Listeners of the API, and its sessions.
 
 use anyhow::Context as _;
 use secbeat_daemon::{api::LocalSocket, time::wall_us, tls::ServerTls};

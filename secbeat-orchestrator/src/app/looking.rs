@@ -7,11 +7,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     api::{Api, Failure},
     engine::Input,
-    events::Told,
+    events::NextEvent,
     overview::{NEAREST, Watch},
 };
 
-/// How often it is looked what is so, while somebody has the page open.
+/// Interval at which it is looked what is so, while somebody has the page open.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Looks until the events of `api` end.
@@ -23,9 +23,9 @@ pub(super) async fn run(api: Api) {
     loop {
         tokio::select! {
             told = events.next() => match told {
-                Some(Told::Event(event)) => watch.note(&event),
+                Some(NextEvent::Event(event)) => watch.note(&event),
                 // So many that nobody could read them all.
-                Some(Told::Lagged(_)) => {}
+                Some(NextEvent::Lagged(_)) => {}
                 None => return watch.end(),
             },
             _ = ticks.tick() => {

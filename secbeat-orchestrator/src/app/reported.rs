@@ -11,7 +11,7 @@ use crate::{
 /// Names in a line.
 const NAMED: usize = 5;
 
-/// What those are told who want a report.
+/// Returns what those are told who want a report.
 pub(super) fn notice(over: &Over) -> Notice {
     let Over {
         every,
@@ -60,6 +60,7 @@ fn lines(report: &Report, every: Every, from_ms: i64) -> Vec<String> {
     let rules = rules.map(|rule| NameCount {
         name: rule.rule.clone(),
         count: rule.banned,
+        ..NameCount::default()
     });
     for (what, names) in [
         ("Bans by rule", rules.collect::<Vec<_>>()),
@@ -68,7 +69,7 @@ fn lines(report: &Report, every: Every, from_ms: i64) -> Vec<String> {
     ] {
         let names = names.iter().take(NAMED);
         let names: Vec<_> = names
-            .map(|NameCount { name, count }| format!("{name} {count}"))
+            .map(|NameCount { name, count, .. }| format!("{name} {count}"))
             .collect();
         if !names.is_empty() {
             lines.push(format!("{what}: {}", names.join(", ")));

@@ -22,9 +22,9 @@ use crate::{
     view::ApiStats,
 };
 
-/// How often it is looked what is so.
+/// Interval at which it is looked what is so.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often it is looked whether there is something to report.
+/// Interval at which it is looked whether there is something to report.
 const REPORT: Duration = Duration::from_secs(20);
 /// How long after a connection every edge has been heard of, or is not there.
 const ALL_HEARD: Duration = PRESENCE_TTL.saturating_add(Duration::from_secs(5));
@@ -101,7 +101,7 @@ fn brake(stats: &ApiStats) -> Option<String> {
     let engine = &stats.engine;
     let limit = match &engine.brake {
         Some(brake) => format!("the safety limit `{brake}` is reached"),
-        None if engine.held_back > 0 => "a safety limit of one edge or network is reached".to_owned(),
+        None if engine.held_back > 0 => format!("a safety limit is reached{}", engine.limits()),
         None => return None,
     };
     Some(format!("{limit}, and {} clients wait", engine.held_back))
@@ -124,7 +124,7 @@ fn of_edge(edge: &Edge) -> EdgeFacts {
             State::Up => None,
             State::Down(DownCause::Stopped) => Some("it was stopped".to_owned()),
             State::Down(DownCause::Lost | DownCause::Unheard) => {
-                Some("it is not heard of any more".to_owned())
+                Some("it sends no heartbeat any more".to_owned())
             }
         },
         unprotected,

@@ -35,7 +35,7 @@ use crate::leases::Shares;
 
 /// Most records that are written together.
 const TOGETHER: usize = 256;
-/// How often it is looked whether what was sent has arrived, and whose copy it is.
+/// Interval at which it is looked whether what was sent has arrived, and whose copy it is.
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause after a failure; each further one is twice as long, up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -214,8 +214,8 @@ impl Outlet {
     }
 }
 
-/// What comes within a second, up to [`TOGETHER`]: at least everything that is there. The parts have `reached` the last that was
-/// read then, and so many records of each are `behind`.
+/// Returns what comes within a second, up to [`TOGETHER`]: at least everything that is there. The parts have `reached` the last
+/// that was read then, and so many records of each are `behind`.
 async fn next(
     tally: &Tally,
     reading: &mut AuditRead,

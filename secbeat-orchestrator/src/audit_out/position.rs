@@ -1,4 +1,4 @@
-//! How far the audit has gone out, kept over restarts.
+//! Position up to which the audit was copied, kept over restarts.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The last record of a part of the audit that went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
-    /// When the log was made that it is of, nanoseconds since the Unix epoch: in another one sequences begin anew.
+    /// Time at which the log was made that it is of, nanoseconds since the Unix epoch: in another one sequences start again.
     created: i128,
     sequence: u64,
 }

@@ -24,7 +24,7 @@ pub(super) struct OutRecord {
 }
 
 impl OutRecord {
-    /// `None` if it is no record.
+    /// `None` if it is not a record.
     pub(super) fn parse(part: AuditPart, sequence: u64, payload: &[u8]) -> Option<Self> {
         match serde_json::from_slice(payload).ok()? {
             Value::Object(fields) => Some(Self {

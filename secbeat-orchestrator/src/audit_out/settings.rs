@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use secbeat_daemon::config::schema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-/// Where the audit goes, beside NATS.
+/// Copies of the audit, beside NATS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditOut {
@@ -83,7 +83,7 @@ pub enum Format {
     Ecs,
 }
 
-/// Where a syslog server listens.
+/// Address of a syslog server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyslogServer {
     Tls { host: String, port: u16 },

@@ -1,4 +1,4 @@
-//! Where records go, and when they count as written.
+//! Destination of records, and the time at which they count as written.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use super::{
     syslog::Connection,
 };
 
-/// How long a connection has to last after a record for it to count as written: syslog acknowledges nothing, and what waits in a
+/// Time that a connection has to last after a record for it to count as written: syslog acknowledges nothing, and what waits in a
 /// host that has gone is lost.
 const CONFIRMED: Duration = Duration::from_secs(3);
 
@@ -57,7 +57,7 @@ impl Sink {
         }
     }
 
-    /// How far everything is written for certain, of what has `reached` the sink.
+    /// Returns how far everything is written for certain, of what has `reached` the sink.
     pub(super) fn confirmed(&mut self, reached: &Positions) -> anyhow::Result<Option<Positions>> {
         let Self::Syslog {
             connection: Some(connection),
@@ -76,7 +76,7 @@ impl Sink {
         Ok(confirmed)
     }
 
-    /// Begins anew: what is not confirmed is sent again.
+    /// Starts again: what is not confirmed is sent again.
     pub(super) fn reset(&mut self) {
         match self {
             Self::File { .. } => {}

@@ -1,4 +1,4 @@
-//! How far each copy of the audit has come.
+//! Progress of each copy of the audit.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 pub(crate) struct OutStats {
     /// `file` or `syslog`.
     pub(crate) name: &'static str,
-    /// Where it goes.
+    /// Its destination.
     pub(crate) place: String,
     /// Whether this orchestrator writes it.
     pub(crate) is_ours: bool,
@@ -17,11 +17,11 @@ pub(crate) struct OutStats {
     pub(crate) written: u64,
     /// Attempts that failed.
     pub(crate) failed: u64,
-    /// Records that NATS dropped before they were written, and what was no record.
+    /// Records that NATS dropped before they were written, and what was not a record.
     pub(crate) lost: u64,
     /// Records that wait in NATS.
     pub(crate) behind: u64,
-    /// Why the last attempt failed; `None` if it did not.
+    /// The reason why the last attempt failed; `None` if it did not.
     pub(crate) failing: Option<String>,
 }
 

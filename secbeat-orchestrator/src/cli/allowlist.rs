@@ -54,7 +54,7 @@ pub struct Import {
 }
 
 impl Command {
-    /// How the entries are to be listed, if they are.
+    /// Returns how the entries are to be listed, if they are.
     #[must_use]
     pub const fn listing(&self) -> Option<&Records> {
         match self {
@@ -89,7 +89,7 @@ impl Command {
     }
 }
 
-/// What people read where there are none.
+/// Returns what people read where there are none.
 fn no_entries() -> String {
     let (list, program) = (program::allowlist(), program::of_host());
     format!("{list} is empty (`{program} allowed` lists all that is never banned on a host)")
@@ -146,7 +146,7 @@ impl Import {
         Ok(())
     }
 
-    /// What the API is to be asked for; what it would refuse goes to `bad`.
+    /// Returns what the API is to be asked for; what it would refuse goes to `bad`.
     fn requests(
         &self,
         api: &ApiClient,
@@ -183,12 +183,12 @@ impl Import {
             let (family, percent) = (part.family, part.percent());
             if part.is_everybody() {
                 bail!(
-                    "nothing was imported: the allowlist would be all of {family}, and nobody there would be banned any more"
+                    "nothing was imported: the allowlist would cover all {family} addresses: no client there could be banned any more"
                 );
             }
             if part.is_wide() {
                 complain!(
-                    "with this, the allowlist holds {percent} % of the {family} addresses that could be banned: nobody there is banned"
+                    "with this, the allowlist holds {percent} % of the {family} addresses that could be banned: no client there is banned"
                 );
             }
         }

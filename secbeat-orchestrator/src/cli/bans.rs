@@ -148,7 +148,7 @@ impl List {
     }
 }
 
-/// What an answer to an order says beside, if the audit does not have it yet.
+/// Returns what an answer to an order says beside, if the audit does not have it yet.
 pub(super) fn record(unrecorded: bool) -> String {
     match unrecorded {
         true => format!(
@@ -171,7 +171,7 @@ pub(super) struct Pages<'a> {
     /// Bans on a page.
     size: usize,
     next: Next,
-    /// How many bans there are on all pages, once the first one is read.
+    /// Number of bans on all pages, once the first one is read.
     total: Option<usize>,
 }
 

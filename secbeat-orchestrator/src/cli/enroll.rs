@@ -158,7 +158,7 @@ impl Init {
             _ if self.replicas > 1 => self.how_to_start(&fleet),
             None => format!("start it with --config {}", fleet.nats_configs()[0].display()),
             Some(elsewhere) => format!(
-                "copy {}/nats to {} on its host, readable by nobody else",
+                "copy {}/nats to {} on its host, readable by its owner only",
                 self.dir.dir.display(),
                 elsewhere.display()
             ),
@@ -193,7 +193,7 @@ impl Init {
         Ok(())
     }
 
-    /// Where the folder of each server goes.
+    /// Returns how to start the servers, and where the folder of each goes.
     fn how_to_start(&self, fleet: &Fleet) -> String {
         let place = self.nats_dir.clone().unwrap_or_else(|| self.dir.dir.join("nats"));
         let folders = fleet.nats_configs();
@@ -206,7 +206,7 @@ impl Init {
                     folder.display()
                 ),
                 false => format!(
-                    "\n  {host}: copy {} to {}, readable by nobody else",
+                    "\n  {host}: copy {} to {}, readable by its owner only",
                     folder.display(),
                     place.display()
                 ),
@@ -219,7 +219,7 @@ impl Init {
     }
 }
 
-/// What makes the change of a roster known to the servers.
+/// Returns what makes the change of a roster known to the servers.
 fn reload(fleet: &Fleet) -> String {
     match fleet.nats_configs().as_slice() {
         [_] => "reload nats-server (SIGHUP)".to_owned(),
@@ -288,13 +288,13 @@ impl Enroll {
         let names = lines.map(|(line, text)| (line, text.split('#').next().unwrap_or_default().trim()));
         let mut listed: Vec<String> = Vec::new();
         for (line, name) in names.filter(|(_, name)| !name.is_empty()) {
-            let place = || format!("{}:{line}: nobody was enrolled", file.display());
+            let place = || format!("{}:{line}: no edge was enrolled", file.display());
             check_name(name).with_context(place)?;
             let is_new = !listed.iter().any(|known| known == name);
             ensure!(is_new, "{}: {name} is named twice", place());
             listed.push(name.to_owned());
         }
-        ensure!(!listed.is_empty(), "{} names nobody", file.display());
+        ensure!(!listed.is_empty(), "{} names no edge", file.display());
         Ok(listed)
     }
 
@@ -348,10 +348,10 @@ mod tests {
         assert_eq!(members(), 5);
         fs::write(&hosts, "web-5\nweb.6\n").unwrap();
         let error = run(&["enroll", "--file", &hosts]).unwrap_err();
-        let at = format!("{hosts}:2: nobody was enrolled: invalid name `web.6`");
+        let at = format!("{hosts}:2: no edge was enrolled: invalid name `web.6`");
         assert!(error.starts_with(&at), "{error}");
         for (names, said) in [
-            ("# none\n", "names nobody"),
+            ("# none\n", "names no edge"),
             ("web-6\nweb-6\n", "web-6 is named twice"),
         ] {
             fs::write(&hosts, names).unwrap();

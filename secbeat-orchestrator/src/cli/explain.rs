@@ -104,7 +104,7 @@ const FINDINGS: [Column<FindingView>; 8] = [
     }),
 ];
 
-/// What people read where nothing was found.
+/// Returns what people read where nothing was found.
 fn no_findings() -> String {
     let program = program::of_fleet();
     format!("no findings: no client reached a rule's threshold lately (`{program} rules` shows them)")
@@ -217,7 +217,8 @@ fn what(decision: &Decision) -> String {
                     .collect();
                 format!(", only on {}", all.join(" and "))
             });
-            format!("{reason}: {note} (strikes {strikes}, {}{only})", layer.name())
+            let said = noted(reason.to_string(), note);
+            format!("{said} (strikes {strikes}, {}{only})", layer.name())
         }
         Decision::Unban { command_id, .. } => format!("removed ban {command_id}"),
         Decision::Allow {
@@ -225,17 +226,31 @@ fn what(decision: &Decision) -> String {
         } => {
             let until =
                 until_ms.map_or_else(|| "no expiry".to_owned(), |end| format!("until {}", rfc3339(end)));
-            format!("{until}: {comment}")
+            noted(until, comment)
         }
         Decision::Disallow => String::new(),
-        Decision::Observed { reason, note, .. } => format!("{reason}, dry run: {note}"),
+        Decision::Observed { reason, note, .. } => noted(format!("{reason}, dry run"), note),
         Decision::Suppressed { reason, why, .. } => format!("{reason}: {why}"),
+    }
+}
+
+/// Returns `what` with the note behind it, if there is one.
+fn noted(what: String, note: &str) -> String {
+    match note {
+        "" => what,
+        note => format!("{what}: {note}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_note_no_colon_is_shown() {
+        assert_eq!(noted("manual".to_owned(), ""), "manual");
+        assert_eq!(noted("manual".to_owned(), "office"), "manual: office");
+    }
 
     #[test]
     fn a_date_is_a_time_to_begin_with() {

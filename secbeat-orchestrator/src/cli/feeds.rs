@@ -16,7 +16,7 @@ use crate::{
 };
 
 const NO_FEED: &str = "the config has no [[feed]]";
-/// How long a source may take, and the list on its way.
+/// Time that a source may take, and the list on its way.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Subcommand)]
@@ -126,7 +126,7 @@ fn path(name: &str, action: &str) -> String {
     format!("/api/v1/feeds/{name}{action}")
 }
 
-/// Whether `of` is no name of a feed.
+/// Whether `of` is not a name of a feed.
 fn is_place(of: &str) -> bool {
     !secbeat_common::subjects::is_token(of)
 }

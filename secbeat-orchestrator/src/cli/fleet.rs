@@ -14,7 +14,7 @@ use crate::view::{AgreementView, CommandView, EdgeTimes, FleetEdge, PropagationV
 const COMMANDS: usize = 20;
 
 /// What people read where no edge was heard of.
-const NO_EDGES: &str = "no edge was heard of yet: `secbeat-orchestrator enroll NAME` adds one, and `secbeat-edge status` on its host says \
+const NO_EDGES: &str = "no edge has sent a heartbeat yet: `secbeat-orchestrator enroll NAME` adds one, and `secbeat-edge status` on its host says \
                         how it does";
 
 /// Lists the edges.
@@ -81,7 +81,7 @@ fn labels(record: &Presence) -> String {
     labels.join(" ")
 }
 
-/// What an edge does with whom it finds banned.
+/// Returns what an edge does with whom it finds banned.
 pub(super) fn mode(record: &Presence) -> &'static str {
     let observing = record.interfaces.iter().filter(|interface| interface.observes);
     match observing.count() {
@@ -119,7 +119,7 @@ fn agreement(edge: &FleetEdge) -> String {
     }
 }
 
-/// How many it looks for, and whether they are what the fleet published.
+/// Returns how many it looks for, and whether they are what the fleet published.
 fn signatures(edge: &FleetEdge) -> String {
     let held = edge.record.signatures.clone().unwrap_or_default();
     let left_out = match held.problems {
@@ -134,7 +134,7 @@ fn signatures(edge: &FleetEdge) -> String {
     }
 }
 
-/// How far its host's clock is ahead.
+/// Returns how far its host's clock is ahead.
 fn clock(edge: &FleetEdge) -> String {
     match edge.standing.clock {
         Some(clock) if clock.is_wrong() => format!("WRONG {:+.1} s", clock.seconds()),

@@ -67,13 +67,13 @@ pub struct Build {
 
 /// What the files say of a network.
 #[derive(Debug, Serialize)]
-struct Found {
+struct GeoRow {
     network: String,
     #[serde(flatten)]
     origin: Origin,
 }
 
-const FOUND: [Column<Found>; 4] = [
+const FOUND: [Column<GeoRow>; 4] = [
     Column("NETWORK", "network", |found| Cell::Network(found.network.clone())),
     Column("COUNTRY", "country", |found| {
         Cell::Text(found.origin.country.clone().unwrap_or_default())
@@ -99,7 +99,7 @@ impl Command {
 impl Lookup {
     fn execute(&self, config: &Config) -> anyhow::Result<()> {
         let geo = open(config)?;
-        let found = self.networks.iter().map(|network| Found {
+        let found = self.networks.iter().map(|network| GeoRow {
             network: network.to_string(),
             origin: geo.of(network),
         });
@@ -120,7 +120,7 @@ impl Networks {
         for area in &found.missing {
             complain!("{area}: the file has no network of it");
         }
-        ensure!(!found.networks.is_empty(), "no network is of these");
+        ensure!(!found.networks.is_empty(), "no network matches");
         found.networks.sort_unstable();
         for network in &found.networks {
             say!("{network}");

@@ -27,7 +27,7 @@ use crate::{
 
 /// Bans in one request.
 const CHUNK: usize = 2000;
-/// How long one request may take: the daemon waits up to 5 s, and 10 ms for each of its bans.
+/// Time that one request may take: the daemon waits up to 5 s, and 10 ms for each of its bans.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Imports bans from a file.
@@ -138,7 +138,7 @@ impl Args {
         Ok(())
     }
 
-    /// Fills in what the entries leave open, and sorts out those that are no bans.
+    /// Fills in what the entries leave open, and sorts out those that are not bans.
     fn complete(&self, entries: Vec<Listed>, now_ms: i64, bad: &mut Bad) -> Vec<Listed> {
         let term = if self.permanent {
             Term::Permanent
@@ -243,7 +243,7 @@ impl Args {
     }
 }
 
-/// What was imported before an error; the rest of the request may be imported yet if it `goes_on`.
+/// Returns what was imported before an error; the rest of the request may be imported yet if it `goes_on`.
 fn progress(imported: &Imported, dry_run: bool, goes_on: bool) -> String {
     match (dry_run, imported.banned, goes_on) {
         (true, ..) | (false, 0, false) => "nothing was imported".to_owned(),

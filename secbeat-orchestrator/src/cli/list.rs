@@ -46,7 +46,7 @@ pub(super) struct List {
 /// Characters of a file's name that are recorded.
 const MAX_NAME: usize = 64;
 
-/// Where a list is from.
+/// Origin of a list.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) digest: String,
@@ -96,7 +96,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", digits.collect::<String>())
 }
 
-/// Lines that are no entries, with what is wrong with them.
+/// Lines that are not entries, with what is wrong with them.
 pub(super) type Bad = Vec<(u64, String)>;
 
 impl List {
@@ -152,7 +152,7 @@ impl List {
             for part in Coverage::of(reading.entries.iter().map(|entry| entry.network)) {
                 if part.is_wide() {
                     complain!(
-                        "{name}: these are {} % of the {} addresses that clients have, and nobody there could connect any more",
+                        "{name}: these are {} % of the {} addresses that clients have, and no client there could connect any more",
                         part.percent(),
                         part.family
                     );

@@ -78,7 +78,7 @@ fn test(config: &Config, name: Option<&str>, output: Output) -> anyhow::Result<(
         }
     }
     if failed > 0 {
-        bail!("{failed} of {} receivers could not be told", tried.len());
+        bail!("{failed} of {} receivers did not accept the message", tried.len());
     }
     Ok(())
 }

@@ -94,8 +94,11 @@ fn print(report: &Report) {
         ("path", &report.paths),
         ("agent", &report.agents),
     ] {
-        for NameCount { name, count } in names.iter().take(PRINTED) {
-            say!("{what:<11} {name}: {count}");
+        for NameCount { name, count, origin } in names.iter().take(PRINTED) {
+            match origin.is_unknown() {
+                true => say!("{what:<11} {name}: {count}"),
+                false => say!("{what:<11} {name} ({origin}): {count}"),
+            }
         }
     }
 }

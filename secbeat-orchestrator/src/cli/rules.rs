@@ -61,7 +61,7 @@ pub(super) fn check(path: Option<&Path>, config: &Config, output: Output) -> any
     let (tls, whom) = (
         if checked.tls { " in TLS" } else { "" },
         match checked.tokens {
-            0 => "everybody on this host, to read".to_owned(),
+            0 => "all users of this host, to read".to_owned(),
             1 => "one token".to_owned(),
             tokens => format!("{tokens} tokens"),
         },
@@ -100,6 +100,6 @@ pub(super) fn rules(api: &ApiClient, records: &Records) -> anyhow::Result<()> {
     records.show(
         &RULES,
         rules,
-        "no rule is in force: nobody is banned automatically",
+        "no rule is in force: no client is banned automatically",
     )
 }

@@ -117,7 +117,7 @@ impl Signatures {
 ///
 /// # Errors
 ///
-/// When no daemon answers.
+/// Returns an error if no daemon answers.
 pub fn list_signatures(
     remote: &Remote,
     config: &Config,

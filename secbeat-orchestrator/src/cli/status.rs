@@ -57,6 +57,13 @@ fn text(stats: &ApiStats) -> String {
     if let Some(why) = &stats.not_ready {
         line("ready", format!("NO: {why}"));
     }
+    if let Some(refused) = &stats.refused_config {
+        let (since, why) = (&refused.since, &refused.why);
+        line(
+            "config",
+            format!("REFUSED since {since}, the one before is in use: {why}"),
+        );
+    }
     for certificate in &stats.bus_certificates {
         line("certificate", certificate.line());
     }
@@ -67,6 +74,13 @@ fn text(stats: &ApiStats) -> String {
         line(
             "ledger",
             format!("STILL BEING READ FROM {}", broker().to_uppercase()),
+        );
+    }
+    if let Some(since) = &engine.behind_since {
+        let bus = broker();
+        line(
+            "ledger",
+            format!("BEHIND since {since}: it lacks bans that {bus} has, and is read again"),
         );
     }
     line(
@@ -85,11 +99,11 @@ fn text(stats: &ApiStats) -> String {
         );
     }
     if engine.held_back > 0 {
-        let held = engine.held_back;
+        let (held, limits) = (engine.held_back, engine.limits());
         line(
             "held back",
             format!(
-                "{held} clients, by a safety limit: they are banned as soon as it allows, the worst first"
+                "{held} clients, by a safety limit{limits}: they are banned as soon as it allows, the worst first"
             ),
         );
     }

@@ -38,7 +38,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When the system has no random numbers, or nobody takes what is printed.
+    /// Returns an error if the system has no random numbers, or nobody takes what is printed.
     pub fn execute(&self) -> anyhow::Result<()> {
         let Self::Create { name, role, output } = self;
         let token = token::create()?;

@@ -1,4 +1,4 @@
-//! What people type who know other programs.
+//! Words that people type who know other programs.
 
 use secbeat_daemon::cli::words::{
     Here::{Hint, Runs},
@@ -11,15 +11,20 @@ const FAIL2BAN: &str = "fail2ban-client";
 /// The first one that fits holds.
 pub const WORDS: &[Word] = &[
     word("", "list …", Runs("bans …")),
+    word("", "ls …", Runs("bans …")),
     word("", "ban list …", Runs("bans …")),
     word("", "delete …", Runs("unban …")),
     word("", "remove …", Runs("unban …")),
+    word("", "rm …", Runs("unban …")),
     word("", "flush", Runs("unban --all")),
     word("", "allow ADDRESS …", Runs("allowlist add ADDRESS …")),
     word("", "stats …", Runs("status …")),
     word("", "get ADDRESS …", Runs("why ADDRESS …")),
     word("", "status ADDRESS …", Runs("why ADDRESS …")),
     word("", "show ADDRESS …", Runs("why ADDRESS …")),
+    word("", "info ADDRESS …", Runs("why ADDRESS …")),
+    word("", "search ADDRESS …", Runs("why ADDRESS …")),
+    word("", "history ADDRESS …", Runs("why ADDRESS …")),
     word("", "check ADDRESS …", Runs("why ADDRESS …")),
     word("", "whitelist", Runs("allowlist list")),
     word("", "whitelist ADDRESS …", Runs("allowlist add ADDRESS …")),
@@ -30,6 +35,7 @@ pub const WORDS: &[Word] = &[
     ),
     word("", "allowlist ADDRESS …", Runs("allowlist add ADDRESS …")),
     word("", "allowlist", Runs("allowlist list")),
+    word("", "nodes …", Runs("edges …")),
     word("", "feed", Runs("feed list")),
     word("", "feeds", Runs("feed list")),
     word("", "signatures", Runs("signatures list")),
@@ -63,6 +69,18 @@ pub const WORDS: &[Word] = &[
         Hint(
             "`journalctl -u secbeat-orchestrator` has the daemon's log; `secbeat-orchestrator watch` follows bans and findings",
         ),
+    ),
+    word(
+        "",
+        "log …",
+        Hint(
+            "`journalctl -u secbeat-orchestrator` has the daemon's log; `secbeat-orchestrator audit` what was decided",
+        ),
+    ),
+    word(
+        "",
+        "ban ADDRESS -1",
+        Hint("`secbeat-orchestrator ban ADDRESS --duration -1` bans it permanently"),
     ),
     word(
         "",
@@ -273,7 +291,7 @@ pub const WORDS: &[Word] = &[
         CSCLI,
         "simulation …",
         Hint(
-            "`action = \"observe\"` in a rule of the config file bans nobody, and records who would have been",
+            "`action = \"observe\"` in a rule of the config file bans no client, and records which ones it would have banned",
         ),
     ),
     word(CSCLI, "lapi status", Runs("ping")),
@@ -283,5 +301,10 @@ pub const WORDS: &[Word] = &[
         Hint("there is no service behind SecBeat: `secbeat-orchestrator top` has the fleet on one screen"),
     ),
     word(CSCLI, "config show …", Runs("check …")),
+    word(
+        "",
+        "config …",
+        Hint("`secbeat-orchestrator check` reads the config file, and says what is wrong with it"),
+    ),
     word(CSCLI, "completion SHELL", Runs("completions SHELL")),
 ];

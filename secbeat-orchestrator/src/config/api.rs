@@ -20,7 +20,7 @@ pub struct ApiConfig {
     /// Address to listen on. Beyond loopback it requires tokens and TLS.
     #[schemars(with = "schema::Listen")]
     pub listen: SocketAddr,
-    /// Unix socket, also served. Root and members of the group `secbeat` may do everything by it; everybody else on this
+    /// Unix socket, also served. Root and members of the group `secbeat` may do everything by it; other users of this
     /// host, what they may without a token. `""` for none.
     #[schemars(with = "schema::Socket")]
     pub socket: SocketPath,
@@ -37,7 +37,7 @@ pub struct ApiConfig {
     /// HTTPS. Changed files are reloaded. Without this table: plain HTTP.
     pub tls: Option<CertificateFiles>,
     /// Who may do what. `secbeat-orchestrator token create`, on one host `secbeat token create`, makes a token and this table, which
-    /// has only its hash. Without tokens, everybody on this host may read what quotes no client's request.
+    /// has only its hash. Without tokens, all users of this host may read what quotes no client's request.
     pub token: Vec<Token>,
 }
 
@@ -108,13 +108,13 @@ impl ApiConfig {
         Some(("api.listen".to_owned(), message))
     }
 
-    /// Where the Unix socket is, if there is one.
+    /// Returns where the Unix socket is, if there is one.
     #[must_use]
     pub fn socket(&self) -> Option<PathBuf> {
         self.socket.find(PROGRAM)
     }
 
-    /// How clients speak to it.
+    /// Returns how clients speak to it.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         if self.tls.is_some() {

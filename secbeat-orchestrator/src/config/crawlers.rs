@@ -57,7 +57,7 @@ struct Shipped {
     domains: &'static [&'static str],
 }
 
-/// Domains in which clients of the operator have names, too, are none of these: `googleusercontent.com` is also Google's cloud.
+/// Domains in which clients of the operator have names, too, are not among these: `googleusercontent.com` is also Google's cloud.
 const SHIPPED: [Shipped; 9] = [
     Shipped {
         name: "Googlebot",
@@ -128,7 +128,7 @@ impl Crawlers {
         self.own.iter().cloned().chain(shipped).collect()
     }
 
-    /// What the decider is told.
+    /// Returns what the decider is told.
     pub(crate) fn decided(&self) -> decider::CrawlerConfig {
         let crawler = |crawler: OwnCrawler| decider::Crawler {
             name: crawler.name,

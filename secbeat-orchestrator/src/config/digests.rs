@@ -1,4 +1,4 @@
-//! What of the config is to be the same for all orchestrators of a fleet.
+//! Parts of the config that are to be the same for all orchestrators of a fleet.
 
 use std::fmt::Debug;
 

@@ -24,7 +24,7 @@ pub struct Nats {
     /// `$CREDENTIALS_DIRECTORY` (systemd), then beside the config.
     #[schemars(with = "Option<schema::File>")]
     credentials: Option<PathBuf>,
-    /// How many servers of a NATS cluster keep each stream and bucket: 1, 3 or 5. Streams that are there with fewer
+    /// Number of servers of a NATS cluster that keep each stream and bucket: 1, 3 or 5. Streams that are there with fewer
     /// replicas get more, those with more keep them. Default: new ones have 3 in a cluster of three servers or
     /// more, else 1, and those that are there stay as they are.
     #[schemars(with = "Option<u8>", extend("enum" = [1, 3, 5]))]
@@ -47,7 +47,7 @@ impl Nats {
     }
 }
 
-/// How many servers keep a stream: a number of which a majority is left when one fails.
+/// Number of servers that keep a stream: one of which a majority is left when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replicas(usize);
 

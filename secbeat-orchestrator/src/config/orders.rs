@@ -1,4 +1,4 @@
-//! What the detectors of edges are told.
+//! Orders for the detectors of edges.
 
 use secbeat_common::maps::allow;
 use secbeat_orchestrator_core::{ProtectedNet, analyzers::DetectConfig, stand_in::Orders};
@@ -6,8 +6,8 @@ use secbeat_orchestrator_core::{ProtectedNet, analyzers::DetectConfig, stand_in:
 use super::Config;
 
 impl Config {
-    /// What the detectors of edges go by while no orchestrator decides: only what is the same for all orchestrators, so that
-    /// they write the same.
+    /// Returns what the detectors of edges go by while no orchestrator decides: only what is the same for all orchestrators, so
+    /// that they write the same.
     #[must_use]
     pub fn orders(&self) -> Orders {
         let configured = self.protect.entries().into_iter().map(|entry| ProtectedNet {
@@ -24,11 +24,14 @@ impl Config {
         });
         let mut protected: Vec<_> = configured.chain(proxies).collect();
         protected.sort_by_key(|net| (net.network, net.code));
+        let mut detect = DetectConfig {
+            max_sources: DetectConfig::default().max_sources,
+            ..self.detector()
+        };
+        // An edge does not know whose network a client is in.
+        detect.rules.retain(|rule| !rule.counts_clients());
         Orders {
-            detect: DetectConfig {
-                max_sources: DetectConfig::default().max_sources,
-                ..self.detector()
-            },
+            detect,
             ledger: self.ledger(Vec::new()),
             protected,
             max_age: self.max_age(),

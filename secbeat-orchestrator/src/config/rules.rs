@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
-/// What follows a finding of a rule.
+/// Consequence of a rule's finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Action)]
@@ -60,6 +60,8 @@ impl From<RuleAction> for Action {
 
 /// Most distinct things that a rule counts: each event is compared with all of them.
 const MAX_DISTINCT: u32 = 1000;
+/// Fewest clients of one provider that a rule may count: fewer say nothing of it.
+const MIN_CLIENTS: u32 = 5;
 
 /// All rules in force, the default presets first.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -144,7 +146,7 @@ impl<'de> Deserialize<'de> for Rules {
         let others = stated.iter().filter(|stated| !is_default(stated.rule.rule));
         rules.extend(others.filter_map(Stated::in_force));
         if rules.len() > MAX_RULES {
-            let message = format!("{} rules, and there may be {MAX_RULES}", rules.len());
+            let message = format!("{} rules: at most {MAX_RULES} are allowed", rules.len());
             return Err(D::Error::custom(message));
         }
         Ok(Self(rules))
@@ -237,6 +239,10 @@ struct Table {
     excluded_user_agents: Option<Vec<AgentPattern>>,
     /// What counts once. Default: `none`, `paths` for `path-scan`, and `signatures` for `probe`.
     distinct: Option<Once>,
+    /// Whose events count together. With `asn`, the threshold is the number of clients of one provider (AS, as `geo.asn` has it)
+    /// that did what the rule counts, 5 to 1000. From then on, those of them that do it again are banned, each by itself. Only for
+    /// `signatures`, `waf-events`, `auth-failures`, `abuse` and `scans`. Default: `client`.
+    by: Option<By>,
     /// Number within the window that triggers the rule.
     threshold: Option<NonZeroU32>,
     /// Length of the sliding window, at most 24 days.
@@ -247,7 +253,7 @@ struct Table {
     /// Default: all edges.
     #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
     labels: Option<Labels>,
-    /// What follows a finding. Default: `ban`.
+    /// Consequence of a finding. Default: `ban`, and `observe` with `by = "asn"`.
     action: Option<RuleAction>,
 }
 
@@ -291,20 +297,29 @@ enum Once {
     Signatures,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum By {
+    /// Events of one client.
+    Client,
+    /// Events of all clients of one provider.
+    Asn,
+}
+
 /// Conditions on a request, all of which have to hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Filter {
-    /// One of these statuses.
+    /// Statuses, any of which matches.
     #[schemars(with = "Vec<schema::HttpStatuses>")]
     statuses: Vec<Statuses>,
-    /// One of these methods.
+    /// Methods, any of which matches.
     #[schemars(with = "Vec<schema::HttpMethod>")]
     methods: Vec<Method>,
-    /// One of these paths.
+    /// Paths, any of which matches.
     #[schemars(with = "Vec<schema::Paths>")]
     paths: Vec<PathPattern>,
-    /// One of these hosts.
+    /// Hosts, any of which matches.
     #[schemars(with = "Vec<schema::Host>")]
     hosts: Vec<HostPattern>,
 }
@@ -330,16 +345,16 @@ impl From<Filter> for Match {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Excluded {
-    /// One of these statuses.
+    /// Statuses, any of which matches.
     #[schemars(with = "Vec<schema::HttpStatuses>")]
     statuses: Vec<Statuses>,
-    /// One of these methods.
+    /// Methods, any of which matches.
     #[schemars(with = "Vec<schema::HttpMethod>")]
     methods: Vec<Method>,
-    /// One of these paths.
+    /// Paths, any of which matches.
     #[schemars(with = "Vec<schema::Paths>")]
     paths: Vec<PathPattern>,
-    /// One of these hosts.
+    /// Hosts, any of which matches.
     #[schemars(with = "Vec<schema::Host>")]
     hosts: Vec<HostPattern>,
     /// A user agent that contains one of these texts.
@@ -381,7 +396,7 @@ impl TryFrom<String> for RuleIdsText {
 }
 
 impl Counted {
-    /// Of services' events.
+    /// Returns the class of services' events that it counts, if it counts those.
     const fn class(self) -> Option<ServiceClass> {
         match self {
             Self::AuthFailures => Some(ServiceClass::AuthFailure),
@@ -581,7 +596,38 @@ impl Table {
     }
 }
 
-/// What is wrong with a rule as a whole.
+impl Table {
+    /// What of it does not go with `by = "asn"`, and why.
+    fn wrong_by_asn(
+        &self,
+        counts: &Counts,
+        count: NonZeroU32,
+        is_preset: bool,
+    ) -> Option<(&'static str, String)> {
+        let (key, what) = match counts {
+            Counts::Errors | Counts::Requests | Counts::Aborted | Counts::ProtocolErrors => (
+                "by",
+                "`asn` is only for what tells an attack by itself: signatures, waf-events, auth-failures, abuse, scans",
+            ),
+            _ if is_preset => (
+                "by",
+                "cannot be changed for a built-in rule; give the rule another name",
+            ),
+            _ if self.also.is_some() => ("also", "a rule by asn has none"),
+            _ if self.distinct.is_some() => ("distinct", "a rule by asn counts clients"),
+            _ if count.get() < MIN_CLIENTS => {
+                return Some((
+                    "threshold",
+                    format!("at least {MIN_CLIENTS} where clients of one provider are counted"),
+                ));
+            }
+            _ => return None,
+        };
+        Some((key, what.to_owned()))
+    }
+}
+
+/// Mistake in a rule as a whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{rule}: {key}: {what}")]
 struct Contradiction {
@@ -625,6 +671,10 @@ impl TryFrom<Table> for Stated {
             .map(|window| window.0)
             .or(known.map(|preset| preset.threshold.window))
             .ok_or_else(|| missing("window"))?;
+        let is_by_asn = table.by == Some(By::Asn);
+        if is_by_asn && let Some((key, what)) = table.wrong_by_asn(&counts, count, known.is_some()) {
+            return Err(contradiction(key, &what));
+        }
         let also: Vec<Match> = match &table.also {
             Some(tables) => tables.iter().cloned().map(Into::into).collect(),
             None => known.map(|preset| preset.also.clone()).unwrap_or_default(),
@@ -673,6 +723,7 @@ impl TryFrom<Table> for Stated {
             _ => {}
         }
         let distinct = match table.distinct {
+            _ if is_by_asn => Some(Distinct::Clients),
             Some(Once::None) => None,
             Some(Once::Paths) => Some(Distinct::Paths),
             Some(Once::Signatures) => Some(Distinct::Signatures),
@@ -682,7 +733,12 @@ impl TryFrom<Table> for Stated {
         check_threshold(threshold, distinct).map_err(|(key, what)| contradiction(key, &what))?;
         let labels = table.labels.unwrap_or_default();
         check_labels(&labels).map_err(|what| contradiction("labels", &what))?;
-        let usual = || known.map_or(Action::Ban, |preset| preset.action);
+        let usual = || match known {
+            Some(preset) => preset.action,
+            // Until an operator has seen whom it would have been.
+            None if is_by_asn => Action::Observe,
+            None => Action::Ban,
+        };
         let action = table.action.map_or_else(usual, Into::into);
         Ok(Self {
             rule: RuleConfig {

@@ -1,4 +1,4 @@
-//! What happens in the fleet, as the engine tells it.
+//! Events of the fleet, as the engine reports them.
 
 use secbeat_common::wire::AuditRecord;
 use secbeat_orchestrator_core::decider::Announcement;

@@ -1,4 +1,4 @@
-//! What comes to the engine, and how.
+//! Inputs of the engine.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -45,17 +45,17 @@ pub(crate) enum Input {
     Drain {
         reply: oneshot::Sender<()>,
     },
-    /// Which bans are in force?
+    /// Asks for the bans in force.
     List {
         query: BanQuery,
         reply: oneshot::Sender<Bans>,
     },
-    /// Why is an address banned, or is not?
+    /// Asks why an address is banned, or not.
     Explain {
         address: IpAddr,
         reply: oneshot::Sender<SourceFacts>,
     },
-    /// What was found lately, the latest first?
+    /// Asks for the latest findings, the latest first.
     Findings {
         filter: FindingFilter,
         limit: usize,
@@ -70,17 +70,17 @@ pub(crate) enum Input {
     Propagation {
         reply: oneshot::Sender<Propagation>,
     },
-    /// Who is nearest to a threshold, and what did edges answer to these commands?
+    /// Asks which clients are nearest to a threshold, and what edges answered to these commands.
     Glance {
         commands: Vec<Uuid>,
         nearest: usize,
         reply: oneshot::Sender<Glance>,
     },
-    /// How long did bans take into the kernel of each edge, by [`BOUNDS_MS`]?
+    /// Asks how long bans took into the kernel of each edge, by [`BOUNDS_MS`].
     Spread {
         reply: oneshot::Sender<Vec<(String, Bars)>>,
     },
-    /// How often was each signature met?
+    /// Asks how often each signature was met.
     Tallies {
         reply: oneshot::Sender<Tallies>,
     },
@@ -94,7 +94,7 @@ pub(crate) type Bars = [u64; BOUNDS_MS.len() + 1];
 pub(crate) struct Glance {
     /// The nearest first.
     pub nearest: Vec<Near>,
-    /// Those that are remembered.
+    /// Answers to the commands that are remembered.
     pub answers: HashMap<Uuid, Issued>,
     /// Requests and error responses since the start, each counted once.
     pub counted: (u64, u64),
@@ -126,10 +126,10 @@ impl From<Event> for Input {
     }
 }
 
-/// Where an order's answer goes.
+/// Receiver of the answer to an order.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, OrderFailure>>;
 
-/// How one host of a fleet can do without NATS.
+/// Returns how one host of a fleet can do without NATS.
 fn without_it() -> &'static str {
     match program::is_one_host() {
         true => "",
@@ -137,11 +137,11 @@ fn without_it() -> &'static str {
     }
 }
 
-/// Why an order was not carried out.
+/// The reason why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OrderFailure {
     #[error(
-        "{} is unreachable, so no edge would hear of it; nothing was changed{}",
+        "{} is unreachable, so no edge would receive it; nothing was changed{}",
         broker(),
         without_it()
     )]

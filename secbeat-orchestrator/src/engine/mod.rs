@@ -32,7 +32,7 @@ use crate::{
     signatures::Known, writer::WriterHandle,
 };
 
-/// How often the decider is told that time has passed.
+/// Interval at which the decider is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The decider, and all that carries out its effects.
@@ -104,7 +104,7 @@ impl Config {
 }
 
 impl Engine {
-    /// Where it tells what happens.
+    /// Returns where it tells what happens.
     #[must_use]
     pub(crate) fn events(&self) -> Events<Happening> {
         self.hands.events.clone()

@@ -1,4 +1,4 @@
-//! Who waits for which order.
+//! Waiters for orders.
 
 use std::collections::HashMap;
 

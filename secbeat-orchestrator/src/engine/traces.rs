@@ -28,7 +28,7 @@ struct Decided {
 
 struct Report {
     edge: String,
-    /// When the source did it.
+    /// Time at which the source did it.
     done: SystemTime,
     received: SystemTime,
 }
@@ -116,7 +116,7 @@ impl BanTraces {
     }
 }
 
-/// What the trace says of the ban.
+/// Returns what the trace says of the ban.
 fn attributes(command: &BlockCommand) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("secbeat.target", command.target.to_string()),

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use rcgen::{BasicConstraints, CertificateParams, DnType, Error, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long a server's certificate holds: two years.
+/// Time that a server's certificate holds: two years.
 const SERVER_LIFE: Duration = DAY.saturating_mul(2 * 365);
-/// How long the authority's holds: ten years.
+/// Time that the authority's holds: ten years.
 const AUTHORITY_LIFE: Duration = DAY.saturating_mul(10 * 365);
 
 /// Vouches for the bus's server, and for nothing else.
@@ -27,7 +27,7 @@ impl Authority {
         Self::of(KeyPair::generate()?)
     }
 
-    /// The authority of this key (PEM), with a new certificate: whoever trusts the one before takes what it signs.
+    /// The authority of this key (PEM), with a new certificate: anyone who trusts the one before takes what it signs.
     pub(super) fn again(key: &str) -> Result<Self, Error> {
         Self::of(KeyPair::from_pem(key)?)
     }

@@ -32,7 +32,7 @@ use secbeat_daemon::credentials::{Credentials, Role, Secret, write_private};
 pub(crate) use self::roster::Member;
 use self::{authority::Authority, roster::Roster};
 
-/// Where the folder is unless told otherwise.
+/// Default path of the folder.
 pub(crate) const DEFAULT_DIR: &str = "/etc/secbeat/fleet";
 /// The orchestrator that `init` enrolls.
 pub(crate) const FIRST_ORCHESTRATOR: &str = "orchestrator-1";
@@ -59,11 +59,11 @@ pub(crate) struct Founding {
     pub hosts: Vec<String>,
     /// Of how many servers; 1 is none.
     pub servers: usize,
-    /// Where the server listens.
+    /// Address at which the server listens.
     pub listen: SocketAddr,
-    /// Where the servers of a cluster listen to each other.
+    /// Port at which the servers of a cluster listen to each other.
     pub cluster_port: u16,
-    /// Where it stores what lasts.
+    /// Folder for what it stores.
     pub store_dir: PathBuf,
     /// Where it finds the folder `nats`, if that is carried elsewhere.
     pub nats_dir: Option<PathBuf>,
@@ -146,7 +146,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is none, or its roster cannot be read.
+    /// Returns an error if there is none, or its roster cannot be read.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
         let roster = dir.join(ROSTER);
         ensure!(
@@ -164,7 +164,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is one of that name, or something cannot be written.
+    /// Returns an error if there is one of that name, or something cannot be written.
     pub(crate) fn enroll(&mut self, name: &str, role: Role) -> anyhow::Result<PathBuf> {
         self.enroll_all(&[name], role)?;
         Ok(self.credentials(name))
@@ -174,7 +174,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When a name is invalid, taken, or there twice, or something cannot be written.
+    /// Returns an error if a name is invalid, taken, or there twice, or something cannot be written.
     pub(crate) fn enroll_all(&mut self, names: &[&str], role: Role) -> anyhow::Result<()> {
         let mut seen = HashSet::new();
         for name in names {
@@ -244,7 +244,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is none of that name, or something cannot be written.
+    /// Returns an error if no member has that name, or something cannot be written.
     pub(crate) fn expel(&mut self, name: &str) -> anyhow::Result<()> {
         self.roster.member_mut(name)?;
         self.roster.members.retain(|member| member.name != name);
@@ -263,7 +263,7 @@ impl Fleet {
         &self.roster.members
     }
 
-    /// Where the configs of the servers are.
+    /// Returns where the configs of the servers are.
     #[must_use]
     pub(crate) fn nats_configs(&self) -> Vec<PathBuf> {
         self.nats_folders()
@@ -275,7 +275,7 @@ impl Fleet {
         (0..self.roster.servers()).map(|index| self.dir.join(nats_folder(index)))
     }
 
-    /// Where the credentials of the member `name` are.
+    /// Returns where the credentials of the member `name` are.
     #[must_use]
     pub(crate) fn credentials(&self, name: &str) -> PathBuf {
         self.dir.join(CREDENTIALS).join(format!("{name}.toml"))

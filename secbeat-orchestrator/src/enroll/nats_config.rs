@@ -1,4 +1,4 @@
-//! The config of nats-server: the server itself, written once and the operator's from then on, and its users, written anew
+//! The config of nats-server: the server itself, written once and the operator's from then on, and its users, written again
 //! with each change of the roster.
 
 use std::{
@@ -64,7 +64,7 @@ include "./{NATS_USERS}"
     )
 }
 
-/// Where a server listens: each on its own address if all are on one host, as in a test.
+/// Returns where a server listens: each on its own address if all are on one host, as in a test.
 fn address(Founding { listen, .. }: &Founding, server: &Server, all: &[Server]) -> SocketAddr {
     match server.host.parse::<IpAddr>() {
         Ok(address) if all.len() > 1 && address.is_loopback() => SocketAddr::new(address, listen.port()),
@@ -72,7 +72,7 @@ fn address(Founding { listen, .. }: &Founding, server: &Server, all: &[Server]) 
     }
 }
 
-/// What makes it one of `all`. Each proves by its certificate that it belongs to them, which no member can.
+/// Returns what makes it one of `all`. Each proves by its certificate that it belongs to them, which no member can.
 fn cluster(founding: &Founding, server: &Server, all: &[Server], folder: &Path) -> String {
     let port = founding.cluster_port;
     let listen = SocketAddr::new(address(founding, server, all).ip(), port);

@@ -1,7 +1,7 @@
-//! What a member of the fleet may do on the bus: exactly what its daemon does.
+//! Permissions of a member on the bus: exactly what its daemon does.
 //!
 //! An edge publishes what it saw and what it did under its own name, and reads what is meant for all edges. It can write no
-//! ban, read no telemetry, and delete or purge nothing but its own heartbeat. No permission of NATS can keep whoever may read a
+//! ban, read no telemetry, and delete or purge nothing but its own heartbeat. No permission of NATS can keep anyone who may read a
 //! stream from having a stored message delivered onto any subject: against that, commands are signed
 //! ([`secbeat_common::sign`]).
 
@@ -90,7 +90,7 @@ fn orchestrator(name: &str) -> Permissions {
     }
 }
 
-/// What it takes to read a stream.
+/// Returns what it takes to read a stream.
 fn reading(stream: &str) -> Vec<String> {
     vec![
         api(&format!("STREAM.INFO.{stream}")),

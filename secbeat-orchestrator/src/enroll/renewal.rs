@@ -14,7 +14,7 @@ use super::{CA, CA_KEY, Fleet, SERVER, authority::Authority, certify};
 
 impl Fleet {
     /// Makes new certificates for the servers and for the authority, which keeps its key, and writes what is made of the roster
-    /// anew. Whoever trusts the authority before trusts the new ones.
+    /// again. Anyone who trusts the authority before trusts the new ones.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is none of that name, one was not retired, or something cannot be written.
+    /// Returns an error if no member has that name, one was not retired, or something cannot be written.
     pub(crate) fn renew_member(&mut self, name: &str) -> anyhow::Result<(PathBuf, Role)> {
         let member = self.roster.member_mut(name)?;
         ensure!(
@@ -54,7 +54,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When there is none, or something cannot be written.
+    /// Returns an error if there is none, or something cannot be written.
     pub(crate) fn retire(&mut self, name: &str) -> anyhow::Result<()> {
         let retired = self.roster.member_mut(name)?.retiring.take();
         ensure!(retired.is_some(), "{name} has no earlier key that is let in");

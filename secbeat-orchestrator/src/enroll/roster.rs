@@ -1,4 +1,4 @@
-//! Who is a member of the fleet.
+//! Members of the fleet.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) struct Roster {
     /// Where the server is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<String>,
-    /// Where the servers of a cluster are.
+    /// Addresses of the servers of a cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) urls: Vec<String>,
     #[serde(rename = "member", default)]
@@ -57,7 +57,7 @@ impl Roster {
         }
     }
 
-    /// How many servers there are.
+    /// Returns how many servers there are.
     pub(super) fn servers(&self) -> usize {
         self.urls.len().max(1)
     }
@@ -76,7 +76,7 @@ impl Roster {
 
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// Returns an error if no member has that name.
     pub(super) fn member_mut(&mut self, name: &str) -> anyhow::Result<&mut Member> {
         let mut members = self.members.iter_mut();
         members.find(|member| member.name == name).ok_or_else(|| {

@@ -10,8 +10,8 @@ fn events(capacity: usize) -> Events<u64> {
 fn told(reader: &mut Reader<u64>) -> Vec<String> {
     std::iter::from_fn(|| reader.next().now_or_never().flatten())
         .map(|told| match told {
-            Told::Event(event) => format!("{} edge-{}", event.id, event.what),
-            Told::Lagged(missed) => format!("lagged {missed:?}"),
+            NextEvent::Event(event) => format!("{} edge-{}", event.id, event.what),
+            NextEvent::Lagged(missed) => format!("lagged {missed:?}"),
         })
         .collect()
 }
@@ -61,7 +61,10 @@ fn at_the_end_readers_end_after_the_last_event() {
     let mut reader = events.follow(None);
     events.tell(0);
     events.end();
-    assert!(matches!(reader.next().now_or_never(), Some(Some(Told::Event(_)))));
+    assert!(matches!(
+        reader.next().now_or_never(),
+        Some(Some(NextEvent::Event(_)))
+    ));
     assert_eq!(reader.next().now_or_never(), Some(None));
 }
 

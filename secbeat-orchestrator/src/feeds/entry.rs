@@ -26,7 +26,7 @@ const MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// The least time between two looks at a source.
 const LEAST: Duration = Duration::from_secs(60);
 
-/// A list of networks that somebody publishes (docs/feeds.md). Orchestrators ask for it, one of them at a time, and edges count, drop or
+/// A published list of networks (docs/feeds.md). Orchestrators ask for it, one of them at a time, and edges count, drop or
 /// let pass what comes from its networks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +37,7 @@ pub struct FeedEntry {
     pub name: String,
     /// A well-known public feed, in place of `url`. Read its terms before: docs/feeds.md names them.
     pub preset: Option<Preset>,
-    /// Where the list is: https, or http on this host. A password in it is shown nowhere.
+    /// Address of the list: https, or http on this host. A password in it is shown nowhere.
     #[schemars(with = "Option<String>")]
     pub url: Option<FeedUrl>,
     /// File with the list, in place of `url`. Of several orchestrators each needs it.
@@ -51,16 +51,17 @@ pub struct FeedEntry {
     /// their client. Observe a new feed first.
     #[serde(default)]
     pub mode: FeedMode,
-    /// How often the source is asked, at least `1m`; up to a tenth of it later, by chance. Default: `1h`, or that of the preset.
+    /// Interval at which the source is asked, at least `1m`; up to a tenth of it later, by chance. Default: `1h`, or that of the
+    /// preset.
     pub every: Option<HumanDuration>,
-    /// How long the last list that was taken counts while the source does not answer, or sends what is not taken.
+    /// Time for which the last accepted list counts while the source does not answer, or sends an unusable list.
     #[serde(default = "a_week")]
     pub ttl: HumanDuration,
     /// Networks that are left out, whatever the list says.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(default, deserialize_with = "networks")]
     pub exclude: Vec<Prefix>,
-    /// Also takes private and other networks that are not public, as of RFC 1918.
+    /// Accept private and other networks that are not public, as of RFC 1918.
     #[serde(default)]
     pub include_private: bool,
     /// Most bytes of the list as it is sent.
@@ -70,7 +71,7 @@ pub struct FeedEntry {
     #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(default)]
     pub min_share: MinShare,
-    /// How long a whole answer may take.
+    /// Timeout of a complete response.
     #[serde(default = "a_minute")]
     pub timeout: HumanDuration,
     /// Allows plain http to other hosts: anyone on the way can then change the list.
@@ -81,7 +82,7 @@ pub struct FeedEntry {
     pub ca_file: Option<PathBuf>,
 }
 
-/// What edges do with packets from the networks of a feed.
+/// Action of edges on packets from the networks of a feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FeedMode {
@@ -183,7 +184,7 @@ impl<'de> Deserialize<'de> for MinShare {
     }
 }
 
-/// Where a list is.
+/// Place of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Url(FeedUrl),
@@ -222,7 +223,7 @@ impl FeedEntry {
         }
     }
 
-    /// Where the list is.
+    /// Returns where the list is.
     pub(crate) fn place(&self) -> Place {
         let preset = self.preset.map(|preset| FeedUrl(preset.feed().url.to_owned()));
         match (&self.file, self.url.clone().or(preset)) {
@@ -233,7 +234,7 @@ impl FeedEntry {
         }
     }
 
-    /// How often the source is asked, in milliseconds.
+    /// Returns how often the source is asked, in milliseconds.
     pub(super) fn every_ms(&self) -> i64 {
         let usual = self
             .preset
@@ -241,7 +242,7 @@ impl FeedEntry {
         millis(self.every.map_or(usual, |every| every.0))
     }
 
-    /// How long a list counts, in milliseconds.
+    /// Returns how long a list counts, in milliseconds.
     pub(super) fn ttl_ms(&self) -> i64 {
         millis(self.ttl.0)
     }
@@ -281,7 +282,7 @@ pub(crate) fn resolve(feeds: &mut [FeedEntry], folder: &Path) {
 ///
 /// # Errors
 ///
-/// When they contradict themselves or each other.
+/// Returns an error if they contradict themselves or each other.
 pub(crate) fn check(feeds: &[FeedEntry]) -> Result<(), (String, String)> {
     if feeds.len() > MAX_FEEDS {
         let why = format!("{} feeds; there are at most {MAX_FEEDS}", feeds.len());

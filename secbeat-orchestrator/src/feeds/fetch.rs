@@ -66,7 +66,7 @@ fn read(path: &Path, known: &Validators, max_bytes: u64) -> std::io::Result<Got>
 ///
 /// # Errors
 ///
-/// When it breaks off, or is too much.
+/// Returns an error if it breaks off, or is too much.
 pub(super) fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
     let broken = |error: std::io::Error| format!("it cannot be unpacked: {error}");
     let plain = decompressed(std::io::Cursor::new(body)).map_err(broken)?;

@@ -29,7 +29,7 @@ use crate::leases::Shares;
 const TOGETHER: usize = 4;
 /// Attempts to fetch a list that fail before somebody is told, which are some minutes.
 const ATTEMPTS: u32 = 3;
-/// How often it is seen to that nothing is due.
+/// Interval at which it is seen to that nothing is due.
 const RECHECK: Duration = Duration::from_secs(30);
 
 /// The feeds of the config, and what the bus has of them. All clones are one.
@@ -52,7 +52,7 @@ pub(crate) struct Known {
     pub(crate) feeds: BTreeMap<String, FleetFeed>,
 }
 
-/// Why a source is asked.
+/// The reason why a source is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// It is time.
@@ -63,13 +63,13 @@ enum Cause {
     Forced,
 }
 
-/// Why a feed was not brought up to date.
+/// The reason why a feed was not brought up to date.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the config has no [[feed]] with name = \"{0}\"")]
     Unknown(String),
     #[error(
-        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        "{} is unreachable, so no edge would receive it; nothing was changed",
         broker()
     )]
     Disconnected,
@@ -111,7 +111,7 @@ impl Feeds {
         }
     }
 
-    /// What is known of the feed `name`.
+    /// Returns what is known of the feed `name`.
     pub(crate) fn record(&self, name: &str) -> Option<FleetFeed> {
         self.known.borrow().feeds.get(name).cloned()
     }
@@ -121,8 +121,8 @@ impl Feeds {
         self.entries.borrow().clone()
     }
 
-    /// Why the list of a feed is not taken, by the name of each feed: at once if it was refused, else once it could not be fetched
-    /// several times.
+    /// Returns why the list of a feed is not taken, by the name of each feed: at once if it was refused, else once it could not
+    /// be fetched several times.
     pub(crate) fn untaken(&self) -> BTreeMap<String, Option<String>> {
         let why = |entry: &FeedEntry| {
             let trouble = self.record(&entry.name)?.trouble?;
@@ -182,7 +182,7 @@ impl Feeds {
         !outcomes.contains(&false)
     }
 
-    /// When the next feed is due.
+    /// Returns when the next feed is due.
     fn next_ms(&self) -> Option<i64> {
         let known = self.known.borrow();
         let next = |entry: &FeedEntry| next_ms(entry, known.feeds.get(&entry.name));
@@ -221,7 +221,7 @@ impl Feeds {
     ///
     /// # Errors
     ///
-    /// When there is no such feed, or nobody knows what became of it.
+    /// Returns an error if there is no such feed, or nobody knows what became of it.
     pub(crate) async fn update(&self, name: &str, is_forced: bool) -> Result<FleetFeed, Refusal> {
         let entry = self.entry(name)?;
         if !self.bus.is_connected() {
@@ -235,7 +235,7 @@ impl Feeds {
     ///
     /// # Errors
     ///
-    /// When there is no such feed, or the bus cannot be read.
+    /// Returns an error if there is no such feed, or the bus cannot be read.
     pub(crate) async fn test(&self, name: &str) -> Result<Tested, Refusal> {
         let entry = self.entry(name)?;
         let held = self.bucket.held(name).await?.feed;
@@ -258,11 +258,11 @@ impl Feeds {
         })
     }
 
-    /// How many networks of the feed `name` each of the others has something of.
+    /// Returns how many networks of the feed `name` each of the others has something of.
     ///
     /// # Errors
     ///
-    /// When the bus cannot be read.
+    /// Returns an error if the bus cannot be read.
     pub(crate) async fn overlaps(&self, name: &str) -> Result<BTreeMap<String, usize>, Refusal> {
         let known = self.known.borrow().feeds.clone();
         let networks = self.networks(known.get(name)).await?;
@@ -278,7 +278,7 @@ impl Feeds {
     ///
     /// # Errors
     ///
-    /// When the bus cannot be read.
+    /// Returns an error if the bus cannot be read.
     pub(crate) async fn with(
         &self,
         address: IpAddr,

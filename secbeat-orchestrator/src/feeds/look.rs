@@ -40,7 +40,8 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// What is known of it at its `place` on the bus, since `taken_at_ms`. Networks of `before` that it does not have were removed.
+    /// Returns what is known of it at its `place` on the bus, since `taken_at_ms`. Networks of `before` that it does not have
+    /// were removed.
     pub(super) fn content(&self, place: &FeedContent, before: &[Prefix], taken_at_ms: i64) -> FeedContent {
         let Sifted {
             networks,
@@ -72,7 +73,8 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Looks at the source of `entry`, of which `known` was taken before. Whatever is forced is taken, unless it is no list. Blocks.
+/// Looks at the source of `entry`, of which `known` was taken before. Whatever is forced is taken, unless it is not a list.
+/// Blocks.
 pub(super) fn look(entry: &FeedEntry, known: Option<&FleetFeed>, is_forced: bool) -> Looked {
     let content = known.and_then(|known| known.content.as_ref());
     let is_sifted_so = content.is_some_and(|content| content.settings == entry.settings());

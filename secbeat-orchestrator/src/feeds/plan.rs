@@ -1,4 +1,4 @@
-//! What follows from a look at a source: the next record of the feed, when it is asked again, and what the log says.
+//! Consequences of a look at a source: the next record of the feed, when it is asked again, and what the log says.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -10,7 +10,7 @@ use super::{entry::FeedEntry, look::Looked};
 /// Pause after a first attempt that failed, in milliseconds; it doubles with each further one.
 const RETRY_MS: i64 = 60_000;
 
-/// When `entry`, of which `known` is the record, is to be asked next.
+/// Returns when `entry`, of which `known` is the record, is to be asked next.
 pub(super) fn next_ms(entry: &FeedEntry, known: Option<&FleetFeed>) -> i64 {
     let Some(known) = known else {
         return 0;

@@ -26,7 +26,7 @@ pub struct PublicFeed {
     pub preset: Preset,
     pub name: &'static str,
     pub url: &'static str,
-    /// How often it is asked.
+    /// Interval at which it is asked.
     pub every: Duration,
     /// What is in it.
     pub what: &'static str,
@@ -75,7 +75,7 @@ pub const PUBLIC_FEEDS: [PublicFeed; 9] = [
         name: "tor-exits",
         url: "https://check.torproject.org/torbulkexitlist",
         every: HOUR,
-        what: "exits of Tor: anonymous people, most of whom attack nobody",
+        what: "exits of Tor: anonymous users, most of whom do not attack",
         terms: "public data of the Tor Project: https://check.torproject.org/",
     },
     PublicFeed {
@@ -113,7 +113,7 @@ pub const PUBLIC_FEEDS: [PublicFeed; 9] = [
 ];
 
 impl Preset {
-    /// What is known of it.
+    /// Returns what is known of it.
     #[must_use]
     pub fn feed(self) -> PublicFeed {
         let found = PUBLIC_FEEDS.iter().find(|feed| feed.preset == self);

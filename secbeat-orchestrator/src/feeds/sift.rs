@@ -1,4 +1,4 @@
-//! What of a list is taken, or why nothing is.
+//! Accepted entries of a list, or the reason why there are none.
 
 use jiff::tz::TimeZone;
 use secbeat_common::{coverage::Coverage, prefix::Prefix, wire::MAX_FEED_NETWORKS};
@@ -43,7 +43,7 @@ pub(crate) struct Sifted {
     pub(crate) invalid: usize,
     /// The first invalid line, and why.
     pub(crate) first_invalid: Option<String>,
-    /// Entries that are excluded, not public, or nobody's to ban.
+    /// Entries that are excluded, not public, or must not be banned.
     pub(crate) unusable: usize,
 }
 

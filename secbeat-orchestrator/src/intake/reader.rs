@@ -35,7 +35,7 @@ pub(super) struct Reader {
     started_ms: i64,
     /// The last message that reached the engine.
     last_read: Option<(Created, u64)>,
-    /// Why nothing can be read now.
+    /// The reason why nothing can be read now.
     trouble: Option<Trouble>,
 }
 
@@ -138,7 +138,7 @@ fn read(record: &Stored, partitions: &BTreeSet<u16>, sources: SourceLengths, gar
     }
 }
 
-/// What a record of the telemetry log says of `partitions`, if anything.
+/// Returns what a record of the telemetry log says of `partitions`, if anything.
 fn event(
     message: &Stored,
     partitions: &BTreeSet<u16>,
@@ -182,7 +182,7 @@ fn event(
     }))
 }
 
-/// Why a message of the telemetry stream says nothing.
+/// The reason why a message of the telemetry stream says nothing.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
     #[error(transparent)]

@@ -37,12 +37,12 @@ impl Configs {
         self.others.insert(id, config);
     }
 
-    /// Who goes by another config, as was last told.
+    /// Returns who goes by another config, as was last told.
     pub(super) fn told(&self) -> Vec<Differing> {
         self.told.clone()
     }
 
-    /// Who of the living `members` goes by another config. Says what is news of it.
+    /// Returns who of the living `members` goes by another config. Says what is news of it.
     pub(super) fn differing(&mut self, members: &[String]) -> Vec<Differing> {
         self.others.retain(|id, _| members.contains(id));
         let own = self.own();

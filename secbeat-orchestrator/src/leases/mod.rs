@@ -40,7 +40,7 @@ pub(crate) struct Differing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) partition: u16,
-    /// Who owns it.
+    /// Its owner.
     pub(crate) holder: Option<String>,
     /// The epoch of its bans, if this orchestrator owns it.
     pub(crate) epoch: Option<u64>,

@@ -32,12 +32,12 @@ const TERMS_ALONE: Terms = Terms {
     renew_ms: 1_000,
     ..TERMS
 };
-/// How often it is looked whether the bus is there, while it is not, or does not answer.
+/// Interval at which it is looked whether the bus is there, while it is not, or does not answer.
 const LOOK: Duration = Duration::from_millis(500);
 /// When bans that the bus does not store are told to the edges, which then decide by themselves: the restart of a server that hands its
 /// buckets over is shorter.
 const STUCK: Duration = Duration::from_millis(500);
-/// How long one write may wait for its acknowledgement.
+/// Time that one write may wait for its acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps this orchestrator's share of the partitions.
@@ -159,7 +159,7 @@ impl Leases {
         }
     }
 
-    /// How long there is nothing to do unless something is heard.
+    /// Returns how long there is nothing to do unless something is heard.
     fn rest(&self, follower: &Follower) -> Duration {
         if !follower.is_live() {
             return LOOK;
@@ -308,7 +308,7 @@ impl Leases {
         });
     }
 
-    /// What an entry of the bucket says, if anything.
+    /// Returns what an entry of the bucket says, if anything.
     fn parse(&mut self, entry: &secbeat_bus::Entry) -> Option<Entry> {
         let key = LeaseKey::parse(&entry.key)?;
         let holder = match entry.kind {

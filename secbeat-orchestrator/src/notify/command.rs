@@ -21,13 +21,13 @@ use super::{
     text::{cut, shown},
 };
 
-/// How long a program may run unless the config says otherwise.
+/// Time that a program may run unless the config says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether the program has ended.
+/// Interval at which it is looked whether the program has ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// How much of what it complains of is kept, in bytes.
 const COMPLAINT: u64 = 2000;
-/// How long its complaints may still come after its end.
+/// Time that its complaints may still come after its end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use super::{
     text::{cut, shown, without},
 };
 
-/// How long the server may take for each of its answers.
+/// Time that the server may take for each of its answers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]

@@ -27,24 +27,24 @@ pub struct NotifyEntry {
     #[schemars(with = "schema::Name")]
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// How it is told.
+    /// Way of delivery.
     pub kind: Kind,
-    /// What it is told of. By default everything. A receiver that is told that something began is told that it is over.
+    /// Events that it receives. By default all. A receiver that is told that something began is told that it is over.
     #[serde(default = "EventName::all")]
     pub events: Vec<EventName>,
     /// A report of each day, or of each week from Monday to Sunday, in UTC, once it is over. By default none.
     pub report: Option<ReportEvery>,
-    /// Whose bans it is told of.
+    /// Origin of the bans that it receives.
     #[serde(default)]
     pub bans: WhoseBans,
-    /// Of bans by these rules alone; of all bans if empty.
+    /// Rules whose bans it receives; all if empty.
     #[serde(default)]
     pub rules: Vec<String>,
-    /// Of bans and unbans in these networks alone; of all if empty.
+    /// Networks whose bans and unbans it receives; all if empty.
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(default, deserialize_with = "networks")]
     pub networks: Vec<Prefix>,
-    /// Nothing less severe.
+    /// Least severity of what it receives.
     #[serde(default)]
     pub min_severity: Severity,
     /// How long bans and unbans are gathered into one message. Everything else waits for two seconds at most.
@@ -125,7 +125,7 @@ impl NotifyEntry {
     }
 }
 
-/// How a receiver is told.
+/// Kind of delivery to a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[strum(const_into_str, serialize_all = "lowercase")]
@@ -166,7 +166,7 @@ pub enum EventName {
     Drift,
     /// An orchestrator cannot ban.
     NotReady,
-    /// It can again.
+    /// The orchestrator can ban again.
     Ready,
     /// The list of a feed is not taken, or could not be fetched several times.
     FeedNotTaken,
@@ -202,7 +202,7 @@ impl EventName {
     }
 }
 
-/// Whose bans a receiver is told of.
+/// Origin of the bans that a receiver gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhoseBans {
@@ -214,7 +214,7 @@ pub enum WhoseBans {
     Manual,
 }
 
-/// How often a receiver gets a report.
+/// Interval of a receiver's reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportEvery {
@@ -231,7 +231,7 @@ impl From<ReportEvery> for Every {
     }
 }
 
-/// What a webhook's receiver understands.
+/// Format of a webhook's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -245,7 +245,7 @@ pub enum Shape {
     Pagerduty,
 }
 
-/// How the connection to a mail server is encrypted.
+/// Encryption of the connection to a mail server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTls {

@@ -1,4 +1,4 @@
-//! Which notices a receiver wants.
+//! Notices that a receiver wants.
 
 use std::collections::BTreeSet;
 

@@ -106,7 +106,7 @@ pub(super) struct LeftOutPart {
 }
 
 impl Message {
-    /// What the orchestrator called `orchestrator` tells at `now_ms`; `geo` knows where addresses belong.
+    /// Returns what the orchestrator called `orchestrator` tells at `now_ms`; `geo` knows where addresses belong.
     pub(super) fn new(summary: &Summary, orchestrator: &str, geo: &Geo, now_ms: i64) -> Self {
         let events: Vec<_> = summary.states.iter().filter_map(EventPart::new).collect();
         let mut lines = Vec::new();
@@ -173,7 +173,7 @@ impl Message {
     }
 }
 
-/// What happened, in a few words.
+/// Returns what happened, in a few words.
 fn title(summary: &Summary, only_line: String) -> String {
     if summary.notices() == 1 {
         return only_line;
@@ -351,7 +351,7 @@ impl LeftOutPart {
     }
 }
 
-/// How much a trouble matters: as its alert in `packaging/prometheus`.
+/// Returns how much a trouble matters: as its alert in `packaging/prometheus`.
 pub(super) const fn severity(kind: TroubleKind) -> Severity {
     match kind {
         TroubleKind::EdgeDown | TroubleKind::FeedNotTaken => Severity::Warning,

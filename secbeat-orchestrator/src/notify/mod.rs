@@ -49,7 +49,7 @@ pub(crate) use self::{
 use crate::{
     clock::moment,
     engine::Happening,
-    events::{Events, Told},
+    events::{Events, NextEvent},
 };
 
 /// Notices that may wait for one courier, which takes them in at once unless the host is very busy.
@@ -154,12 +154,12 @@ impl Notifier {
         loop {
             tokio::select! {
                 told = reader.next() => match told {
-                    Some(Told::Event(event)) => {
+                    Some(NextEvent::Event(event)) => {
                         if let Some(notice) = notice::of(event.at_ms, &event.what) {
                             self.tell(&notice);
                         }
                     }
-                    Some(Told::Lagged(missed)) => self.missed(missed.unwrap_or_default()),
+                    Some(NextEvent::Lagged(missed)) => self.missed(missed.unwrap_or_default()),
                     None => break,
                 },
                 Some(facts) = facts.recv() => {

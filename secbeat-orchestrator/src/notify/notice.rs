@@ -1,4 +1,4 @@
-//! What people are told of what happens.
+//! Notices for people.
 
 use secbeat_common::wire::{AuditRecord, Decision, Reason};
 use secbeat_orchestrator_core::{

@@ -1,9 +1,9 @@
-//! What can go wrong with an entry, and with a message.
+//! Errors of an entry, and of a message.
 
 /// A key of the entry that does not do, and why.
 pub(super) type Wrong = (&'static str, String);
 
-/// Why a message was not delivered.
+/// The reason why a message was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     /// Without a secret.

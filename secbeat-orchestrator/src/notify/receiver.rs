@@ -30,7 +30,7 @@ enum Way {
 }
 
 impl Receiver {
-    /// What `entries` describe.
+    /// Returns what `entries` describe.
     ///
     /// # Errors
     ///
@@ -49,7 +49,10 @@ impl Receiver {
 
     fn new(entry: &NotifyEntry) -> Result<Self, Wrong> {
         if entry.events.is_empty() && entry.report.is_none() {
-            return Err(("events", "without any event nobody is told anything".to_owned()));
+            return Err((
+                "events",
+                "empty: name at least one event, or set `report`".to_owned(),
+            ));
         }
         if entry.report.is_some() && entry.shape == Shape::Pagerduty && entry.template.is_none() {
             return Err((

@@ -20,11 +20,11 @@ pub(super) enum SecretSource {
 }
 
 impl SecretSource {
-    /// The secret, read anew each time: files change.
+    /// The secret, read again each time: files change.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, holds nothing, or is for others to read, without a word of what it holds.
+    /// Returns an error if the file cannot be read, holds nothing, or is for others to read, without a word of what it holds.
     pub(super) fn read(&self) -> anyhow::Result<Secret> {
         let path = match self {
             Self::Given(secret) => return Ok(secret.clone()),
@@ -34,7 +34,7 @@ impl SecretSource {
         let metadata = fs::metadata(path).with_context(|| format!("reading {shown}"))?;
         ensure!(
             metadata.mode() & 0o007 == 0,
-            "{shown}: everybody may read or write the file (mode {:o}); it holds a secret, so make it 0640 or less",
+            "{shown}: all users may read or write the file (mode {:o}); it holds a secret, so make it 0640 or less",
             metadata.mode() & 0o777
         );
         ensure!(

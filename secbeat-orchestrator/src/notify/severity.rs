@@ -1,4 +1,4 @@
-//! How much something matters.
+//! Severity of a notice.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

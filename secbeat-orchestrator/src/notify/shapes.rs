@@ -8,7 +8,7 @@ use super::{
     text::cut,
 };
 
-/// What all that a message says is, for people: its title, and its lines unless the title says as much.
+/// Returns all that a message says, for people: its title, and its lines unless the title says as much.
 pub(super) fn all(message: &Message) -> String {
     match message.title.ends_with(&message.text) {
         true => message.title.clone(),

@@ -1,4 +1,4 @@
-//! What became of each receiver's messages.
+//! Outcomes of each receiver's messages.
 
 use parking_lot::Mutex;
 
@@ -24,9 +24,9 @@ pub(crate) struct Counts {
     pub(crate) missed: u64,
     /// Notices that wait for the next message.
     pub(crate) waiting: u64,
-    /// When it took the last message, milliseconds since the Unix epoch.
+    /// Time at which it took the last message, milliseconds since the Unix epoch.
     pub(crate) sent_ms: Option<i64>,
-    /// Why the last attempt failed; `None` if it did not.
+    /// The reason why the last attempt failed; `None` if it did not.
     pub(crate) failing: Option<String>,
 }
 

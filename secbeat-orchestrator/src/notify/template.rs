@@ -38,7 +38,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// When it names what there is not, or what comes out is no JSON though it should be.
+    /// Returns an error if it names what there is not, or what comes out is not JSON though it should be.
     pub(super) fn render(&self, message: &Message) -> Result<String, String> {
         let template = self.environment.get_template(self.name);
         let body = template.and_then(|template| template.render(Serde(message)));

@@ -1,4 +1,4 @@
-//! Text of others on its way into messages: it shows what it is, and obeys nobody.
+//! Text of others on its way into messages: it shows what it is, and is never interpreted.
 
 use secbeat_daemon::cli::printable;
 

@@ -19,7 +19,7 @@ use super::{
     text::{cut, shown, without},
 };
 
-/// How long one request may take.
+/// Time that one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -173,7 +173,7 @@ impl WebhookReceiver {
         headers
     }
 
-    /// Where to, and what: a request for each body.
+    /// Returns where to, and what: a request for each body.
     fn bodies(&self, target: &Target, message: &Message) -> Result<(String, Vec<String>), String> {
         let url = target.url.clone();
         let shape = match &self.body {

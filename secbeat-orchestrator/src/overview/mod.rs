@@ -1,4 +1,4 @@
-//! What happens right now, looked at once for all who have the web page open: each message is made once, and shared.
+//! The present state, looked at once for all who have the web page open: each message is made once, and shared.
 
 mod latest;
 mod series;
@@ -30,7 +30,7 @@ use crate::{
 
 /// Seconds from look to look while nobody watches.
 const UNWATCHED: u32 = 2;
-/// How often it is told what is so if nothing changes.
+/// Interval at which it is told what is so if nothing changes.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Events kept for those who come back.
 const RING: usize = 1_000;
@@ -62,7 +62,7 @@ pub(crate) struct AlarmChange {
 /// The end of an event of the stream, behind its id: made once for all.
 pub(crate) type Frame = Bytes;
 
-/// Where the web page's news come from. Clones are one.
+/// Source of the news of the web page. Clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
     /// What happened, with ids.
@@ -83,12 +83,12 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// What was so when it was last looked.
+    /// Returns what was so when it was last looked.
     pub(crate) fn overview(&self) -> Arc<Overview> {
         self.now.borrow().0.clone()
     }
 
-    /// Who looks, for all who watch.
+    /// Returns who looks, for all who watch.
     pub(crate) fn watch(&self) -> Watch {
         Watch {
             hub: self.clone(),

@@ -11,7 +11,7 @@ const STEPS: usize = 150;
 /// Steps in a minute.
 const MINUTE: usize = 30;
 
-/// Counters as they stand: they only grow, unless whoever counts began anew.
+/// Counters as they stand: they only grow, unless the one who counts started again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub requests: u64,
@@ -129,7 +129,7 @@ mod tests {
         steps.take(counters(110, 9), STEP_MS);
         steps.take(counters(111, 9), STEP_MS + 1);
         steps.take(counters(115, 12), 4 * STEP_MS);
-        // The daemon of the edge, and this one's count of it, began anew.
+        // The daemon of the edge, and this one's count of it, started again.
         steps.take(counters(3, 1), 5 * STEP_MS);
         let series = steps.series();
         assert_eq!(series.end_ms, 5 * STEP_MS);

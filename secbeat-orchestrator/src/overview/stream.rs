@@ -13,17 +13,17 @@ use utoipa::ToSchema;
 
 use super::{Frame, Hub, frame};
 use crate::{
-    events::{EventId, Reader, Told},
+    events::{EventId, NextEvent, Reader},
     view::Overview,
 };
 
-/// How often it is looked whether a silent reader may still read.
+/// Interval at which it is looked whether a silent reader may still read.
 pub(crate) const RECHECK: Duration = Duration::from_secs(1);
 
 /// The data of the event `reset`: what was missed is gone, and the page has to be reloaded.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Watched {
-    /// How many events came and went unseen; `null` if the daemon has started again since.
+    /// Number of events that were missed; `null` if the daemon has started again since.
     pub missed: Option<u64>,
 }
 
@@ -39,7 +39,8 @@ struct Reading<F> {
 }
 
 impl Hub {
-    /// What comes from now on, or what came after an event that the reader has seen; `None` if there are too many readers.
+    /// Returns what comes from now on, or what came after an event that the reader has seen; `None` if there are too many
+    /// readers.
     pub(crate) fn follow(
         &self,
         after: Option<EventId>,
@@ -70,8 +71,8 @@ impl<F: Fn() -> bool> Reading<F> {
                 biased;
                 told = self.happened.next() => Some(match told? {
                     // The id is each event's, and the rest is shared.
-                    Told::Event(event) => [format!("id: {}\n", event.id).as_bytes(), &event.what].concat().into(),
-                    Told::Lagged(missed) => frame("reset", &Watched { missed }),
+                    NextEvent::Event(event) => [format!("id: {}\n", event.id).as_bytes(), &event.what].concat().into(),
+                    NextEvent::Lagged(missed) => frame("reset", &Watched { missed }),
                 }),
                 changed = self.now.changed() => {
                     changed.ok()?;

@@ -23,7 +23,7 @@ pub(crate) struct Attempt {
 ///
 /// # Errors
 ///
-/// When the log has no known format, or another one than was said.
+/// Returns an error if the log has no known format, or another one than was said.
 pub(crate) fn attempt(
     log: (String, Input),
     format: FormatChoice,
@@ -34,6 +34,7 @@ pub(crate) fn attempt(
         format,
         time_zone: TimeZone::UTC,
         trusted_proxies: before.trusted_proxies.clone(),
+        edge: None,
     };
     let reads_user_agents = [before, after]
         .map(Config::detector)

@@ -82,7 +82,7 @@ struct Pieces<'a> {
     rest: &'a [u8],
     /// Whether `rest` begins within a line that an earlier block began.
     within_line: bool,
-    /// What follows the beginning of a long line.
+    /// The text after the beginning of a long line.
     long: Option<&'a [u8]>,
     goes_on: bool,
 }
@@ -117,12 +117,12 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// What a piece of a log gave.
+/// Result of a piece of a log.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     /// Whether a line began.
     pub(super) begins: bool,
-    /// The line that ended, or why it is no request.
+    /// The line that ended, or why it is not a request.
     pub(super) read: Option<Result<LogLine<'a>, LogError>>,
 }
 
@@ -144,12 +144,30 @@ struct Parsed {
     open: OpenLines,
 }
 
-/// How blocks are parsed. Each thread has one of its own: what it reads for each line shares no line of the caches with what another
+/// Search for the client of a line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clients {
+    /// Proxies whose lists of addresses are believed.
+    pub(super) trusted: Arc<[Prefix]>,
+    /// The last address of a list is the client, as for an edge whose config does not say that clients come from a header.
+    pub(super) are_last: bool,
+}
+
+impl Clients {
+    /// Puts the client in its place, seen through trusted proxies.
+    fn find(&self, line: &mut LogLine<'_>) -> Result<(), LogError> {
+        if self.are_last {
+            line.forwarded = None;
+        }
+        line.see_through(|address| self.trusted.iter().any(|proxy| proxy.contains(address)))
+    }
+}
+
+/// Parser of blocks. Each thread has one of its own: what it reads for each line shares no line of the caches with what another
 /// thread writes.
 struct Parser {
     formats: Formats,
-    /// Proxies whose lists of addresses are believed.
-    trusted: Arc<[Prefix]>,
+    clients: Clients,
     /// As which each block begins that is parsed before its turn.
     begin: OpenLines,
 }
@@ -159,7 +177,7 @@ impl Parser {
     fn another(&self) -> Self {
         Self {
             formats: self.formats.clone(),
-            trusted: self.trusted.clone(),
+            clients: self.clients.clone(),
             begin: self.begin.settled(),
         }
     }
@@ -171,7 +189,6 @@ impl Parser {
 
     /// Parses a block after lines of which some may still be open.
     fn parse(&self, block: Block, mut open: OpenLines) -> Parsed {
-        let is_trusted = |address| self.trusted.iter().any(|proxy| proxy.contains(address));
         let lines = Lines::new(block, |block| {
             let mut steps = Vec::with_capacity(block.bytes.len() / SHORT_LINE);
             for piece in block.pieces() {
@@ -182,7 +199,7 @@ impl Parser {
                     continue;
                 };
                 if let Ok(line) = read
-                    && let Err(error) = line.see_through(is_trusted)
+                    && let Err(error) = self.clients.find(line)
                 {
                     *read = Err(error);
                 }
@@ -193,7 +210,7 @@ impl Parser {
     }
 }
 
-/// What became of a step that was shown.
+/// Outcome of a step that was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     Yes,
@@ -201,7 +218,7 @@ pub(super) enum Taken {
     NotYet,
 }
 
-/// Where blocks come from.
+/// Source of blocks.
 struct Source {
     input: Box<dyn Read + Send>,
     /// Bytes of a block.
@@ -259,7 +276,7 @@ struct Ready {
     blocks: BTreeMap<u64, io::Result<Parsed>>,
     /// Of the block that is taken next.
     next: u64,
-    /// How many blocks there are, once that is known.
+    /// Number of blocks, once that is known.
     count: Option<u64>,
     /// Nobody takes any more.
     stopped: bool,
@@ -296,7 +313,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// What a helper does.
+    /// Work of a helper: parses blocks until the end.
     fn help(&self, parser: &Parser) {
         loop {
             {
@@ -325,7 +342,7 @@ pub(super) struct Blocks {
     threads: Vec<thread::JoinHandle<()>>,
     /// The block whose lines are given out, and the place of the next one.
     current: Option<(Parsed, usize)>,
-    /// How the last block ended.
+    /// Lines that were open at the end of the last block.
     open: OpenLines,
 }
 
@@ -334,24 +351,24 @@ impl Blocks {
     pub(super) fn of(
         input: Box<dyn Read + Send>,
         formats: Formats,
-        trusted: Arc<[Prefix]>,
+        clients: Clients,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
-        Self::of_size(BLOCK, input, formats, trusted, begin, helpers)
+        Self::of_size(BLOCK, input, formats, clients, begin, helpers)
     }
 
     fn of_size(
         size: usize,
         input: Box<dyn Read + Send>,
         formats: Formats,
-        trusted: Arc<[Prefix]>,
+        clients: Clients,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
         let parser = Parser {
             formats,
-            trusted,
+            clients,
             begin: begin.settled(),
         };
         let shared = Arc::new(Shared {
@@ -391,7 +408,7 @@ impl Blocks {
     ///
     /// # Errors
     ///
-    /// Those of reading, as [`ReplayError::Read`] of `name`, and those of `take`.
+    /// Returns the errors of reading, as [`ReplayError::Read`] of `name`, and those of `take`.
     pub(super) fn each(
         &mut self,
         name: &str,
@@ -488,7 +505,7 @@ mod tests {
 
     const LINE: &str = "203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] \"GET /x HTTP/1.1\" 404 12";
 
-    /// What each piece or line gave, in words.
+    /// Returns what each piece or line gave, in words.
     fn shown(read: &Result<LogLine<'_>, LogError>) -> String {
         match read {
             Ok(line) => format!("{} {} {}", line.client, line.status, line.path.escape_ascii()),
@@ -513,7 +530,7 @@ mod tests {
     fn together(log: &[u8], size: usize, helpers: usize) -> Vec<String> {
         let input = Box::new(io::Cursor::new(log.to_vec()));
         let (begin, helpers) = (OpenLines::default(), Helpers::new(helpers));
-        let mut blocks = Blocks::of_size(size, input, formats(), Arc::default(), &begin, &helpers);
+        let mut blocks = Blocks::of_size(size, input, formats(), Clients::default(), &begin, &helpers);
         let mut all = Vec::new();
         let mut waited = false;
         // Each step's turn comes only when it is asked for the second time.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufWriter, IsTerminal as _, LineWriter, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -10,13 +11,17 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use secbeat_daemon::{cli, time::now_ms};
 use serde::Serialize;
 
-use super::{Diff, Format, Input, Output, ReadAs, Replay, Summary, Trial};
+use super::{Diff, EdgeConfig, Format, Input, Output, ReadAs, Replay, Summary, Trial};
 use crate::config::{Config, LoadConfig};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     read: ReadAs,
+    /// Config of an edge or of one host. A log is read as its entry there says, unless --format is given, and lists of addresses by its
+    /// trusted proxies.
+    #[arg(long, value_name = "FILE")]
+    edge_config: Option<PathBuf>,
     /// Show which bans the config makes appear (+) and vanish (-), and which differ (~), in comparison with this one.
     #[arg(long, value_name = "OLD")]
     diff: Option<PathBuf>,
@@ -57,7 +62,7 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// When a config or a log cannot be used, or what was found cannot be written.
+    /// Returns an error if a config or a log cannot be used, or what was found cannot be written.
     pub fn run(&self, config: &Config, load: LoadConfig) -> anyhow::Result<()> {
         let trial = trial(config);
         let compared = self.diff.as_deref().map(load).transpose()?;
@@ -67,8 +72,13 @@ impl Args {
         let reads_user_agents = configs
             .map(Config::detector)
             .any(|detect| detect.reads_user_agents());
+        let edge = self.edge_config.as_deref().map(EdgeConfig::load).transpose()?;
+        let trusted = edge
+            .as_ref()
+            .map_or(&config.trusted_proxies, |edge| &edge.trusted_proxies);
         let read = ReadAs {
-            trusted_proxies: config.trusted_proxies.clone(),
+            trusted_proxies: trusted.clone(),
+            edge: edge.map(Arc::new),
             ..self.read.clone()
         };
         let replay = Replay::of(inputs, &read, reads_user_agents, progress.clone())?;
@@ -124,6 +134,7 @@ pub(super) fn trial(config: &Config) -> Trial {
         config.detector(),
         config.ledger(protected.map(|entry| entry.network).collect()),
     )
+    .with_providers(config.read_providers())
 }
 
 /// Lets the bar, which is on standard error if that is a terminal, tell how many of `bytes` are read.

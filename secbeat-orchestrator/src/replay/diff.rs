@@ -1,4 +1,4 @@
-//! What another config would change.
+//! Changes that another config would make.
 //!
 //! Bans of one source that overlap are the same ban, decided otherwise.
 
@@ -110,7 +110,7 @@ impl Diff {
     ///
     /// # Errors
     ///
-    /// Those of writing.
+    /// Returns the errors of writing.
     pub(crate) fn write(&self, format: Format, mut output: impl Write) -> io::Result<()> {
         if format == Format::Table && !self.changes.is_empty() {
             writeln!(output, "   {HEADING}")?;

@@ -30,7 +30,7 @@ pub(crate) struct LogFile {
 ///
 /// # Errors
 ///
-/// Those of reading the folder.
+/// Returns the errors of reading the folder.
 pub(crate) fn list_logs(folder: &Path) -> io::Result<Vec<LogFile>> {
     let mut files: Vec<_> = fs::read_dir(folder)?
         .filter_map(|entry| log_file(&entry.ok()?))
@@ -59,7 +59,8 @@ fn is_name(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// When it is not a name, when there is no such file, when it is a link or not a file, and when this user may not read it.
+/// Returns an error if it is not a name, when there is no such file, when it is a link or not a file, and when this user may not
+/// read it.
 pub(crate) fn open_log(folder: &Path, name: &str) -> io::Result<Input> {
     let wrong = |why: &str| io::Error::new(ErrorKind::InvalidInput, why);
     if !is_name(name) {

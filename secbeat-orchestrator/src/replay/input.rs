@@ -1,4 +1,4 @@
-//! What a log is read from: files and pipes, compressed or not.
+//! Inputs of a log: files and pipes, compressed or not.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use std::{
 use indicatif::ProgressBar;
 use secbeat_daemon::compressed::decompressed;
 
-/// Where a log lies.
+/// Place of a log.
 pub(crate) enum Input {
     /// Can be opened again.
     File(PathBuf),
@@ -32,7 +32,7 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// Those of opening it.
+    /// Returns the errors of opening it.
     pub(crate) fn at(path: &Path) -> io::Result<(Self, Option<u64>)> {
         if path == Path::new("-") {
             return Ok((Self::Stream(Box::new(io::stdin())), None));

@@ -15,8 +15,8 @@ use secbeat_logs::{
 };
 
 use super::{
-    Input, Reading, ReplayError,
-    blocks::{Blocks, Helpers, Taken},
+    EdgeConfig, Input, Reading, ReplayError,
+    blocks::{Blocks, Clients, Helpers, Taken},
 };
 
 /// When the next log's turn is: a time in milliseconds since the Unix epoch, and the place of that log in the list.
@@ -33,6 +33,9 @@ pub(crate) struct ReadAs {
     /// Whose lists of addresses are believed: the config says.
     #[arg(skip)]
     pub(super) trusted_proxies: Vec<Prefix>,
+    /// Whose entries say how logs are read for which no format is stated.
+    #[arg(skip)]
+    pub(super) edge: Option<Arc<EdgeConfig>>,
 }
 
 fn formats_help() -> String {
@@ -50,6 +53,7 @@ impl Default for ReadAs {
             format: FormatChoice::Auto,
             time_zone: TimeZone::UTC,
             trusted_proxies: Vec::new(),
+            edge: None,
         }
     }
 }
@@ -59,14 +63,16 @@ pub(super) struct Log {
     /// For people.
     name: String,
     begin: Begin,
-    trusted: Arc<[Prefix]>,
+    clients: Clients,
+    /// Names the server behind it, whose outages are nobody's errors.
+    pub(super) upstream: String,
     /// Event time of its first request, milliseconds since the Unix epoch; the least if it begins with something else for
     /// long.
     pub(super) begins_ms: i64,
     rest: Rest,
 }
 
-/// Where the log itself is.
+/// Place of the log itself.
 enum Rest {
     /// Not held open, since the turn of most logs of a long list comes late.
     File(PathBuf),
@@ -82,6 +88,10 @@ impl Log {
         reads_user_agents: bool,
         progress: &ProgressBar,
     ) -> Result<Self, ReplayError> {
+        let path = match &input {
+            Input::File(path) => path.clone(),
+            Input::Stream(_) => PathBuf::from(&name),
+        };
         let (begin, rest) = match input {
             Input::File(path) => Input::File(path.clone())
                 .open(&ProgressBar::hidden())
@@ -93,26 +103,18 @@ impl Log {
             }),
         }
         .map_err(|source| ReplayError::read(&name, source))?;
-        let format = match &read.format {
-            FormatChoice::Is(format) => format.clone(),
-            FormatChoice::Auto => {
-                let (detection, _) =
-                    Detection::of_fitting(&begin[..]).map_err(|source| ReplayError::read(&name, source))?;
-                match detection.chosen() {
-                    Some(format) => format.clone().into(),
-                    None if detection.lines() == 0 => Formats::default(),
-                    None => {
-                        if let Some(conflict) = detection.conflict() {
-                            let conflict = conflict.to_string();
-                            return Err(ReplayError::Conflict { name, conflict });
-                        }
-                        let lines = detection.lines();
-                        return Err(ReplayError::UnknownFormat { name, lines });
-                    }
-                }
-            }
+        let entry = match (&read.format, &read.edge) {
+            (FormatChoice::Auto, Some(edge)) => match edge.entry(&path) {
+                None => return Err(ReplayError::NoEntry { name }),
+                entry => entry,
+            },
+            _ => None,
         };
-        let format = format.with_time_zone(&read.time_zone);
+        let format = match (entry, &read.format) {
+            (Some(entry), _) => entry.formats.clone(),
+            (None, FormatChoice::Is(format)) => format.clone().with_time_zone(&read.time_zone),
+            (None, FormatChoice::Auto) => detected(&name, &begin)?.with_time_zone(&read.time_zone),
+        };
         let format = match reads_user_agents {
             true => format,
             false => format.without_user_agent(),
@@ -123,7 +125,11 @@ impl Log {
         Ok(Self {
             name,
             begin,
-            trusted: read.trusted_proxies.as_slice().into(),
+            clients: Clients {
+                trusted: read.trusted_proxies.as_slice().into(),
+                are_last: entry.is_some_and(|entry| !entry.of_header),
+            },
+            upstream: entry.map_or_else(|| "log".to_owned(), |entry| entry.name.clone()),
             begins_ms,
             rest,
         })
@@ -134,7 +140,7 @@ impl Log {
         let Self {
             name,
             begin,
-            trusted,
+            clients,
             rest,
             ..
         } = self;
@@ -146,12 +152,33 @@ impl Log {
         };
         Ok(Opened {
             name,
-            blocks: Blocks::of(input, begin.formats, trusted, &begin.open, helpers),
+            blocks: Blocks::of(input, begin.formats, clients, &begin.open, helpers),
             number: 0,
             requests: 0,
             texts: 0,
         })
     }
+}
+
+/// The format that fits the beginning of a log.
+fn detected(name: &str, begin: &[u8]) -> Result<Formats, ReplayError> {
+    let (detection, _) = Detection::of_fitting(begin).map_err(|source| ReplayError::read(name, source))?;
+    match detection.chosen() {
+        Some(format) => return Ok(format.clone().into()),
+        None if detection.lines() == 0 => return Ok(Formats::default()),
+        None => {}
+    }
+    let name = name.to_owned();
+    Err(match detection.conflict() {
+        Some(conflict) => ReplayError::Conflict {
+            name,
+            conflict: conflict.to_string(),
+        },
+        None => ReplayError::UnknownFormat {
+            name,
+            lines: detection.lines(),
+        },
+    })
 }
 
 fn begin(mut log: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {

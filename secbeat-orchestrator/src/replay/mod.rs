@@ -6,6 +6,7 @@
 //!
 //! * `input`: files and pipes, compressed or not.
 //! * `folder`: files of one folder, by name.
+//! * `edge`: how an edge's config says that logs are read.
 //! * `blocks`: the lines of a log, parsed on several cores.
 //! * `log`: one log, its format and when it begins.
 //! * `trial`: the detector and the ledger of one config.
@@ -18,6 +19,7 @@ mod attempt;
 mod blocks;
 mod command;
 mod diff;
+mod edge;
 mod folder;
 mod input;
 mod log;
@@ -32,11 +34,13 @@ use std::{cmp::Reverse, collections::BinaryHeap, io};
 
 use indicatif::ProgressBar;
 use secbeat_logs::LogLine;
+use secbeat_orchestrator_core::analyzers::UpstreamId;
 
 pub(crate) use self::{
     attempt::attempt,
     command::Args,
     diff::Diff,
+    edge::EdgeConfig,
     folder::{list_logs, open_log},
     input::Input,
     log::ReadAs,
@@ -49,7 +53,7 @@ use self::{
     log::{Due, Log, Opened},
 };
 
-/// Why logs could not be replayed.
+/// The reason why logs could not be replayed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
     #[error("reading {name}")]
@@ -62,7 +66,9 @@ pub(crate) enum ReplayError {
     UnknownFormat { name: String, lines: usize },
     #[error("{name}: {conflict} with --format")]
     Conflict { name: String, conflict: String },
-    #[error("{name}: none of its {lines} lines is a request in the format that --format names")]
+    #[error("{name}: no `[[access_log]]` of the edge's config names it; state its format with --format")]
+    NoEntry { name: String },
+    #[error("{name}: none of its {lines} lines is a request in the format that is stated for it")]
     OtherFormat { name: String, lines: u64 },
 }
 
@@ -79,6 +85,8 @@ impl ReplayError {
 pub(crate) struct Replay {
     /// `None` once it was read to its end.
     logs: Vec<Option<Turn>>,
+    /// Of each of them.
+    upstreams: Vec<String>,
     /// Whose next line comes when.
     due: BinaryHeap<Reverse<Due>>,
     reading: Reading,
@@ -100,7 +108,7 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// When one of the logs cannot be read, or has no known format.
+    /// Returns an error if one of the logs cannot be read, or has no known format.
     pub(crate) fn of(
         logs: Vec<(String, Input)>,
         read: &ReadAs,
@@ -108,9 +116,11 @@ impl Replay {
         progress: ProgressBar,
     ) -> Result<Self, ReplayError> {
         let mut due = BinaryHeap::with_capacity(logs.len());
+        let mut upstreams = Vec::with_capacity(logs.len());
         let look = |(n, (name, input))| {
             let log = Log::look(name, input, read, reads_user_agents, &progress)?;
             due.push(Reverse((log.begins_ms, n)));
+            upstreams.push(log.upstream.clone());
             Ok(Some(Turn::Unread(Box::new(log))))
         };
         let logs = logs
@@ -120,6 +130,7 @@ impl Replay {
             .collect::<Result<_, ReplayError>>()?;
         Ok(Self {
             logs,
+            upstreams,
             due,
             reading: Reading::default(),
             progress,
@@ -136,13 +147,17 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// When one of the logs cannot be read or has another format than was said, and those of `found`.
+    /// Returns an error if one of the logs cannot be read or has another format than was said, and those of `found`.
     pub(crate) fn run(
         mut self,
         trials: &mut [Trial],
         mut found: impl FnMut(usize, Record) -> io::Result<()>,
     ) -> Result<Reading, ReplayError> {
         let (helpers, since_ms) = (Helpers::of_this_machine(), self.since_ms);
+        let of_trials = |name: &String| -> Vec<UpstreamId> {
+            trials.iter_mut().map(|trial| trial.upstream(name)).collect()
+        };
+        let upstreams: Vec<_> = self.upstreams.iter().map(of_trials).collect();
         while let Some(Reverse((_, n))) = self.due.pop() {
             let mut log = match self.logs[n].take() {
                 Some(Turn::Unread(log)) => Box::new(log.open(&self.progress, &helpers)?),
@@ -150,15 +165,16 @@ impl Replay {
                 None => continue,
             };
             let next = self.due.peek().map(|Reverse(next)| *next);
+            let upstreams = &upstreams[n];
             let mut show = |line: &LogLine<'_>| {
                 if line.at_ms < since_ms {
                     return Ok(());
                 }
-                for (n, trial) in trials.iter_mut().enumerate() {
+                for (n, (trial, upstream)) in trials.iter_mut().zip(upstreams).enumerate() {
                     while let Some(record) = trial.let_go(line.at_ms) {
                         found(n, record)?;
                     }
-                    if let Some(record) = trial.observe(line) {
+                    if let Some(record) = trial.observe(line, *upstream) {
                         found(n, record)?;
                     }
                 }

@@ -18,7 +18,7 @@ use secbeat_orchestrator_core::analyzers::{Action, Finding};
 pub(super) const HEADING: &str =
     "AT                        TARGET                    RULE            COUNT  STRIKES  BANNED UNTIL";
 
-/// How findings are written.
+/// Output format of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One aligned line each, under a heading.
@@ -35,18 +35,18 @@ pub(crate) struct Record {
     target: Prefix,
     rule: Reason,
     count: u32,
-    /// `None` if nobody was banned; of a rule that only observes, when the ban would have ended.
+    /// `None` if no client was banned; of a rule that only observes, when the ban would have ended.
     expires_at: Option<Time>,
     strikes: u32,
     /// Whether the rule only observes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     observed: bool,
-    /// Why nobody was banned.
+    /// The reason why no client was banned.
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<String>,
 }
 
-/// What came of a finding.
+/// Outcome of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Banned,
@@ -162,7 +162,7 @@ fn as_text<S: Serializer>(prefix: &Prefix, serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_str(prefix)
 }
 
-/// Where findings go.
+/// Destination of findings.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     writer: W,

@@ -1,4 +1,4 @@
-//! What a config would have done lately, for whoever is about to take it.
+//! Effects that a config would have had lately, for the operator who is about to take it.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -10,15 +10,15 @@ use secbeat_logs::FormatChoice;
 use super::{Input, ReadAs, Record, Replay, Trial, output::Outcome};
 use crate::config::Config;
 
-/// What is rehearsed.
+/// Past traffic that a rehearsal evaluates.
 pub struct Past {
     /// Access logs by name, from any line on.
     pub logs: Vec<(String, Box<dyn Read + Send>)>,
-    /// What services' logs told, in the order of time.
+    /// Events of services' logs, in the order of time.
     pub events: Vec<ServiceEvent>,
-    /// Requests before count for nothing; milliseconds since the Unix epoch.
+    /// Start of the time in which requests count, milliseconds since the Unix epoch.
     pub since_ms: i64,
-    /// Who is never banned, beside those of the config.
+    /// Networks that are never banned, beside those of the config.
     pub protected: Vec<Prefix>,
 }
 
@@ -47,18 +47,20 @@ pub struct WouldBan {
 ///
 /// # Errors
 ///
-/// When a log cannot be read, or has no format that is known.
+/// Returns an error if a log cannot be read, or has no format that is known.
 pub fn rehearse(config: &Config, past: Past) -> anyhow::Result<Rehearsed> {
     let read = ReadAs {
         format: FormatChoice::Auto,
         time_zone: TimeZone::system(),
         trusted_proxies: config.trusted_proxies.clone(),
+        edge: None,
     };
     let detector = config.detector();
     let reads_user_agents = detector.reads_user_agents();
     let configured = config.protect.entries().into_iter().map(|entry| entry.network);
     let protected = configured.chain(past.protected).collect();
-    let mut trials = [Trial::new(detector, config.ledger(protected))];
+    let trial = Trial::new(detector, config.ledger(protected));
+    let mut trials = [trial.with_providers(config.read_providers())];
     let logs = past.logs.into_iter();
     let logs = logs.map(|(name, log)| (name, Input::Stream(log))).collect();
     let mut bans = Bans::default();

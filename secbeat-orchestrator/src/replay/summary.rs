@@ -1,4 +1,4 @@
-//! What a replay did, for people and for programs.
+//! Summary of a replay, for people and for programs.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -23,7 +23,7 @@ pub(crate) struct Reading {
     pub rejections: Vec<Rejection>,
 }
 
-/// A line that is no request.
+/// A line that is not a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Rejection {
     /// Of the log.

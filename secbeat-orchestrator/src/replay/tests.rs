@@ -3,6 +3,7 @@
 mod compressed;
 mod diff;
 mod merged;
+mod providers;
 mod rules;
 mod scenarios;
 mod snapshots;
@@ -306,10 +307,66 @@ fn a_log_of_no_known_format_is_refused_by_name() {
     );
     assert_eq!(
         refused(b"nonsense\n\nmore of it\n", "combined".parse().unwrap()),
-        "log-1: none of its 2 lines is a request in the format that --format names"
+        "log-1: none of its 2 lines is a request in the format that is stated for it"
     );
     let (_, summary) = replay(&[PROBING, b"", b"\n"], &detect, Format::Json);
     assert_eq!((summary.reading.parsed, summary.reading.rejected), (77, 1));
+}
+
+#[test]
+fn logs_are_read_as_an_edges_config_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let list =
+        "203.0.113.66, 198.51.100.7, 10.0.0.5 - - [10/Oct/2023:11:06:56 +0200] \"GET / HTTP/1.1\" 404 1\n";
+    // By its usual keys, it would be another client's.
+    let own =
+        "{\"who\":\"203.0.113.8\",\"at\":\"2023-10-10 11:06:57\",\"code\":404,\"ip\":\"203.0.113.9\"}\n";
+    let rotated = write("web.log.1", &list.repeat(3));
+    let json = write("own.json", &own.repeat(3));
+    let read = |client: &str, logs: &[&std::path::Path]| {
+        let of = folder.path().display();
+        let config = format!(
+            "edge_id = \"a\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n[[access_log]]\npath = \"{of}/*.log\"\nclient = \"{client}\"\n\
+             name = \"web\"\n[[access_log]]\npath = \"{of}/own.json\"\ntime_zone = \"+02:00\"\nstart = \"beginning\"\n\
+             [access_log.keys]\nclient = \"who\"\ntime = \"at\"\nstatus = \"code\"\n"
+        );
+        let edge = EdgeConfig::load(&write("edge.toml", &config)).unwrap();
+        let read = ReadAs {
+            trusted_proxies: edge.trusted_proxies.clone(),
+            edge: Some(edge.into()),
+            ..ReadAs::default()
+        };
+        let input = |path: &&std::path::Path| (path.display().to_string(), Input::at(path).unwrap().0);
+        let detect = errors(3);
+        let inputs = || logs.iter().map(input).collect();
+        let replay =
+            Replay::of(inputs(), &read, false, ProgressBar::hidden()).map_err(|error| error.to_string())?;
+        let found = try_replay(inputs(), &detect, Format::Json, &read).map_err(|error| error.to_string())?;
+        Ok::<_, String>((replay.upstreams, found.0))
+    };
+    let (upstreams, found) = read("header", &[&rotated, &json]).unwrap();
+    assert_eq!(upstreams, ["web".to_owned(), json.display().to_string()]);
+    let targets: Vec<_> = found.lines().filter_map(|line| line.split('"').nth(7)).collect();
+    assert_eq!(targets, ["198.51.100.7/32", "203.0.113.8/32"]);
+    // The other end of the connection is a trusted proxy.
+    let error = read("peer", &[&rotated]).unwrap_err();
+    assert!(
+        error.ends_with("web.log.1: none of its 3 lines is a request in the format that is stated for it"),
+        "{error}"
+    );
+    let unknown = write("unknown", list);
+    let error = read("peer", &[&unknown]).unwrap_err();
+    assert!(
+        error.ends_with(
+            "unknown: no `[[access_log]]` of the edge's config names it; state its format with --format"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -15,8 +15,8 @@ use secbeat_common::{
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
     analyzers::{
-        Analyzer as _, DetectConfig, Finding, Observation, Request, Reset, Schedule, Seen, Sighting,
-        ThresholdAnalyzer, UpstreamId, Upstreams,
+        Analyzer as _, DetectConfig, Finding, Observation, Providers, Request, Reset, Schedule, Seen,
+        Sighting, ThresholdAnalyzer, UpstreamId, Upstreams,
     },
     ledger::{Brakes, Decision, HeldBack, Ledger, LedgerConfig},
 };
@@ -39,7 +39,7 @@ pub(crate) struct Trial {
     signatures: Option<Scratch>,
     sources: SourceLengths,
     ledger: Ledger,
-    upstream: UpstreamId,
+    upstreams: Upstreams,
     /// That were observed.
     requests: u64,
     /// Empty between two lines; kept for its room.
@@ -50,7 +50,7 @@ pub(crate) struct Trial {
     found: BTreeMap<String, HashSet<Prefix, RandomState>>,
     /// Findings that were judged, for ids.
     judged: u64,
-    /// When the brakes were looked at last, seconds since the Unix epoch.
+    /// Time at which the brakes were looked at last, seconds since the Unix epoch.
     looked_s: i64,
     /// Whether they let go of something then, and perhaps of more.
     lets_go: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Trial {
 
 /// Which time a finding is judged.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Occurrence {
     First,
     /// A brake held it back.
     Again,
@@ -82,7 +82,7 @@ impl Trial {
             signatures,
             analyzer,
             ledger: Ledger::new(ledger),
-            upstream: Upstreams::default().intern("replay", "log"),
+            upstreams: Upstreams::default(),
             requests: 0,
             seen: HashSet::default(),
             findings: Vec::new(),
@@ -91,6 +91,15 @@ impl Trial {
             judged: 0,
             looked_s: i64::MIN,
             lets_go: false,
+        }
+    }
+
+    /// One whose rules over clients of one provider know providers by `providers`.
+    #[must_use]
+    pub(crate) fn with_providers(self, providers: Providers) -> Self {
+        Self {
+            analyzer: self.analyzer.with_providers(providers),
+            ..self
         }
     }
 
@@ -110,10 +119,10 @@ impl Trial {
         let free = self.ledger.let_go(well_behaved, at_ms);
         self.lets_go = free.is_some();
         let HeldBack { finding, .. } = free?;
-        Some(self.judge(&finding, at_ms, Found::Again))
+        Some(self.judge(&finding, at_ms, Occurrence::Again))
     }
 
-    /// What came of it.
+    /// Returns what came of it.
     #[must_use]
     pub(crate) fn finish(mut self) -> Verdicts {
         self.verdicts.sources = self.seen.len();
@@ -123,14 +132,19 @@ impl Trial {
         self.verdicts
     }
 
-    /// One request, and what followed.
-    pub(super) fn observe(&mut self, line: &LogLine<'_>) -> Option<Record> {
+    /// Returns the upstream of that name.
+    pub(super) fn upstream(&mut self, name: &str) -> UpstreamId {
+        self.upstreams.intern("replay", name)
+    }
+
+    /// Evaluates one request to an upstream; returns what followed.
+    pub(super) fn observe(&mut self, line: &LogLine<'_>, upstream: UpstreamId) -> Option<Record> {
         self.requests += 1;
         let source = self.sources.of(line.client);
         let sighting = Sighting {
             source,
             at_ms: line.at_ms,
-            upstream: self.upstream,
+            upstream,
             learned_from: LearnedFrom::Peer,
         };
         let admitted = self.analyzer.admitted();
@@ -163,10 +177,10 @@ impl Trial {
         }
         let finding = self.findings.pop()?;
         let at_ms = finding.at_ms;
-        Some(self.judge(&finding, at_ms, Found::First))
+        Some(self.judge(&finding, at_ms, Occurrence::First))
     }
 
-    /// What a service told of a client, and what followed.
+    /// Evaluates what a service reported of a client; returns what followed.
     pub(super) fn observe_service(&mut self, event: &ServiceEvent) -> Option<Record> {
         let seen = Observation {
             edge: "",
@@ -175,15 +189,15 @@ impl Trial {
         self.analyzer.observe(&seen, &mut self.findings);
         let finding = self.findings.pop()?;
         let at_ms = finding.at_ms;
-        Some(self.judge(&finding, at_ms, Found::First))
+        Some(self.judge(&finding, at_ms, Occurrence::First))
     }
 
-    /// How many requests were observed.
+    /// Returns how many requests were observed.
     pub(super) const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// What the request of `line` matches, as an edge would report it.
+    /// Returns what the request of `line` matches, as an edge would report it.
     fn signatures(&mut self, line: &LogLine<'_>) -> Vec<MatchedSignature> {
         let Some(scratch) = &mut self.signatures else {
             return Vec::new();
@@ -209,7 +223,7 @@ impl Trial {
             .collect()
     }
 
-    fn judge(&mut self, finding: &Finding, at_ms: i64, which: Found) -> Record {
+    fn judge(&mut self, finding: &Finding, at_ms: i64, which: Occurrence) -> Record {
         self.ledger.expire(at_ms);
         self.judged += 1;
         // The id is never shown; it has to be new, and the same next time.
@@ -252,7 +266,7 @@ impl Trial {
             suppressed,
             sources: _,
         } = counts;
-        let first = u64::from(which == Found::First);
+        let first = u64::from(which == Occurrence::First);
         *findings += first;
         self.verdicts.findings += first;
         let (of_rule, of_all) = match record.outcome() {

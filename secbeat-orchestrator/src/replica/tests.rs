@@ -309,10 +309,10 @@ async fn the_engine_is_told_when_it_lacks_bans_that_the_bucket_has() {
     let write = async || bucket.write(Write::put("v4.c6336401.32", "x")).await.unwrap();
     write().await;
     let (sender, mut inputs) = mpsc::channel(16);
-    let heard = Arc::new(AtomicU64::new(1));
+    let (heard, stuck) = (Arc::new(AtomicU64::new(1)), Notify::new());
     tokio::spawn({
         let heard = heard.clone();
-        async move { compare(&bus, &sender, &heard).await }
+        async move { compare(&bus, &sender, &heard, &stuck).await }
     });
     tokio::time::sleep(LOOK * 5).await;
     assert!(inputs.is_empty());
@@ -324,6 +324,46 @@ async fn the_engine_is_told_when_it_lacks_bans_that_the_bucket_has() {
         }
         heard.store(2, Ordering::Relaxed);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_whose_changes_do_not_come_is_read_again() {
+    let mut lab = Lab::start(async |_, _| {}).await;
+    assert_eq!(lab.told().await, "restore [] audit []");
+    // This change, and what comes after it, is an hour on its way.
+    lab.server.delay(Duration::from_secs(3600));
+    put(&lab.bans, 2, 0).await;
+    lab.server.delay(Duration::ZERO);
+    let told = match lab.inputs.recv().await {
+        Some(Input::Event(Event::UpToDate(is_up_to_date))) => is_up_to_date,
+        other => panic!("{other:?}"),
+    };
+    assert!(!told);
+    assert_eq!(lab.told().await, "recheck [198.51.100.2/32@1] lifted [] audit []");
+    assert!(matches!(
+        lab.inputs.recv().await,
+        Some(Input::Event(Event::UpToDate(true)))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_is_not_read_again_for_a_busy_engine() {
+    let mut lab = Lab::start(async |_, _| {}).await;
+    assert_eq!(lab.told().await, "restore [] audit []");
+    for n in 1..=40 {
+        put(&lab.bans, n, 0).await;
+    }
+    // More than wait for it.
+    tokio::time::sleep(LOOK * 4).await;
+    let (mut banned, mut others) = (0, Vec::new());
+    while let Ok(Some(input)) = tokio::time::timeout(LOOK * 4, lab.inputs.recv()).await {
+        match input {
+            Input::Event(Event::Banned(_)) => banned += 1,
+            Input::Event(Event::UpToDate(is_up_to_date)) => others.push(is_up_to_date),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((banned, others), (40, vec![false, true]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What reports are made of, kept on the bus for all orchestrators together: a row an hour for 31 days, and a row a day for 400
+//! Data of reports, kept on the bus for all orchestrators together: a row an hour for 31 days, and a row a day for 400
 //! days. The bus ends them by itself, and each row is bounded, so that all of them are.
 
 mod period;
@@ -28,9 +28,9 @@ use crate::{
     leases::Shares,
 };
 
-/// How often what was counted here goes to the bus.
+/// Interval at which what was counted here goes to the bus.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How often a write is tried that another orchestrator's came before.
+/// Number of times that a write is tried that another orchestrator's came before.
 const ATTEMPTS: usize = 5;
 /// Rows that are asked for at a time.
 const AT_A_TIME: usize = 32;
@@ -41,7 +41,7 @@ struct Before {
     rules: BTreeMap<String, Outcomes>,
     requests: u64,
     errors: u64,
-    /// Packets and bytes that each edge dropped, and when its maps were made new they begin anew.
+    /// Packets and bytes that each edge has dropped. They start again from zero when its maps are made again.
     drops: HashMap<String, (u64, u64)>,
     took: HashMap<String, Bars>,
 }
@@ -98,7 +98,7 @@ impl Reports {
     ///
     /// # Errors
     ///
-    /// When the bus does not take it: it waits for the next time.
+    /// Returns an error if the bus does not take it: it waits for the next time.
     pub(crate) async fn keep(&self) -> anyhow::Result<()> {
         let keeping = self.clone();
         // Nothing is lost or counts twice where nobody waits for the end.
@@ -213,7 +213,7 @@ impl Reports {
     ///
     /// # Errors
     ///
-    /// When the bus does not answer.
+    /// Returns an error if the bus does not answer.
     pub(crate) async fn rows(&self, period: &Period) -> anyhow::Result<Vec<(i64, Row)>> {
         let read = period.steps().into_iter().map(|at_ms| {
             let key = period.step.key(at_ms);
@@ -224,7 +224,7 @@ impl Reports {
     }
 }
 
-/// By how much a counter has grown; one that began anew counts from there.
+/// By how much a counter has grown; one that started again counts from there.
 fn grown(now: u64, before: &mut u64) -> u64 {
     now.checked_sub(std::mem::replace(before, now)).unwrap_or(now)
 }

@@ -36,7 +36,7 @@ impl Step {
         }
     }
 
-    /// When the row began that holds `at_ms`.
+    /// Returns when the row began that holds `at_ms`.
     pub(super) const fn of(self, at_ms: i64) -> i64 {
         at_ms.div_euclid(self.ms()) * self.ms()
     }
@@ -51,7 +51,7 @@ impl Step {
         format!("{}.{}", self.name(), at.get(..length).unwrap_or(&at))
     }
 
-    /// How long it is kept.
+    /// Returns how long it is kept.
     pub(super) const fn kept(self) -> Duration {
         match self {
             Self::Hour => HOURS,
@@ -116,7 +116,7 @@ impl Period {
         }
     }
 
-    /// When its rows begin.
+    /// Returns when its rows begin.
     pub(super) fn steps(&self) -> Vec<i64> {
         let length = usize::try_from(self.step.ms()).unwrap_or(usize::MAX);
         (self.from_ms..=self.until_ms).step_by(length).collect()

@@ -1,4 +1,4 @@
-//! What happens in this process, counted until the bus has it.
+//! Counts of this process, until the bus has them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

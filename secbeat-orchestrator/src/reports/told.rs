@@ -24,12 +24,12 @@ pub(crate) struct Over {
 }
 
 impl Reports {
-    /// The last day or week that is over at `now_ms`, for whoever is to be told. `None` if it was told, or if nobody was to be told of the
+    /// The last day or week that is over at `now_ms`, for those who are to be told. `None` if it was told, or if nobody was to be told of the
     /// one before: the first is the next one.
     ///
     /// # Errors
     ///
-    /// When the bus does not answer.
+    /// Returns an error if the bus does not answer.
     pub(crate) async fn to_tell(&self, every: Every, now_ms: i64) -> anyhow::Result<Option<Over>> {
         let (from_ms, until_ms) = latest(every, now_ms);
         if self.told.lock().get(&every).is_some_and(|told| *told >= until_ms) {
@@ -69,7 +69,7 @@ impl Reports {
     }
 }
 
-/// When the last day or week began and ended that is over and settled at `now_ms`, in UTC.
+/// Returns when the last day or week began and ended that is over and settled at `now_ms`, in UTC.
 fn latest(every: Every, now_ms: i64) -> (i64, i64) {
     let day = (now_ms - SETTLED_MS).div_euclid(DAY_MS);
     let (until, days) = match every {

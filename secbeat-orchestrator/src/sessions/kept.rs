@@ -29,7 +29,7 @@ const BEHIND_MS: i64 = 60_000;
 #[derive(Debug)]
 pub(super) struct Kept {
     path: PathBuf,
-    /// When the host was started, by the wall clock.
+    /// Time at which the host was started, by the wall clock.
     started_ms: i64,
     written_ms: i64,
     is_told: bool,
@@ -67,7 +67,7 @@ impl Kept {
         }
     }
 
-    /// What the file holds: nothing unless this user wrote it since the host was started.
+    /// Returns what the file holds: nothing unless this user wrote it since the host was started.
     pub(super) fn read(&self, now_ms: i64) -> Vec<(TokenHash, Session)> {
         match self.try_read(now_ms) {
             Ok(sessions) => sessions,
@@ -93,7 +93,7 @@ impl Kept {
         let metadata = file.metadata()?;
         ensure!(
             metadata.is_file() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 == 0,
-            "the file is not this user's alone"
+            "other users may read or write the file"
         );
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text)?;

@@ -1,4 +1,4 @@
-//! What is known of signatures by their ids.
+//! Known signatures by their ids.
 
 use std::sync::{Arc, LazyLock};
 
@@ -40,13 +40,13 @@ impl Catalogue {
         shipped.chain(self.published.iter().map(|signature| (signature, true)))
     }
 
-    /// How many the fleet published.
+    /// Returns how many the fleet published.
     pub(crate) fn published(&self) -> usize {
         self.published.len()
     }
 }
 
-/// What is wrong with `published`, beside the shipped signatures, and those in it that are right.
+/// Returns what is wrong with `published`, beside the shipped signatures, and those in it that are right.
 pub(super) fn check(published: &[SignatureText]) -> (Vec<Problem>, Vec<Signature>) {
     let own = published.iter().map(|file| SignatureFile {
         name: file.name.clone(),

@@ -1,4 +1,4 @@
-//! How often each signature was met, and how often that was wrong: kept on the bus, for all orchestrators together.
+//! Numbers of matches of each signature, and of wrong ones: kept on the bus, for all orchestrators together.
 
 #[cfg(test)]
 mod tests;
@@ -27,9 +27,9 @@ use uuid::Uuid;
 
 use crate::engine::Input;
 
-/// How often what was counted here goes to the bus.
+/// Interval at which what was counted here goes to the bus.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// How often a write is tried that somebody else's came before.
+/// Number of times that a write is tried that somebody else's came before.
 const ATTEMPTS: usize = 5;
 /// Lifted bans that are remembered, so that none counts twice.
 const REMEMBERED: usize = 1024;
@@ -146,7 +146,7 @@ impl Counts {
         }
     }
 
-    /// What had been recognised when `ban` was made.
+    /// Returns what had been recognised when `ban` was made.
     async fn recognised(&self, ban: &BlockCommand) -> secbeat_bus::Result<Vec<String>> {
         let targets: Vec<Prefix> = vec![ban.target];
         let query = AuditQuery {

@@ -23,12 +23,12 @@ use tracing::{debug, info, warn};
 
 use super::catalogue::{Catalogue, check};
 
-/// How often a change is tried that somebody else's came before.
+/// Number of times that a change is tried that somebody else's came before.
 const ATTEMPTS: usize = 5;
-/// How often a record of the audit is tried, and the pause in between.
+/// Number of times that a record of the audit is tried, and the pause in between.
 const RECORDING: usize = 20;
 const RETRY: Duration = Duration::from_millis(500);
-/// How often it is seen to that the bucket has what is known.
+/// Interval at which it is seen to that the bucket has what is known.
 const RECHECK: Duration = Duration::from_secs(60);
 /// Problems that a refusal names.
 const NAMED: usize = 10;
@@ -50,11 +50,11 @@ pub(crate) struct Keeper {
     pub known: watch::Sender<Known>,
 }
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "{} is unreachable, so no edge would hear of it; nothing was changed",
+        "{} is unreachable, so no edge would receive it; nothing was changed",
         broker()
     )]
     Disconnected,
@@ -105,7 +105,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When it was not done, or nobody knows.
+    /// Returns an error if it was not done, or nobody knows.
     pub(crate) async fn publish(
         &self,
         files: Vec<SignatureText>,
@@ -128,7 +128,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When it was not done, or nobody knows.
+    /// Returns an error if it was not done, or nobody knows.
     pub(crate) async fn disable(
         &self,
         ids: Vec<String>,
@@ -155,7 +155,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When one of them is not disabled, or it was not done, or nobody knows.
+    /// Returns an error if one of them is not disabled, or it was not done, or nobody knows.
     pub(crate) async fn enable(&self, ids: Vec<String>, actor: String) -> Result<FleetSignatures, Refusal> {
         self.change(actor, |set| {
             let wrong = ids.iter().filter(|id| set.disabled(id).is_none());
@@ -188,7 +188,7 @@ impl Keeper {
             if self.bucket.put(&next, &held).await.map_err(unacknowledged)? == WriteOutcome::Conflict {
                 continue;
             }
-            // Whoever asks next is answered by it.
+            // The one who asks next is answered by it.
             adopt(&self.known, next.clone()).await;
             self.record(told(change, &next), actor, next.changed_at_ms).await;
             return Ok(next);
@@ -196,7 +196,7 @@ impl Keeper {
         Err(Refusal::Contended)
     }
 
-    /// The latest set of those in the bucket and known here: a bucket can be made anew.
+    /// The latest set of those in the bucket and known here: a bucket can be made again.
     fn latest(&self, held: &HeldSignatures) -> Option<FleetSignatures> {
         let known = self.known.borrow().set.clone();
         let sets = held.set.clone().into_iter().chain(known);

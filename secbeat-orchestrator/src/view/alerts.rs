@@ -1,4 +1,4 @@
-//! What is wrong right now.
+//! Present alerts.
 
 use secbeat_bus::broker::broker;
 use secbeat_common::wire::Presence;
@@ -17,11 +17,11 @@ pub struct Alert {
     /// RFC 3339, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// What is wrong, in a sentence.
+    /// The problem, in a sentence.
     pub what: String,
 }
 
-/// What is wrong with this orchestrator and with the `edges`, the worst first.
+/// Returns what is wrong with this orchestrator and with the `edges`, the worst first.
 #[must_use]
 pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
     let here = |alert: &str, what| Alert {
@@ -39,9 +39,20 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         alerts.push(here("safety-limit", what));
     }
     if stats.engine.held_back > 0 {
-        let held = stats.engine.held_back;
-        let what = format!("{held} clients wait for a safety limit, and are banned as soon as it allows");
+        let (held, limits) = (stats.engine.held_back, stats.engine.limits());
+        let what =
+            format!("{held} clients wait for a safety limit{limits}, and are banned as soon as it allows");
         alerts.push(here("held-back", what));
+    }
+    if let Some(refused) = &stats.refused_config {
+        let what = format!(
+            "the config was read again and refused; the one before is in use: {}",
+            refused.why
+        );
+        alerts.push(Alert {
+            since: Some(refused.since.clone()),
+            ..here("config-refused", what)
+        });
     }
     alerts.extend(of_bus(stats));
     for feed in &stats.feeds {
@@ -60,14 +71,14 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         alerts.push(here("clock-off", what));
     }
     if edges.is_empty() {
-        let what = "no edge was heard of: bans reach no kernel".to_owned();
+        let what = "no edge has sent a heartbeat: bans reach no kernel".to_owned();
         alerts.push(here("no-edges", what));
     }
     alerts.extend(edges.iter().flat_map(of_edge));
     alerts
 }
 
-/// What is wrong with NATS, with what is kept on it, and with what leaves it.
+/// Returns what is wrong with NATS, with what is kept on it, and with what leaves it.
 fn of_bus(stats: &ApiStats) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let mut alert = |alert: &str, about: &str, what: String| {
@@ -117,7 +128,7 @@ fn of_bus(stats: &ApiStats) -> Vec<Alert> {
     }
     for receiver in &stats.notify {
         if let Some(why) = &receiver.failing {
-            let what = format!("it does not take notifications: {why}");
+            let what = format!("it does not accept notifications: {why}");
             alert("notifications-fail", &receiver.name, what);
         }
     }
@@ -131,11 +142,11 @@ fn of_feed(feed: &FeedView) -> Option<(&'static str, String)> {
     let why = feed.trouble.as_ref().map_or("", |trouble| trouble.why.as_str());
     let attempts = feed.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
     match feed.state {
-        FeedState::Ended => Some((
-            "feed-ended",
-            format!("its last list is too old and counts no more: {why}"),
+        FeedState::Ended => Some(("feed-ended", format!("its last list has expired: {why}"))),
+        FeedState::Refused => Some((
+            "feed-refused",
+            format!("the list at its source is refused: {why}"),
         )),
-        FeedState::Refused => Some(("feed-refused", format!("what its source has is not taken: {why}"))),
         FeedState::Failing if attempts >= BAD_MINUTES => {
             Some(("feed-stale", format!("its source cannot be read: {why}")))
         }
@@ -154,12 +165,12 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
     match standing.state {
         StateView::Up => {}
         StateView::Stopped => {
-            let what = "it was stopped: its kernel keeps its bans, and hears of no new ones".to_owned();
+            let what = "it was stopped: its kernel keeps its bans, and receives no new ones".to_owned();
             return vec![alert("edge-stopped", Some(&standing.since), what)];
         }
         StateView::Down => {
             let what =
-                "it is not heard of: its kernel keeps its bans, and may hear of no new ones".to_owned();
+                "it sends no heartbeat: its kernel keeps its bans, and may receive no new ones".to_owned();
             return vec![alert("edge-down", Some(&standing.since), what)];
         }
     }
@@ -223,7 +234,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::view::FeedTroubleView;
+    use crate::view::{FeedTroubleView, RefusedConfigView};
 
     fn stats(not_ready: Option<&str>, brake: Option<&str>) -> ApiStats {
         let stats = json!({
@@ -327,6 +338,45 @@ mod tests {
                 "audit-not-copied file",
                 "notifications-fail ops",
             ]
+        );
+    }
+
+    #[test]
+    fn clients_that_wait_are_told_with_the_limits_that_hold_them_back() {
+        let well = edge("up", None, &json!([]));
+        let mut stats = stats(None, None);
+        stats.engine.held_back = 9;
+        stats.engine.held_back_by = [("edge".to_owned(), 2), ("network".to_owned(), 7)].into();
+        let told = alerts(&stats, std::slice::from_ref(&well));
+        let [alert] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(alert.alert, "held-back");
+        assert!(
+            alert
+                .what
+                .starts_with("9 clients wait for a safety limit (edge 2, network 7), "),
+            "{}",
+            alert.what
+        );
+    }
+
+    #[test]
+    fn a_refused_config_is_told_with_its_reason() {
+        let well = edge("up", None, &json!([]));
+        let mut stats = stats(None, None);
+        stats.refused_config = Some(RefusedConfigView {
+            since: "2026-11-20T10:00:00.000Z".to_owned(),
+            why: "x.toml:3: rule.threshold: invalid value 0".to_owned(),
+        });
+        let told = alerts(&stats, std::slice::from_ref(&well));
+        let [alert] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&alert.alert[..], &alert.about[..]), ("config-refused", "a-1"));
+        assert_eq!(alert.since.as_deref(), Some("2026-11-20T10:00:00.000Z"));
+        assert!(
+            alert
+                .what
+                .ends_with("in use: x.toml:3: rule.threshold: invalid value 0"),
+            "{}",
+            alert.what
         );
     }
 

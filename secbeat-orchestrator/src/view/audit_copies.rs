@@ -10,7 +10,7 @@ use crate::audit_out::OutStats;
 pub struct AuditCopyView {
     /// `file` or `syslog`.
     pub name: String,
-    /// Where it goes.
+    /// Its destination.
     pub place: String,
     /// Whether this orchestrator writes it: of several, one writes to syslog.
     pub is_ours: bool,
@@ -22,7 +22,7 @@ pub struct AuditCopyView {
     pub lost: u64,
     /// Records that wait in NATS.
     pub behind: u64,
-    /// Why the last attempt failed, if it did.
+    /// The reason why the last attempt failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
 }

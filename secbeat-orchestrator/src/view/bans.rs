@@ -33,9 +33,9 @@ pub struct BanView {
     pub layer: String,
     /// Earlier bans that count as repeat offences.
     pub strikes: u32,
-    /// Who issued it: a user, a token or a daemon.
+    /// Issuer: a user, a token or a daemon.
     pub issuer: String,
-    /// What was said of it; empty if nothing.
+    /// Its note; empty if there is none.
     pub note: String,
     /// RFC 3339.
     pub issued_at: String,
@@ -45,7 +45,7 @@ pub struct BanView {
     pub expires_in_ms: Option<i64>,
     /// Events in the rule's window when it fired.
     pub count: Option<u32>,
-    /// Where the target belongs, by the files of `[geo]`.
+    /// Country and provider of the target, by the files of `[geo]`.
     #[serde(flatten)]
     pub origin: Origin,
     /// The edges that enforce it; `null` if all do. Others may enforce it for their labels.
@@ -111,7 +111,7 @@ impl BanView {
 pub struct BanPage {
     /// The bans of this page.
     pub bans: Vec<BanView>,
-    /// Where the next page begins, as `after`; `null` on the last one.
+    /// Value of `after` for the next page; `null` on the last one.
     pub next: Option<String>,
     /// Bans on all pages; only on the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ impl BanPage {
     }
 }
 
-/// What became of an import, or would become of it.
+/// Outcome of an import, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// New bans.
@@ -157,7 +157,7 @@ pub struct Imported {
     pub fates: Vec<Fate>,
 }
 
-/// What an import would do with one of its bans.
+/// Effect of an import on one of its bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
@@ -192,7 +192,7 @@ pub struct Refused {
     pub index: usize,
     /// Target of the request.
     pub target: String,
-    /// Why it was refused.
+    /// The reason why it was refused.
     pub why: String,
     /// The same for programs, such as `allowlisted`, `unbannable`, `too_many_networks`, or `invalid` for what is not a ban at all.
     #[serde(default)]
@@ -200,8 +200,8 @@ pub struct Refused {
 }
 
 impl Imported {
-    /// The same of a whole request: its bans at `places` were looked at, and those of `invalid`, by their places, are no bans. In a dry
-    /// run each has its fate.
+    /// The same of a whole request: its bans at `places` were looked at, and those of `invalid`, by their places, are not bans.
+    /// In a dry run each has its fate.
     #[must_use]
     pub fn with_invalid(mut self, places: &[usize], invalid: Vec<Refused>, is_dry_run: bool) -> Self {
         for refused in &mut self.refused {
@@ -261,7 +261,7 @@ impl From<decider::Imported> for Imported {
     }
 }
 
-/// Why a target is not banned, in a word for programs.
+/// Returns why a target is not banned, in a word for programs.
 #[must_use]
 pub const fn refusal_code(refusal: &Refusal) -> &'static str {
     match refusal {
@@ -277,7 +277,7 @@ pub const fn refusal_code(refusal: &Refusal) -> &'static str {
 /// The code of a network for which there is no room.
 pub const ROOM: &str = "too_many_networks";
 
-/// Why a target is not banned, in a sentence.
+/// Returns why a target is not banned, in a sentence.
 #[must_use]
 pub fn refusal(refused: &decider::Refused) -> String {
     let target = refused.target;

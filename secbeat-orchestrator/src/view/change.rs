@@ -1,4 +1,4 @@
-//! What happens in the fleet, as it is told.
+//! Events of the fleet, as they are shown.
 
 use secbeat_common::wire::{AuditRecord, Decision};
 use secbeat_daemon::time::{end, rfc3339};
@@ -28,7 +28,7 @@ pub enum Change {
         count: u32,
         /// Length of the window, in milliseconds.
         window_ms: u64,
-        /// Why nobody is banned for it.
+        /// The reason why no client is banned for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suppressed: Option<String>,
     },
@@ -44,7 +44,7 @@ pub enum Change {
         layer: String,
         /// Earlier bans that count as repeat offences.
         strikes: u32,
-        /// What was said of it; empty if nothing.
+        /// Its note; empty if there is none.
         note: String,
         /// The user, token or daemon that banned.
         actor: String,
@@ -65,7 +65,7 @@ pub enum Change {
     Allow {
         /// Address or CIDR.
         target: String,
-        /// Why, in the words of the one who added it.
+        /// Comment of the one who added it.
         comment: String,
         /// The user, token or daemon that decided.
         actor: String,
@@ -91,7 +91,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// What others are told of `happening`; `None` if it changes nothing.
+    /// Returns what others are told of `happening`; `None` if it changes nothing.
     #[must_use]
     pub fn new(happening: &Happening) -> Option<Self> {
         match happening {

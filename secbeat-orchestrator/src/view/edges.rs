@@ -17,23 +17,23 @@ use super::{signatures::SignatureAgreement, telemetry::EdgeView};
 pub struct FleetEdge {
     #[serde(flatten)]
     pub standing: Standing,
-    /// How its bans compare with the ledger's.
+    /// Comparison of its bans with the ledger's.
     pub agreement: AgreementView,
-    /// How far its wall clock is ahead of the NATS server's. Of a release that does not measure it: of the time at which its
+    /// Time by which its wall clock is ahead of the NATS server's. Of a release that does not measure it: of the time at which its
     /// heartbeat came.
     pub clock_ahead_ms: i64,
-    /// When its last heartbeat came; RFC 3339.
+    /// Time at which its last heartbeat came; RFC 3339.
     #[serde(default)]
     pub heard: String,
-    /// How long ago that was: so old is what is said of it here.
+    /// Age of the record.
     #[serde(default)]
     pub heard_ms_ago: i64,
-    /// What it last said of itself.
+    /// Its latest record.
     pub record: Presence,
     /// The kinds of messages of this release that it cannot read: its own is too old or too new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cannot_read: Vec<String>,
-    /// How its signatures compare with what the fleet published.
+    /// Comparison of its signatures with those that the fleet published.
     #[serde(default)]
     pub signatures: SignatureAgreement,
     /// Its telemetry; missing before the first.
@@ -51,7 +51,7 @@ pub struct Standing {
     pub since: String,
     /// Since when it has not held the ledger's bans, once that lasted longer than `edges.drift_grace`; RFC 3339.
     pub drifting_since: Option<String>,
-    /// How far its host's clock is off, as it has measured; `null` if it has not.
+    /// Offset of its host's clock, by its own measure; `null` before the first one.
     #[serde(default)]
     pub clock: Option<ClockOffset>,
 }
@@ -108,8 +108,8 @@ impl Standing {
 }
 
 impl FleetEdge {
-    /// What is known of it at `boot_ms` of the clock that only moves forward, where what the fleet published of signatures has the
-    /// digest `published`.
+    /// Returns what is known of it at `boot_ms` of the clock that only moves forward, where what the fleet published of
+    /// signatures has the digest `published`.
     #[must_use]
     pub fn new(
         edge: &Edge,

@@ -20,7 +20,7 @@ pub struct FeedView {
     pub mode: String,
     /// URL or file, without a password.
     pub source: String,
-    /// How current its list is.
+    /// State of its list.
     pub state: FeedState,
     /// Format of the list, such as `list`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -31,7 +31,7 @@ pub struct FeedView {
     pub networks: u64,
     /// Lines that were not entries.
     pub invalid: u32,
-    /// Entries that are excluded, not public, or nobody's to ban.
+    /// Entries that are excluded, not public, or must not be banned.
     pub unusable: u32,
     /// Networks that came and went with the last list.
     pub added: u32,
@@ -42,22 +42,22 @@ pub struct FeedView {
     /// Tells lists apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// When the list was taken, RFC 3339.
+    /// Time at which the list was accepted, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<String>,
-    /// When the source last had it, RFC 3339.
+    /// Time at which the source last had it, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_at: Option<String>,
     /// The same in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_at_ms: Option<i64>,
-    /// When the list ends if the source does not answer before, RFC 3339.
+    /// Time at which the list expires if the source does not answer before, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<String>,
-    /// When the source is asked next, RFC 3339.
+    /// Time of the next request to the source, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<String>,
-    /// Why the last answer was not taken.
+    /// The reason why the last answer was not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<FeedTroubleView>,
     /// Edges that have this list in force.
@@ -99,11 +99,11 @@ impl FeedState {
     }
 }
 
-/// Why the list of a feed was not taken.
+/// The reason why the list of a feed was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = FeedTrouble)]
 pub struct FeedTroubleView {
-    /// Why the list was not taken.
+    /// The reason why the list was not taken.
     pub why: String,
     /// RFC 3339.
     pub since: String,
@@ -194,13 +194,13 @@ impl FeedView {
     }
 }
 
-/// What the source of a feed has now.
+/// Present list at the source of a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = FeedTest)]
 pub struct FeedTestView {
     /// Whether it would be taken.
     pub taken: bool,
-    /// Why not.
+    /// The reason why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Format of the list.
@@ -214,7 +214,7 @@ pub struct FeedTestView {
     /// The first invalid line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_invalid: Option<String>,
-    /// Entries that are excluded, not public, or nobody's to ban.
+    /// Entries that are excluded, not public, or must not be banned.
     pub unusable: usize,
     /// Networks that it has and edges do not: how many, and the first of them.
     pub added: usize,

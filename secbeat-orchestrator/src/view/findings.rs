@@ -11,7 +11,7 @@ use strum::IntoStaticStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What became of a finding.
+/// Outcome of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 #[strum(const_into_str, serialize_all = "kebab-case")]
@@ -20,9 +20,9 @@ pub enum Outcome {
     Banned { command_id: Uuid },
     /// A ban of its source, or of a network around it, was in force.
     AlreadyBanned,
-    /// Its rule only observes: nobody was banned.
+    /// Its rule only observes: no client was banned.
     Observed,
-    /// Nobody was banned.
+    /// No client was banned.
     Suppressed { why: String },
 }
 
@@ -56,7 +56,7 @@ pub struct FindingView {
     pub at_ms: i64,
     /// CIDR.
     pub source: String,
-    /// Where the source belongs, by the files of `[geo]`.
+    /// Country and provider of the source, by the files of `[geo]`.
     #[serde(flatten)]
     pub origin: Origin,
     /// Name of the rule.
@@ -68,7 +68,8 @@ pub struct FindingView {
     pub window_ms: i64,
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How often this was found, the last time at the time above: a client that is not banned for it is found again and again.
+    /// Number of times that this was found, most recently at the time above: a client that is not banned for it is found again
+    /// and again.
     pub times: u32,
 }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::leases::{Differing, Share, Shares};
 
-/// Who shares the partitions, as `/api/v1/stats` shows it.
+/// Owners of the partitions, as `/api/v1/stats` shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeasesView {
     /// This orchestrator.
@@ -40,7 +40,7 @@ pub struct DifferingView {
 pub struct PartitionView {
     /// Number of the partition, from 0.
     pub partition: u16,
-    /// Who owns it.
+    /// Its owner.
     pub holder: Option<String>,
     /// The epoch of its bans, if this orchestrator owns it.
     pub epoch: Option<u64>,
@@ -76,7 +76,7 @@ impl From<&Shares> for LeasesView {
 }
 
 impl LeasesView {
-    /// Partitions that nobody owns for certain: no orchestrator, none that lives, or this one, whose lease has lapsed.
+    /// Partitions without a certain owner: no orchestrator, none that lives, or this one, whose lease has lapsed.
     pub fn unowned(&self) -> impl Iterator<Item = u16> {
         let is_owned = |view: &&PartitionView| match &view.holder {
             Some(holder) if *holder == self.instance => view.epoch.is_some(),
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(
             unowned(&leases),
             [1, 2, 3, 4],
-            "nobody says that the other one lives"
+            "no heartbeat of the other one is known"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use secbeat_common::wire::List;
 
-/// What a list is, and what became of it.
+/// Returns what a list is, and what became of it.
 #[must_use]
 pub fn list(list: &List) -> String {
     let mut text = match list.name.as_str() {

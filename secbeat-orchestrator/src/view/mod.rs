@@ -1,4 +1,4 @@
-//! What the REST API and the command line show: the JSON of `/api/v1`, made of the cores' values.
+//! Views of the REST API and the command line: the JSON of `/api/v1`, made of the cores' values.
 
 mod alerts;
 mod audit_copies;
@@ -40,6 +40,6 @@ pub use self::{
     rules::RuleView,
     signatures::{DisabledView, Origin, PublishedView, SignatureAgreement, SignatureView, signature_change},
     source::{SourceView, render},
-    stats::{ApiStats, AuditView, Outcomes, SignatureStats, Stats},
+    stats::{ApiStats, AuditView, Outcomes, RefusedConfigView, SignatureStats, Stats},
     telemetry::EdgeView,
 };

@@ -1,4 +1,4 @@
-//! Who is notified.
+//! Receivers of notifications.
 
 use secbeat_daemon::time::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,10 @@ pub struct NotifyView {
     pub missed: u64,
     /// Notices that wait for the next message.
     pub waiting: u64,
-    /// When it took the last message; RFC 3339.
+    /// Time at which it took the last message; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<String>,
-    /// Why the last attempt failed, if it did.
+    /// The reason why the last attempt failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What happens right now, on one screen.
+//! The present state, on one screen.
 
 use secbeat_orchestrator_core::{decider::Near, propagation::Answer};
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ use crate::millis;
 /// of several, each has a part of the clients.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Overview {
-    /// When this was so; RFC 3339.
+    /// Time at which this was so; RFC 3339.
     pub at: String,
     /// The daemon's version.
     pub version: String,
     /// This orchestrator.
     pub instance: String,
-    /// What is wrong, the worst first.
+    /// Alerts, the worst first.
     pub alarms: Vec<Alert>,
     /// Bans in force.
     pub active_bans: usize,
@@ -40,7 +40,7 @@ pub struct Overview {
 pub struct Series {
     /// Length of a step, in milliseconds.
     pub step_ms: u64,
-    /// When the last step ended; milliseconds since the Unix epoch.
+    /// Time at which the last step ended; milliseconds since the Unix epoch.
     pub end_ms: i64,
     /// Requests in each step, the oldest first.
     pub requests: Vec<u64>,
@@ -77,7 +77,7 @@ pub struct EdgeGlance {
     pub requests_last_minute: u64,
 }
 
-/// What became of a rule's findings since the daemon's start.
+/// Outcomes of a rule's findings since the daemon's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleGlance {
     /// Name of the rule.
@@ -96,7 +96,7 @@ pub struct NearView {
     pub source: String,
     /// Name of the rule.
     pub rule: String,
-    /// What was counted within the window.
+    /// Count within the window.
     pub count: u64,
     /// At so many within the window, the rule finds the client.
     pub threshold: u32,
@@ -130,7 +130,7 @@ pub struct LatestBan {
     pub target: String,
     /// `manual`, or the name of the rule.
     pub reason: String,
-    /// What was said of it; empty if nothing.
+    /// Its note; empty if there is none.
     pub note: String,
     /// The user, token or daemon that decided.
     pub actor: String,
@@ -144,7 +144,7 @@ pub struct LatestBan {
     pub pending: usize,
     /// Edges that refused it, or whose kernel did not take it.
     pub failed: usize,
-    /// How long it took from the decision into the kernel of the slowest edge that has it, in milliseconds.
+    /// Time from the decision until the slowest edge had it in its kernel, in milliseconds.
     pub enforced_after_ms: Option<u64>,
     /// Whether it was lifted since.
     pub is_lifted: bool,

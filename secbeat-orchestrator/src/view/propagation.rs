@@ -72,7 +72,7 @@ pub struct EnforcedView {
 pub struct ReasonView {
     /// Name of the edge.
     pub edge_id: String,
-    /// Why this edge rejected or could not write it.
+    /// The reason why this edge rejected or could not write it.
     pub why: String,
 }
 

@@ -12,7 +12,7 @@ pub struct ProtectedView {
     pub network: String,
     /// As `secbeat-edge allowed` has it.
     pub reason: String,
-    /// Why it is there; empty if nothing was said.
+    /// The reason why it is there; empty if nothing was said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339.
@@ -31,8 +31,8 @@ impl ProtectedView {
     }
 }
 
-/// Why `target` is not banned, such as `192.0.2.7/32 is allowlisted, because of 192.0.2.0/24: on the fleet's allowlist (office), until
-/// 2026-11-20T10:00:00.000Z`.
+/// Returns why `target` is not banned, such as `192.0.2.7/32 is allowlisted, because of 192.0.2.0/24: on the fleet's allowlist
+/// (office), until 2026-11-20T10:00:00.000Z`.
 #[must_use]
 pub(super) fn allowlisted(target: &str, protected: &ProtectedNet) -> String {
     let (network, why) = (protected.network.to_string(), why(protected));
@@ -60,7 +60,7 @@ fn why(protected: &ProtectedNet) -> String {
         "resolver" => format!("a DNS resolver of {host}"),
         "bus" => "the NATS server".to_owned(),
         "fleet" => format!("on {}", program::allowlist()),
-        "ssh-peer" => "somebody is logged in from there by SSH".to_owned(),
+        "ssh-peer" => "an SSH session comes from there".to_owned(),
         "upstream" => "an upstream".to_owned(),
         "trusted-proxy" => "a proxy under trusted_proxies, whose clients are banned in its place".to_owned(),
         other => other.to_owned(),

@@ -1,6 +1,10 @@
 //! Reports over a time.
 
-use secbeat_daemon::time::rfc3339;
+use secbeat_common::prefix::Prefix;
+use secbeat_daemon::{
+    geo::{Geo, Origin},
+    time::rfc3339,
+};
 use secbeat_orchestrator_core::reports::{BOUNDS_MS, Row, Top};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +12,7 @@ use utoipa::ToSchema;
 /// Names in a list of a report.
 const SHOWN: usize = 20;
 
-/// What happened in a time, in whole hours or days of UTC.
+/// Summary of a period of whole hours or days of UTC.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// RFC 3339, as all times here.
@@ -19,7 +23,7 @@ pub struct Report {
     pub step: String,
     /// Bans that rules made.
     pub bans: u64,
-    /// Those among them by repeat offence.
+    /// Bans of repeat offenders among them.
     pub repeated: u64,
     /// Bans that people made, those of lists included.
     pub manual: u64,
@@ -31,7 +35,7 @@ pub struct Report {
     pub requests: u64,
     /// Error responses.
     pub errors: u64,
-    /// What kernels dropped.
+    /// Packets that kernels dropped.
     pub spared_packets: u64,
     /// Bytes of these packets.
     pub spared_bytes: u64,
@@ -47,7 +51,7 @@ pub struct Report {
     pub agents: Vec<NameCount>,
     /// Bans of rules by the hour of the day, UTC, from midnight on.
     pub hours: Vec<u64>,
-    /// How long bans took from the decision into a kernel.
+    /// Times of bans from the decision into a kernel.
     pub enforcement: Vec<Bar>,
     /// Half of them took at most so long, and 95 of 100, in milliseconds; `null` if none was, or if longer than 10 s.
     pub enforcement_p50_ms: Option<u64>,
@@ -57,7 +61,7 @@ pub struct Report {
     pub series: Vec<ReportStep>,
 }
 
-/// What became of a rule's findings.
+/// Outcomes of a rule's findings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleReport {
     /// Name of the rule.
@@ -83,6 +87,9 @@ pub struct RuleReport {
 pub struct NameCount {
     pub name: String,
     pub count: u64,
+    /// Country and provider of a target, by the files of `[geo]`.
+    #[serde(flatten)]
+    pub origin: Origin,
 }
 
 /// Bans that took at most so long, and longer than the bar before.
@@ -172,7 +179,18 @@ impl Report {
         }
     }
 
-    /// What there was in all, by name.
+    /// Says where repeat offenders belong, as far as `geo` knows.
+    #[must_use]
+    pub fn located(mut self, geo: &Geo) -> Self {
+        for offender in &mut self.offenders {
+            if let Ok(target) = offender.name.parse::<Prefix>() {
+                offender.origin = geo.of(&target);
+            }
+        }
+        self
+    }
+
+    /// Returns what there was in all, by name.
     pub(crate) const fn totals(&self) -> [(&'static str, u64); 8] {
         [
             ("bans", self.bans),
@@ -190,7 +208,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// When memory cannot be written.
+    /// Returns an error if memory cannot be written.
     pub fn csv(&self) -> anyhow::Result<String> {
         let mut to = csv::Writer::from_writer(Vec::new());
         to.write_record(["section", "name", "at", "value"])?;
@@ -276,6 +294,7 @@ fn names(top: &Top) -> Vec<NameCount> {
     let name = |(name, count): (&str, u64)| NameCount {
         name: name.to_owned(),
         count,
+        origin: Origin::default(),
     };
     top.list().into_iter().take(SHOWN).map(name).collect()
 }
@@ -298,6 +317,8 @@ fn quantile(took: &[u64], percent: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use secbeat_daemon::geo::{GeoConfig, Mmdb};
+
     use super::*;
 
     #[test]
@@ -329,7 +350,8 @@ mod tests {
             report.offenders[0],
             NameCount {
                 name: "192.0.2.7/32".to_owned(),
-                count: 4
+                count: 4,
+                origin: Origin::default()
             }
         );
         assert_eq!(
@@ -347,5 +369,34 @@ mod tests {
             assert!(csv.lines().any(|found| found == line), "{line}: {csv}");
         }
         assert_eq!(Report::new(&[], "day", 0).enforcement_p50_ms, None);
+    }
+
+    #[test]
+    fn repeat_offenders_are_located() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("geo.mmdb");
+        let origin = Origin {
+            country: Some("DE".to_owned()),
+            asn: Some(64500),
+            organisation: None,
+        };
+        let mut mmdb = Mmdb::default();
+        mmdb.insert("192.0.2.0/24".parse().unwrap(), &origin).unwrap();
+        std::fs::write(&path, mmdb.to_bytes("Test", 0)).unwrap();
+        let geo = Geo::open(&GeoConfig {
+            country: Some(path.clone()),
+            asn: Some(path),
+        });
+        let mut row = Row::default();
+        row.offenders.add("192.0.2.7/32", 2);
+        row.edges.add("edge", 2);
+        let report = Report::new(&[(0, row)], "hour", 1).located(&geo);
+        assert_eq!(report.offenders[0].origin, origin);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["offenders"][0]["asn"], 64500);
+        assert_eq!(
+            json["edges"][0],
+            serde_json::json!({ "name": "edge", "count": 2 })
+        );
     }
 }

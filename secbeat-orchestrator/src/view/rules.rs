@@ -15,14 +15,14 @@ use crate::config::{Config, RuleAction};
 pub struct RuleView {
     /// Name of the rule.
     pub name: String,
-    /// What counts: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans`, `distinct paths`, `requests with
-    /// signatures` or `distinct signatures`.
+    /// Events that count: `errors`, `requests`, `WAF events`, `auth failures`, `abuse`, `scans`, `distinct paths`, `requests with
+    /// signatures`, `distinct signatures` or `clients of one provider`.
     pub counts: String,
     /// The number of them that triggers the rule …
     pub threshold: u32,
     /// … within this time, such as `1m`.
     pub window: String,
-    /// How long a first ban lasts.
+    /// Time that a first ban lasts.
     pub ban: String,
     /// Labels that an edge must have to enforce its bans; none for all edges.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

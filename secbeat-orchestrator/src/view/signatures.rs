@@ -12,17 +12,17 @@ use utoipa::ToSchema;
 pub struct SignatureView {
     /// Id of the signature.
     pub id: String,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// Empty where only an edge knows it.
+    /// Title; empty where only an edge knows it.
     pub title: String,
-    /// What the request is after, such as `sqli`.
+    /// Class of attack, such as `sqli`.
     #[serde(default)]
     pub class: String,
     /// `info`, `low`, `medium`, `high` or `critical`.
     #[serde(default)]
     pub severity: String,
-    /// Where it is described.
+    /// Addresses of its descriptions.
     #[serde(default)]
     pub references: Vec<String>,
     /// Requests that matched.
@@ -55,7 +55,7 @@ impl SignatureView {
     }
 }
 
-/// Where a signature comes from.
+/// Origin of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[strum(const_into_str, serialize_all = "lowercase")]
@@ -77,11 +77,11 @@ impl Origin {
     }
 }
 
-/// Who disabled a signature.
+/// A disabled signature, with its author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = DisabledSignature)]
 pub struct DisabledView {
-    /// Why; empty if nothing was said.
+    /// Note; empty if there is none.
     pub note: String,
     /// The user or token that disabled it.
     pub by: String,
@@ -101,7 +101,7 @@ impl DisabledView {
     }
 }
 
-/// What the fleet published.
+/// The set of signatures that the fleet published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = PublishedSignatures)]
 pub struct PublishedView {
@@ -123,7 +123,7 @@ pub struct PublishedView {
 }
 
 impl PublishedView {
-    /// What `set` is, with so many `signatures` in its files.
+    /// Returns what `set` is, with so many `signatures` in its files.
     #[must_use]
     pub fn new(set: &FleetSignatures, signatures: usize) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl PublishedView {
     }
 }
 
-/// How an edge's signatures compare with the fleet's.
+/// Comparison of an edge's signatures with the fleet's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureAgreement {
@@ -165,7 +165,7 @@ impl SignatureAgreement {
     }
 }
 
-/// What was changed.
+/// Returns what was changed.
 #[must_use]
 pub fn signature_change(change: &SignatureChange) -> String {
     let with = |note: &str| match note {

@@ -18,7 +18,7 @@ use super::{
     notify::NotifyView,
     telemetry::EdgeView,
 };
-use crate::engine::Counted;
+use crate::{engine::Counted, reload::RefusedConfig};
 
 /// Counters of the decider since the start.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -53,11 +53,11 @@ pub struct Stats {
     pub possible_successes: u64,
     /// Findings since the start.
     pub findings: u64,
-    /// Findings that banned nobody: allowlisted clients, or a safety limit.
+    /// Findings that did not lead to a ban: allowlisted clients, or a safety limit.
     pub suppressed: u64,
     /// Those among them that a safety limit suppressed.
     pub braked: u64,
-    /// What became of findings, by rule.
+    /// Outcomes of findings, by rule.
     #[serde(default)]
     pub rules: BTreeMap<String, Outcomes>,
     /// The safety limit that suspends automatic bans: `rate` or `share`; `null` while none does.
@@ -65,8 +65,14 @@ pub struct Stats {
     /// Findings that a safety limit of any kind holds back now; they are judged when it ends.
     #[serde(default)]
     pub held_back: usize,
+    /// Number of them that each safety limit holds back: `rate`, `share`, `edge`, `network` or `networks`.
+    #[serde(default)]
+    pub held_back_by: BTreeMap<String, usize>,
     /// Whether the ledger has been read from NATS since the start.
     pub restored: bool,
+    /// Since when the ledger lacks bans that NATS has; RFC 3339, `null` while it has all.
+    #[serde(default)]
+    pub behind_since: Option<String>,
     /// Bans and unbans that NATS has not acknowledged yet.
     pub unwritten: usize,
     /// Since when the oldest of those waits that are not an import's; RFC 3339.
@@ -74,14 +80,14 @@ pub struct Stats {
     pub unwritten_since: Option<String>,
     /// Audit records lost because NATS did not take them.
     pub audit_lost: u64,
-    /// What telemetry of each edge came, and what did not.
+    /// Telemetry of each edge that came, and that is missing.
     pub edges: Vec<EdgeView>,
-    /// Which edges are there, and which drift.
+    /// The edges that are there, and which drift.
     #[serde(default)]
     pub fleet: Vec<Standing>,
 }
 
-/// What became of a rule's findings.
+/// Outcomes of a rule's findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Outcomes {
     /// Findings that led to a ban.
@@ -104,30 +110,33 @@ pub struct ApiStats {
     pub engine: Stats,
     /// Whether NATS is connected.
     pub bus_connected: bool,
-    /// How far this host's clock is off; `null` before the first measure.
+    /// Offset of this host's clock; `null` before the first measure.
     #[serde(default)]
     pub clock: Option<ClockOffset>,
-    /// Why no ban could be made now that reaches the edges; `null` if one could.
+    /// The reason why no ban could be made now that reaches the edges; `null` if one could.
     #[serde(default)]
     pub not_ready: Option<String>,
     /// The fleet's signatures.
     #[serde(default)]
     pub signatures: SignatureStats,
-    /// Who owns which partition.
+    /// Owners of the partitions.
     #[serde(default)]
     pub leases: LeasesView,
-    /// When the certificates of NATS end.
+    /// Expiry of the certificates of NATS.
     #[serde(default)]
     pub bus_certificates: Vec<CertificateView>,
-    /// What is wrong with NATS.
+    /// Troubles with NATS.
     #[serde(default)]
     pub bus_troubles: Vec<BusTroubleView>,
     /// The servers of a NATS cluster; empty where there is one.
     #[serde(default)]
     pub bus_servers: Vec<BusServerView>,
-    /// What each part of the audit holds; empty until it was asked.
+    /// Contents of each part of the audit; empty until the first look.
     #[serde(default)]
     pub audit: Vec<AuditView>,
+    /// The config that a reload refused last; `null` once one is taken over, and while none was refused.
+    #[serde(default)]
+    pub refused_config: Option<RefusedConfigView>,
     /// Messages that were neither telemetry nor a ban where one of these belongs.
     pub garbage: u64,
     /// Parts of messages that only a later release knows.
@@ -139,7 +148,7 @@ pub struct ApiStats {
     /// Rejected commands, by reason: `unsigned`, `forged` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,
-    /// Who is notified.
+    /// Receivers of notifications.
     #[serde(default)]
     pub notify: Vec<NotifyView>,
     /// The feeds of the config.
@@ -157,6 +166,25 @@ pub struct ApiStats {
     pub crawlers: BTreeMap<String, u64>,
 }
 
+/// A changed config that was not taken over: the one before stays in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RefusedConfig)]
+pub struct RefusedConfigView {
+    /// Time of the first refusal since the config in use was taken over, RFC 3339.
+    pub since: String,
+    /// The reason why the latest one was refused.
+    pub why: String,
+}
+
+impl From<&RefusedConfig> for RefusedConfigView {
+    fn from(refused: &RefusedConfig) -> Self {
+        Self {
+            since: rfc3339(refused.since_ms),
+            why: refused.why.clone(),
+        }
+    }
+}
+
 /// The fleet's signatures in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignatureStats {
@@ -170,7 +198,7 @@ pub struct SignatureStats {
     pub lifted: BTreeMap<String, u64>,
 }
 
-/// What a part of the audit holds.
+/// Contents of a part of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AuditFill)]
 pub struct AuditView {
@@ -182,7 +210,7 @@ pub struct AuditView {
     pub bytes: u64,
     /// Bytes that it may hold.
     pub max_bytes: u64,
-    /// When its oldest record was made, RFC 3339.
+    /// Time of its oldest record, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
     /// The same in milliseconds since the Unix epoch.
@@ -209,6 +237,17 @@ impl AuditView {
 }
 
 impl Stats {
+    /// Returns the safety limits that hold clients back, in brackets: ` (edge 2, network 7)`.
+    #[must_use]
+    pub fn limits(&self) -> String {
+        let by = self.held_back_by.iter();
+        let limits: Vec<_> = by.map(|(limit, clients)| format!("{limit} {clients}")).collect();
+        match limits.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", limits.join(", ")),
+        }
+    }
+
     /// What was `counted`.
     #[must_use]
     pub fn new(
@@ -240,7 +279,13 @@ impl Stats {
             braked: counted.braked,
             brake: counted.brake.map(|brake| brake.name().to_owned()),
             held_back: counted.held_back,
+            held_back_by: counted
+                .held_back_by
+                .into_iter()
+                .map(|(brake, clients)| (brake.to_owned(), clients))
+                .collect(),
             restored: counted.restored,
+            behind_since: counted.behind_since_ms.map(rfc3339),
             unwritten: counted.unwritten,
             unwritten_since: counted.unwritten_since_ms.map(rfc3339),
             audit_lost,

@@ -1,4 +1,4 @@
-//! What round trips tell of another clock: a pure core.
+//! Estimate of another clock by round trips: a pure core.
 
 use std::collections::VecDeque;
 

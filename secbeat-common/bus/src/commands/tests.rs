@@ -143,7 +143,7 @@ fn what_was_there_before_does_not_come_back() {
         Statement::Untrusted(target())
     );
     assert_eq!(lab.refused(), [("replayed", 2)]);
-    // A bucket that was made anew counts from the beginning.
+    // A bucket that was made again counts from the beginning.
     lab.reader.begin(Created(1));
     assert!(lab.bans(&entry(1, EntryKind::Put, sealed)));
 }
@@ -185,7 +185,7 @@ fn only_what_is_signed_takes_a_ban_away() {
         Statement::Untrusted(target())
     );
     assert_eq!(lab.refused(), [("unsigned", 3)]);
-    // Where nothing is verified, whoever removes it lifts it.
+    // Where nothing is verified, anyone who removes it lifts it.
     let mut open = CommandReader::<BlockCommand, Lift>::new(
         Trust::default(),
         RefusedCommands::default(),

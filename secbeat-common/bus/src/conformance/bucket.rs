@@ -13,6 +13,16 @@ pub async fn revisions_grow_over_the_whole_bucket(lab: &impl Lab) {
     assert_eq!(write(&bucket, Write::delete("b")).await, 4);
 }
 
+pub async fn the_newest_entry_is_known_by_its_revision(lab: &impl Lab) {
+    let bucket = made(&lab.join().await, settings()).await;
+    assert_eq!(bucket.newest().await, Ok(0));
+    put(&bucket, "a", "1").await;
+    put(&bucket, "b", "2").await;
+    assert_eq!(bucket.newest().await, Ok(2));
+    write(&bucket, Write::delete("a")).await;
+    assert_eq!(bucket.newest().await, Ok(3), "markers count");
+}
+
 pub async fn an_entry_is_read_as_it_was_written(lab: &impl Lab) {
     let bucket = made(&lab.join().await, settings()).await;
     put(&bucket, "v4.c6336407.32", "one").await;

@@ -1,4 +1,4 @@
-//! What the fleet keeps on the bus.
+//! Cases about what the fleet keeps on the bus.
 
 mod allowlist;
 mod audit;

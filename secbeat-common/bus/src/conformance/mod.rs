@@ -116,7 +116,7 @@ async fn put(bucket: &Arc<dyn Bucket>, key: &str, value: &str) -> u64 {
     write(bucket, Write::put(key, value.to_owned())).await
 }
 
-/// What a test compares of an entry.
+/// Returns what a test compares of an entry.
 fn shown(entry: &Entry) -> (String, EntryKind, String, u64) {
     let value = String::from_utf8_lossy(&entry.value).into_owned();
     (entry.key.clone(), entry.kind, value, entry.revision)
@@ -151,6 +151,7 @@ macro_rules! for_each_case {
         $test! {
             // Buckets.
             revisions_grow_over_the_whole_bucket,
+            the_newest_entry_is_known_by_its_revision,
             an_entry_is_read_as_it_was_written,
             a_key_without_a_write_holds_nothing,
             a_write_over_an_older_revision_conflicts,

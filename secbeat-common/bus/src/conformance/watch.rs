@@ -1,4 +1,4 @@
-//! What a bucket holds, and its changes.
+//! Cases about a bucket's contents and changes.
 
 use super::*;
 use crate::Watched;

@@ -15,7 +15,7 @@ const FORMAT: u8 = 1;
 /// Most bytes of one network before it is deflated: its length, and a distance of 128 bits in groups of seven.
 const LONGEST: u64 = 20;
 
-/// Why bytes are no packed networks.
+/// The reason why bytes are not packed networks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPack {
     #[error("networks in form {0}; this release reads form {FORMAT}")]

@@ -151,6 +151,21 @@ impl Store {
         })
     }
 
+    fn newest(&mut self, name: &str) -> Result<u64> {
+        let (keys, now_ms) = (self.keys(name)?, self.clock.now_ms());
+        let sql = format!(
+            "SELECT revision FROM {}.entries
+             WHERE bucket = ? AND (ends_ms IS NULL OR ends_ms > ?) ORDER BY revision DESC LIMIT 1",
+            keys.place.name()
+        );
+        let newest = self.db.prepare_cached(&sql).and_then(|mut newest| {
+            newest
+                .query_row(params![keys.id, now_ms], |row| row.get(0))
+                .optional()
+        });
+        Ok(self.read(name, newest)?.unwrap_or(0))
+    }
+
     fn get(&mut self, name: &str, key: &str) -> Result<Option<Entry>> {
         let (keys, now_ms) = (self.keys(name)?, self.clock.now_ms());
         let sql = format!(
@@ -228,7 +243,7 @@ impl Store {
         Ok(next_end)
     }
 
-    /// What the bucket holds, oldest first.
+    /// Returns what the bucket holds, oldest first.
     fn held(&mut self, name: &str) -> Result<(BucketStatus, VecDeque<Entry>, watch::Receiver<u64>)> {
         let status = self.bucket_status(name)?;
         let keys = self.keys(name)?;
@@ -237,7 +252,7 @@ impl Store {
         Ok((status, self.read(name, held)?, changes))
     }
 
-    /// What changed after a revision; nothing if the bucket is not the one that was made then.
+    /// Returns what changed after a revision; nothing if the bucket is not the one that was made then.
     fn changes_after(&mut self, name: &str, created: Created, revision: u64) -> Result<VecDeque<Entry>> {
         let Some(keys) = self.buckets.get(name).filter(|keys| keys.created == created) else {
             return Ok(VecDeque::new());
@@ -246,7 +261,7 @@ impl Store {
         self.read(name, changes)
     }
 
-    /// Deletes a bucket with all that it holds; whoever reads it hears nothing of that.
+    /// Deletes a bucket with all that it holds; the one who reads it hears nothing of that.
     #[cfg(test)]
     pub(super) fn delete_bucket(&mut self, name: &str) {
         if let Some(keys) = self.buckets.remove(name) {
@@ -363,6 +378,10 @@ impl Bucket for LocalBucket {
 
     fn status(&self) -> Answer<BucketStatus> {
         self.call(self.name.clone(), Store::bucket_status)
+    }
+
+    fn newest(&self) -> Answer<u64> {
+        self.call(self.name.clone(), Store::newest)
     }
 
     fn server_time(&self) -> Answer<i64> {

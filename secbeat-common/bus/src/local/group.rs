@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{job::Job, store::Store};
 use crate::error::Result;
 
-/// Most jobs of a group: whoever waits for the first waits for all.
+/// Most jobs of a group: the one who waits for the first waits for all.
 const TOGETHER: usize = 256;
 
 /// A job that was sent.

@@ -1,4 +1,4 @@
-//! What the store is asked to do.
+//! Jobs of the store.
 
 use tokio::sync::oneshot;
 
@@ -72,7 +72,7 @@ impl<T: Send, W: FnMut(&mut Store) -> Result<T> + Send> Job for Call<T, W> {
     }
 }
 
-/// A message for whoever subscribes to it, and for the log that keeps it. Nobody waits.
+/// A message for its subscribers, and for the log that keeps it. Nobody waits.
 pub(super) struct Publication {
     message: Published,
     lost: Option<Error>,

@@ -1,4 +1,4 @@
-//! What is known of buckets.
+//! State of the buckets.
 
 use std::collections::BTreeMap;
 

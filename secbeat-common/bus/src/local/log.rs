@@ -138,7 +138,7 @@ impl Store {
         Ok(first)
     }
 
-    /// Where reading starts, and what tells of more.
+    /// Returns where reading starts, and what tells of more.
     fn open_log(&mut self, name: &str, from: Start) -> Result<Opened> {
         let first = self.prune(name)?;
         let records = self.records(name)?;
@@ -298,7 +298,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// How many of those that were there at the beginning are wanted.
+    /// Returns how many of those that were there at the beginning are wanted.
     async fn count(&self) -> Result<u64> {
         if self.subjects.take_all() {
             return Ok(self.end.saturating_sub(self.next));

@@ -45,7 +45,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long a call waits for the store.
+/// Time that a call waits for the store.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is known of logs, and what the database does with their records.
+//! State of the logs, and their records in the database.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -98,7 +98,8 @@ impl Records {
         template.replace('@', self.place.name())
     }
 
-    /// What it is worth where room is short: what nobody waits for an acknowledgement of is kept for minutes, and decided by.
+    /// Returns what it is worth where room is short: what nobody waits for an acknowledgement of is kept for minutes, and decided
+    /// by.
     pub(super) const fn worth(&self) -> Worth {
         match self.settings.acknowledges {
             true => Worth::Record,
@@ -241,7 +242,7 @@ impl Records {
         Ok(count)
     }
 
-    /// When a record was taken, if it is kept.
+    /// Returns when a record was taken, if it is kept.
     pub(super) fn taken_at(&self, db: &Connection, sequence: u64) -> rusqlite::Result<Option<i64>> {
         let sql = self.sql("SELECT at_ms FROM @.records WHERE log = ? AND sequence = ?");
         db.prepare_cached(&sql)?

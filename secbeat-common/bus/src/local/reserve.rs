@@ -27,7 +27,7 @@ const ROOM: u64 = 8 << 20;
 const LEAST: u64 = 1 << 20;
 /// With less room than this on the disk, in bytes, what is kept is used.
 const TIGHT: u64 = 4 << 20;
-/// How often the disk is asked.
+/// Interval at which the disk is asked.
 const LOOK: Duration = Duration::from_secs(1);
 /// The unit of `st_blocks`: stat(2).
 const BLOCK: u64 = 512;

@@ -8,7 +8,7 @@ use crate::{backend::Storage, error::Result as Answered};
 /// The version of what is below. A later one carries over what an older one left.
 pub(super) const VERSION: i64 = 1;
 
-/// Where a bucket or a log lies: a database of the connection.
+/// Place of a bucket or a log: a database of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// In the file.
@@ -98,7 +98,7 @@ pub(super) fn make(db: &Connection) -> Result<(), String> {
     db.pragma_update(None, "user_version", VERSION).map_err(failed)
 }
 
-/// Where something is kept.
+/// Returns where something is kept.
 pub(super) fn place(storage: Storage) -> Place {
     match storage {
         Storage::File => Place::Main,
@@ -106,7 +106,7 @@ pub(super) fn place(storage: Storage) -> Place {
     }
 }
 
-/// How settings lie in the database.
+/// Returns how settings lie in the database.
 pub(super) fn encode(settings: &impl Serialize) -> Answered<String> {
     Ok(serde_json::to_string(settings)?)
 }

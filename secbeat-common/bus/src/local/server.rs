@@ -79,7 +79,7 @@ impl LocalServer {
     ///
     /// # Errors
     ///
-    /// When it cannot be used: another process has it open, it is damaged, or a newer SecBeat made it.
+    /// Returns an error if it cannot be used: another process has it open, it is damaged, or a newer SecBeat made it.
     pub fn open(path: &Path) -> Result<Self> {
         let shared = Arc::new(Shared {
             path: path.to_owned(),

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest rest of the thread, where nothing ends.
 const REST: Duration = Duration::from_secs(3600);
 
-/// Why a store cannot be opened that somebody has.
+/// The reason why a store cannot be opened that somebody has.
 pub(super) const TAKEN: &str = "another process has it open";
 
 /// What the thread has.
@@ -34,7 +34,7 @@ pub(super) struct Store {
     pub(super) clock: Clock,
     pub(super) buckets: BTreeMap<String, Keys>,
     pub(super) logs: BTreeMap<String, Records>,
-    /// When the next entry ends, milliseconds since the Unix epoch.
+    /// Time at which the next entry ends, milliseconds since the Unix epoch.
     pub(super) next_end: Option<i64>,
     /// What the job at hand tells subscribers, once it is committed.
     pub(super) told: Vec<Published>,
@@ -44,7 +44,7 @@ pub(super) struct Store {
     pub(super) is_lasting: bool,
     #[cfg(test)]
     pub(super) commits: u64,
-    /// When the write-ahead log is due to be written back.
+    /// Time at which the write-ahead log is due to be written back.
     checkpoint: Option<Instant>,
     /// The latest [`Created`].
     created: i64,
@@ -57,7 +57,7 @@ pub(super) struct Store {
 impl Store {
     /// # Errors
     ///
-    /// When the file at `path` cannot be used.
+    /// Returns an error if the file at `path` cannot be used.
     pub(super) fn open(path: &Path, topics: Arc<Topics>) -> Result<Self> {
         let refused = |why: String| Error::Refused {
             what: format!("opening the store {}", path.display()),
@@ -110,12 +110,12 @@ impl Store {
         })
     }
 
-    /// Why the database cannot go on, if so.
+    /// Returns why the database cannot go on, if so.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// How long the thread may rest.
+    /// Returns how long the thread may rest.
     pub(super) fn rest(&self) -> Duration {
         let end = self.next_end.map(|end_ms| {
             let wait = end_ms.saturating_sub(self.clock.now_ms());
@@ -193,7 +193,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "synchronous", "NORMAL")?;
     // Pages that are written again and again, as those of telemetry under load, go back into the database once in 16 MiB.
     db.pragma_update(None, "wal_autocheckpoint", 4096)?;
-    // Else a statement is compiled anew whenever a value of it is another.
+    // Else a statement is compiled again whenever a value of it is another.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.execute("ATTACH ':memory:' AS mem", [])?;
     db.set_prepared_statement_cache_capacity(64);

@@ -1,4 +1,4 @@
-//! Who subscribes to what.
+//! Subscriptions.
 
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;

@@ -35,7 +35,7 @@ pub(super) struct Keys {
 #[derive(Clone)]
 struct Held {
     entry: Entry,
-    /// When the server removes it.
+    /// Time at which the server removes it.
     ends: Option<Instant>,
 }
 
@@ -179,6 +179,17 @@ impl Bucket for MemoryBucket {
         .boxed()
     }
 
+    fn newest(&self) -> Answer<u64> {
+        let (bus, name) = (self.bus.clone(), self.name.clone());
+        async move {
+            bus.link.connected(&name).await?;
+            let mut state = bus.server.lock();
+            let held = state.keys(&name)?.held.values();
+            Ok(held.map(|held| held.entry.revision).max().unwrap_or(0))
+        }
+        .boxed()
+    }
+
     fn server_time(&self) -> Answer<i64> {
         let (bus, name) = (self.bus.clone(), self.name.clone());
         async move {
@@ -286,7 +297,7 @@ struct Watching {
     created: Created,
     /// What it held at the beginning.
     held: VecDeque<Entry>,
-    /// When that is here.
+    /// Time at which these arrive.
     arrives: Instant,
     changes: UnboundedReceiver<(Instant, Entry)>,
 }

@@ -101,7 +101,7 @@ impl MemoryServer {
         state.start_ms = now_ms.saturating_sub(passed_ms);
     }
 
-    /// Deletes a bucket or a log with all that it holds; whoever reads it hears nothing of that.
+    /// Deletes a bucket or a log with all that it holds; the one who reads it hears nothing of that.
     pub fn delete(&self, name: &str) {
         let mut state = self.lock();
         state.buckets.remove(name);

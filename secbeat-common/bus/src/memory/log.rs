@@ -281,7 +281,7 @@ struct Live {
     log: String,
     /// What was there at the beginning.
     held: VecDeque<Stored>,
-    /// When that is here.
+    /// Time at which these arrive.
     arrives: Instant,
     live: UnboundedReceiver<(Instant, Stored)>,
 }

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long a call waits for the connection, or for an acknowledgement that was lost.
+/// Time that a call waits for the connection, or for an acknowledgement that was lost.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -42,13 +42,13 @@ struct State {
     /// What [`start_ms`](Self::start_ms) was by tokio's clock.
     start: Instant,
     start_ms: i64,
-    /// How many buckets and logs were made.
+    /// Number of buckets and logs that were made.
     made: i128,
     buckets: BTreeMap<String, Keys>,
     logs: BTreeMap<String, Records>,
     topics: Topics,
     members: Vec<Arc<Link>>,
-    /// How long an entry or a record is on its way to those who read.
+    /// Time that an entry or a record is on its way to those who read.
     delay: Duration,
     takes_batches: bool,
     is_too_old: bool,
@@ -112,7 +112,7 @@ impl MemoryServer {
         }
     }
 
-    /// What the server's clock says, milliseconds since the Unix epoch.
+    /// Returns what the server's clock says, milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.lock().now_ms()
@@ -161,7 +161,7 @@ impl Link {
 
     /// # Errors
     ///
-    /// When the connection is down for too long.
+    /// Returns an error if the connection is down for too long.
     async fn connected(&self, what: &str) -> Result<()> {
         let mut is_up = self.is_up.subscribe();
         let up = tokio::time::timeout(ACK_TIMEOUT, is_up.wait_for(|is_up| *is_up)).await;
@@ -194,7 +194,7 @@ impl MemoryBus {
         Bus::new(self.clone())
     }
 
-    /// What a test switches on.
+    /// Returns what a test switches on.
     #[must_use]
     pub fn faults(&self) -> Faults<'_> {
         Faults(&self.link)

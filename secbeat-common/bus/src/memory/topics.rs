@@ -1,4 +1,4 @@
-//! Who subscribes to what.
+//! Subscriptions.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use async_nats::{
         consumer::{DeliverPolicy, push},
         kv,
         message::{OutboundMessage, PublishMessage},
-        stream::{self, DirectGetErrorKind, DiscardPolicy, Republish},
+        stream::{self, DirectGetErrorKind, DiscardPolicy, LastRawMessageErrorKind, Republish},
     },
 };
 use futures::{FutureExt as _, StreamExt as _};
@@ -111,7 +111,7 @@ impl NatsBucket {
     }
 }
 
-/// What a write is on the wire (NATS ADR-8).
+/// Returns what a write is on the wire (NATS ADR-8).
 fn message(prefix: &str, write: Write) -> Result<OutboundMessage> {
     write.check()?;
     let subject = format!("{prefix}{}", write.key);
@@ -130,7 +130,7 @@ fn message(prefix: &str, write: Write) -> Result<OutboundMessage> {
     Ok(message.outbound_message(subject))
 }
 
-/// What the client, or the server at a key's end, did.
+/// Returns what the client, or the server at a key's end, did.
 fn kind(headers: &HeaderMap) -> EntryKind {
     let stated = headers
         .get(OPERATION)
@@ -158,6 +158,25 @@ impl Bucket for NatsBucket {
     fn status(&self) -> Answer<BucketStatus> {
         let bucket = self.clone();
         async move { Ok(status(bucket.nats.stream(&bucket.stream()).await?.cached_info())) }.boxed()
+    }
+
+    fn newest(&self) -> Answer<u64> {
+        let bucket = self.clone();
+        async move {
+            let refused = |error: &dyn std::error::Error| Error::Refused {
+                what: format!("reading the newest entry of {}", bucket.name),
+                why: why(error),
+            };
+            let stream = bucket.nats.context.get_stream_no_info(bucket.stream()).await;
+            let stream = stream.map_err(|error| refused(&error))?;
+            // Of a cluster, the leader answers.
+            match stream.get_last_raw_message_by_subject(&bucket.all()).await {
+                Ok(message) => Ok(message.sequence),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+                Err(error) => Err(refused(&error)),
+            }
+        }
+        .boxed()
     }
 
     fn server_time(&self) -> Answer<i64> {

@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 /// What the server says of a stream (NATS ADR-31), as far as it tells the time. The client's own type leaves that out.
 #[derive(Deserialize)]
 struct StreamInfo {
-    /// When it answered, RFC 3339.
+    /// Time at which it answered, RFC 3339.
     ts: Option<String>,
 }
 
 impl Nats {
-    /// What the clock of the server that leads `stream` says, microseconds since the Unix epoch. Every member may ask for it:
-    /// whoever reads a stream asks what there is of it.
+    /// Returns what the clock of the server that leads `stream` says, microseconds since the Unix epoch. Every member may ask for
+    /// it: the one who reads a stream asks what there is of it.
     pub(super) async fn server_time(&self, stream: &str) -> Result<i64> {
         let refused = |why| Error::Refused {
             what: "asking for the server's time".to_owned(),

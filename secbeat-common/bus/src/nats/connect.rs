@@ -38,7 +38,7 @@ pub struct Server {
     pub program: String,
     /// Without one the server takes the program as it is.
     pub login: Option<Login>,
-    /// How many servers keep each stream that is made; by the size of the cluster unless stated.
+    /// Number of servers that keep each stream that is made. By default, the size of the cluster decides.
     pub replicas: Option<usize>,
 }
 
@@ -184,7 +184,7 @@ impl Authority {
         Ok(Self(Arc::new(file.into())))
     }
 
-    /// Where it can be opened, by this process and as long as this lives.
+    /// Returns where it can be opened, by this process and as long as this lives.
     fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }

@@ -1,4 +1,4 @@
-//! Which servers of a cluster keep what, as the leaders of streams say.
+//! Servers of a cluster with their copies, as the leaders of streams report them.
 
 use std::{
     collections::BTreeMap,

@@ -38,7 +38,7 @@ use crate::{
 pub const OLDEST_SERVER: (i64, i64) = (2, 11);
 /// The oldest server with atomic batches.
 const BATCHES_SINCE: (i64, i64) = (2, 12);
-/// How long one write may wait for its acknowledgement.
+/// Time that one write may wait for its acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection to a NATS server that is kept alive for ever.
@@ -55,7 +55,7 @@ pub struct Nats {
     copies: Copies,
     /// Where it is, for people.
     server: String,
-    /// Who vouches for the server: read anew for each connection.
+    /// The authority that vouches for the server: read again for each connection.
     _authority: Option<Authority>,
 }
 
@@ -237,7 +237,8 @@ fn unopened(name: &str, error: &GetStreamError) -> Error {
     }
 }
 
-/// What is missing where no server takes a write: from here, a stream that is not there looks as one that no server leads.
+/// Returns what is missing where no server takes a write: from here, a stream that is not there looks as one that no server
+/// leads.
 fn unanswered(what: &str) -> String {
     format!("a server that leads the stream for {what}")
 }

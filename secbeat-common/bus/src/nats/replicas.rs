@@ -13,22 +13,22 @@ use crate::error::{Error, Result};
 /// With so many servers, one may fail.
 const ENOUGH: usize = 3;
 
-/// How many servers are to keep a new stream.
+/// Number of servers that are to keep a new stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Replicas {
     Exactly(usize),
     /// [`ENOUGH`], or one where the cluster is smaller.
     IfEnough,
 }
 
 /// `configured` is the operator's word; `servers` were named, and the connected one is part of a cluster or not.
-fn wanted(configured: Option<usize>, servers: usize, is_clustered: bool) -> Wanted {
+fn wanted(configured: Option<usize>, servers: usize, is_clustered: bool) -> Replicas {
     match (configured, is_clustered) {
-        (Some(replicas), _) => Wanted::Exactly(replicas),
-        (None, false) => Wanted::Exactly(1),
+        (Some(replicas), _) => Replicas::Exactly(replicas),
+        (None, false) => Replicas::Exactly(1),
         // Some of them may be down right now: the stream is made when they are back.
-        (None, true) if servers >= ENOUGH => Wanted::Exactly(ENOUGH),
-        (None, true) => Wanted::IfEnough,
+        (None, true) if servers >= ENOUGH => Replicas::Exactly(ENOUGH),
+        (None, true) => Replicas::IfEnough,
     }
 }
 
@@ -89,8 +89,8 @@ impl Nats {
     async fn create(&self, config: stream::Config) -> Result<(), CreateStreamError> {
         let is_clustered = self.client.server_info().cluster.is_some();
         let (replicas, or_one) = match wanted(self.replicas, self.servers, is_clustered) {
-            Wanted::Exactly(replicas) => (replicas, false),
-            Wanted::IfEnough => (ENOUGH, true),
+            Replicas::Exactly(replicas) => (replicas, false),
+            Replicas::IfEnough => (ENOUGH, true),
         };
         let with = |num_replicas| stream::Config {
             num_replicas,
@@ -126,18 +126,18 @@ mod tests {
 
     #[test]
     fn three_servers_keep_a_new_stream_where_there_are_three() {
-        assert_eq!(wanted(None, 1, false), Wanted::Exactly(1));
+        assert_eq!(wanted(None, 1, false), Replicas::Exactly(1));
         assert_eq!(
             wanted(None, 3, false),
-            Wanted::Exactly(1),
+            Replicas::Exactly(1),
             "one server under three names"
         );
-        assert_eq!(wanted(None, 3, true), Wanted::Exactly(3));
-        assert_eq!(wanted(None, 1, true), Wanted::IfEnough);
-        assert_eq!(wanted(Some(1), 3, true), Wanted::Exactly(1));
+        assert_eq!(wanted(None, 3, true), Replicas::Exactly(3));
+        assert_eq!(wanted(None, 1, true), Replicas::IfEnough);
+        assert_eq!(wanted(Some(1), 3, true), Replicas::Exactly(1));
         assert_eq!(
             wanted(Some(3), 1, false),
-            Wanted::Exactly(3),
+            Replicas::Exactly(3),
             "the server then says why not"
         );
     }

@@ -1,4 +1,4 @@
-//! How writes go: whether the server stores them, and how long that takes it.
+//! Health of writes: whether the server stores them, and how long that takes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,10 +20,10 @@ const STALE: Duration = Duration::from_secs(30);
 
 /// What is known of the writes to each bucket and log.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Writes(Arc<Mutex<BTreeMap<String, Known>>>);
+pub(super) struct Writes(Arc<Mutex<BTreeMap<String, WriteHealth>>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct WriteHealth {
     /// While none is stored.
     failing: Option<Failing>,
     took: VecDeque<Duration>,
@@ -31,9 +31,9 @@ struct Known {
 
 #[derive(Debug)]
 struct Failing {
-    /// When the first of them was sent.
+    /// Time at which the first of them was sent.
     since: Instant,
-    /// When the latest of them had failed.
+    /// Time at which the latest of them had failed.
     latest: Instant,
     why: String,
 }
@@ -43,7 +43,7 @@ impl Writes {
     pub(super) fn note<T>(&self, name: &str, sent: Instant, outcome: &Result<T>) {
         let mut writes = self.0.lock();
         if !writes.contains_key(name) {
-            writes.insert(name.to_owned(), Known::default());
+            writes.insert(name.to_owned(), WriteHealth::default());
         }
         let Some(known) = writes.get_mut(name) else { return };
         match outcome {
@@ -68,7 +68,7 @@ impl Writes {
         }
     }
 
-    /// A write to `name` is sent. Unless it ends, whoever sent it did not wait for the server any longer.
+    /// A write to `name` is sent. Unless it ends, the sender did not wait for the server any longer.
     pub(super) fn begin<'a>(&'a self, name: &'a str, what: &'a str) -> Pending<'a> {
         Pending {
             writes: self,
@@ -80,7 +80,7 @@ impl Writes {
     }
 
     pub(super) fn all(&self) -> Vec<Writing> {
-        let writing = |(name, known): (&String, &Known)| Writing {
+        let writing = |(name, known): (&String, &WriteHealth)| Writing {
             name: name.clone(),
             failing: known
                 .failing

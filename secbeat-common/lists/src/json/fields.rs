@@ -1,4 +1,4 @@
-//! What the fields of an object say of its entry, and of what is in arrays beside them.
+//! Meaning of the fields of an object for its entry, and of what is in arrays beside them.
 
 use serde_json::value::RawValue;
 
@@ -111,8 +111,8 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// Why the arrays in an object are for something else than is read, if its other fields say so, and how that leaves out what
-    /// they name.
+    /// Returns why the arrays in an object are for something else than is read, if its other fields say so, and how that leaves
+    /// out what they name.
     pub(super) fn misfit_beside(&self, fields: &Fields<'a>) -> Option<(String, Option<Out>)> {
         let said = fields.iter().filter_map(|(key, value)| {
             let (column, text) = (Column::of(key)?, scalar(value)?);

@@ -32,7 +32,7 @@ impl Out {
     }
 }
 
-/// Where a rule of a firewall stands. Other lists have one place.
+/// Position of a rule of a firewall. Other lists have one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     table: String,
@@ -174,7 +174,7 @@ impl Found {
         }
     }
 
-    /// What is left of an entry without the networks `excepted`; `None` if that is nothing, which is said.
+    /// Returns what is left of an entry without the networks `excepted`; `None` if that is nothing, which is said.
     pub(super) fn left_of(&mut self, entry: &Listed, excepted: &Ranges) -> Option<Vec<Listed>> {
         let left = excepted.left_of(&entry.network);
         if left.is_empty() {

@@ -188,6 +188,65 @@ fn a_file_may_say_by_its_name_what_it_is_for() {
 }
 
 #[test]
+fn a_chain_that_drops_all_it_is_given_is_a_verdict() {
+    let csf = "*filter\n\
+        -A DENYIN -s 198.51.100.7/32 ! -i lo -j DROP\n\
+        -A DENYIN -s 198.51.100.8/32 ! -i lo -j LOGDROPIN\n\
+        -A DENYIN -s 198.51.100.9/32 ! -i lo -j LOGGED\n\
+        -A DENYIN -s 198.51.100.10/32 -i lo -j DROP\n\
+        -A DENYIN -s 198.51.100.11/32 -j SOME\n\
+        -A DENYIN -s 198.51.100.12/32 -j EMPTY\n\
+        -A LOGDROPIN -p tcp -m tcp --dport 23 -j DROP\n\
+        -A LOGDROPIN -p tcp -m limit --limit 30/min -j LOG --log-prefix \"Firewall: *TCP_IN Blocked* \"\n\
+        -A LOGDROPIN -j DROP\n\
+        -A LOGGED -j LOG\n\
+        -A SOME -s 203.0.113.0/24 -j ACCEPT\n\
+        -A SOME -j REJECT --reject-with icmp-port-unreachable\n\
+        -A EMPTY -p tcp -j DROP\n\
+        COMMIT\n";
+    let script = "iptables -A LOGDROPIN -j DROP\n\
+        iptables -A LETS -j DROP\n\
+        iptables -I LETS -j ACCEPT\n\
+        iptables -A GONE -j DROP\n\
+        iptables -D GONE -j DROP\n\
+        iptables -A GOES -g OTHER\n\
+        iptables -A GOES -j DROP\n\
+        iptables -A DENYIN -s 198.51.100.7 -j DROP\n\
+        iptables -I DENYIN -s 198.51.100.8 -j LOGDROPIN\n\
+        iptables -A DENYIN -s 198.51.100.9 -j LETS\n\
+        iptables -A DENYIN -s 198.51.100.10 -j GONE\n\
+        iptables -A DENYIN -s 198.51.100.11 -j GOES\n";
+    let shown = "Chain DENYIN (1 references)\n\
+        target     prot opt source               destination\n\
+        DROP       all  --  198.51.100.7         0.0.0.0/0\n\
+        LOGDROPIN  all  --  198.51.100.8         0.0.0.0/0\n\
+        LOGGED     all  --  198.51.100.9         0.0.0.0/0\n\
+        Chain LOGDROPIN (2 references)\n\
+        target     prot opt source               destination\n\
+        LOG        tcp  --  0.0.0.0/0            0.0.0.0/0            limit: avg 30/min\n\
+        DROP       all  --  0.0.0.0/0            0.0.0.0/0\n\
+        Chain LOGGED (1 references)\n\
+        target     prot opt source               destination\n\
+        LOG        all  --  0.0.0.0/0            0.0.0.0/0\n";
+    let columns = "pkts bytes target prot opt in out source destination\n";
+    let verbose = format!(
+        "Chain DENYIN (1 references)\n{columns}\
+         0 0 DROP all -- * * 198.51.100.7 0.0.0.0/0\n\
+         0 0 LOGDROPIN all -- * * 198.51.100.8 0.0.0.0/0\n\
+         0 0 INNER all -- * * 198.51.100.9 0.0.0.0/0\n\
+         Chain LOGDROPIN (1 references)\n{columns}\
+         0 0 DROP all -- * * 0.0.0.0/0 0.0.0.0/0\n\
+         Chain INNER (1 references)\n{columns}\
+         0 0 DROP all -- tun0 * 0.0.0.0/0 0.0.0.0/0\n"
+    );
+    for text in [csf, script, shown, &verbose] {
+        let entries = listed(text);
+        let networks: Vec<_> = entries.iter().map(|entry| entry.network.to_string()).collect();
+        assert_eq!(networks, ["198.51.100.7/32", "198.51.100.8/32"], "{text}");
+    }
+}
+
+#[test]
 fn in_a_list_of_rules_the_first_one_counts() {
     let rules = "deny 198.51.100.5;\nallow 198.51.100.0/24;\ndeny 198.51.100.6;\n";
     let Reading { entries, bad, .. } = read(rules.as_bytes(), &request(None)).unwrap();

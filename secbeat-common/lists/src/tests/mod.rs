@@ -186,6 +186,118 @@ fn a_csv_of_another_program_is_read_by_its_columns() {
 }
 
 #[test]
+fn a_column_may_be_called_after_addresses_in_other_words() {
+    for (text, networks) in [
+        (
+            "Network Address,Subnet Mask,Comment\n198.51.100.0,255.255.255.0,x\n",
+            &["198.51.100.0/24"][..],
+        ),
+        ("IP-Adresse;Grund\n198.51.100.7;x\n", &["198.51.100.7/32"]),
+        ("Adresse IP;Motif\n198.51.100.7;x\n", &["198.51.100.7/32"]),
+        (
+            "nr,IP Network,hits\n1,203.0.113.0/24,3\n2,198.51.100.7,4\n",
+            &["203.0.113.0/24", "198.51.100.7/32"],
+        ),
+        ("Source IP Address|Reason\n2001:db8::/48|x\n", &["2001:db8::/48"]),
+    ] {
+        let read = reading(text);
+        assert!(read.what.contains("and a header"), "{text}: {}", read.what);
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, networks, "{text}");
+    }
+    let allowed = read(b"Allowed IPs,Note\n198.51.100.7,x\n", &request(None));
+    assert_eq!(
+        allowed.unwrap_err(),
+        "the addresses are in the column `Allowed IPs`, which lets clients in"
+    );
+    // Other hosts, and what may be either.
+    for text in [
+        "Gateway Address,Note\n198.51.100.7,x\n",
+        "Server IP Address,Note\n198.51.100.7,x\n",
+        "IP Adresse,Andere Adresse\n198.51.100.7,198.51.100.8\n",
+    ] {
+        let read = read(text.as_bytes(), &request(None));
+        let is_taken = read.is_ok_and(|read| read.bad.is_empty() && !read.entries.is_empty());
+        assert!(!is_taken, "{text}");
+    }
+}
+
+#[test]
+fn commands_of_nft_and_blocks_of_bind_are_read_as_scripts_have_them() {
+    for text in [
+        "#!/bin/sh\nnft add element inet filter bad { 198.51.100.7 }\n",
+        "nft add element inet filter bad '{ 198.51.100.7, 198.51.100.7 }'\n",
+        "nft add element ip f bad { 198.51.100.7 timeout 1h }\nnft delete element ip f bad { 198.51.100.8 }\n",
+        "acl \"bad\" {\n  198.51.100.7;\n};\nacl \"trusted\" {\n  192.0.2.7;\n};\n",
+    ] {
+        let mut targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        targets.dedup();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+    let allowed = reading("nft add element inet f whitelist '{ 192.0.2.7 }'\n");
+    assert_eq!((allowed.entries, allowed.passed_over.len()), (Vec::new(), 1));
+    // What stands behind a block is not of it.
+    let said = complaints("acl \"trusted\" {\n  192.0.2.7;\n};\n198.51.100.7\n}\n", None);
+    assert_eq!(said, ["5: `}` is neither an IP address nor a CIDR prefix"]);
+}
+
+#[test]
+fn what_is_not_listed_or_taken_off_is_not_banned() {
+    for text in [
+        "+ 198.51.100.7\n- 198.51.100.8\n",
+        "ip,listed\n198.51.100.7,true\n198.51.100.8,false\n",
+        "[{\"ip\":\"198.51.100.7\",\"isListed\":true},{\"ip\":\"198.51.100.8\",\"isListed\":false}]",
+        "ip,listed\n198.51.100.7,2026-11-30\n",
+    ] {
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+    let items = targets("- 198.51.100.7\n- 198.51.100.8\n");
+    assert_eq!(items.len(), 2, "marks of items");
+}
+
+#[test]
+fn those_who_are_let_in_or_clean_by_words_of_other_languages_are_not_banned() {
+    for text in [
+        "IP-Adresse,Status\n198.51.100.7,gesperrt\n198.51.100.8,erlaubt\n",
+        "IP-Adresse;Gesperrt\n198.51.100.7;ja\n198.51.100.8;nein\n",
+        "IP-Adresse;Freigegeben\n198.51.100.7;nein\n198.51.100.8;ja\n",
+        "Adresse IP,Statut\n198.51.100.7,bloqué\n198.51.100.8,Autorisé\n",
+        "Dirección IP,Estado\n198.51.100.7,bloqueado\n198.51.100.8,permitido\n",
+        "Direccion,Lista\n198.51.100.7,lista negra\n198.51.100.8,lista blanca\n",
+        "Indirizzo IP,Bloccato\n198.51.100.7,sì\n198.51.100.8,no\n",
+        "IP-adres,Geblokkeerd\n198.51.100.7,ja\n198.51.100.8,nee\n",
+        "ip,abuseConfidenceScore\n198.51.100.7,100\n198.51.100.8,0\n",
+        "ip,reputation\n198.51.100.7,bad\n198.51.100.8,good\n198.51.100.9,trusted\n",
+        "ip,zone,result\n198.51.100.7,a.example,listed\n198.51.100.8,a.example,not listed\n",
+        "# The following IP addresses will be blocked in iptables.\n198.51.100.7\n",
+    ] {
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+    for text in [
+        "Zugelassene IP,Name\n198.51.100.7,x\n",
+        "Kunden-IP,Name\n198.51.100.7,x\n",
+        "# The following IP addresses will be allowed through iptables.\n# One IP address per line.\n198.51.100.7 # lfd\n",
+    ] {
+        let entries = read(text.as_bytes(), &request(None)).map_or(0, |read| read.entries.len());
+        assert_eq!(entries, 0, "{text}");
+    }
+}
+
+#[test]
+fn what_separates_values_stands_beside_a_network() {
+    for text in [
+        "sshd|198.51.100.7|1764496800|600|{\"matches\":[],\"failures\":5}\n",
+        "198.51.100.7^ssh, and web\n",
+        "ip~reason\n198.51.100.7~x, y\n",
+    ] {
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+}
+
+#[test]
 fn without_a_header_a_column_of_verdicts_may_have_gaps_and_one_of_names_is_none() {
     let of = |text: &str| {
         targets(text)
@@ -211,7 +323,7 @@ fn bad_lines_are_named_with_what_is_wrong() {
     let csv = "target,duration,layer\n198.51.100.7,soon,\n198.51.100.8,4h,moon\n198.51.100.9,4h\n198.51.100.10,4h,l7\n";
     let said = complaints(csv, None);
     assert!(said[0].starts_with("2: invalid duration `soon`"), "{said:?}");
-    assert_eq!(said[1], "3: `moon` is neither kernel nor l7");
+    assert_eq!(said[1], "3: invalid layer `moon`: expected kernel or l7");
     assert_eq!(said[2], "4: it has 2 fields, and the header 3");
     assert_eq!(said.len(), 3);
     assert_eq!(

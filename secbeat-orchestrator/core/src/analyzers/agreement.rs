@@ -1,4 +1,4 @@
-//! How far a ban reaches: on how many edges' word.
+//! Reach of a ban, by the number of edges that support it.
 //!
 //! Telemetry is an edge's word. A compromised edge can report of any visitor what it likes, so with `agreeing` = k above 1 no
 //! edge's word alone bans on all edges: reports of one edge count for at most a k-th of a rule's threshold towards that. A ban
@@ -38,7 +38,7 @@ pub struct Agreement<A> {
     shares: HashMap<Rule, Share>,
     edges: HashMap<String, Detector>,
     /// Edges that have said all they can of a source, until their word is too old.
-    words: HashMap<Prefix, Vec<Word>>,
+    words: HashMap<Prefix, Vec<EdgeReport>>,
     schedule: Schedule,
 }
 
@@ -48,8 +48,9 @@ struct Share {
     needed: u64,
 }
 
+/// A ban that one edge's reports support.
 #[derive(Clone, Debug)]
-struct Word {
+struct EdgeReport {
     edge: String,
     /// `None` if the source is banned on this edge alone.
     rule: Option<Rule>,
@@ -90,7 +91,7 @@ impl<A: Analyzer> Agreement<A> {
     }
 
     /// Whether `source` is banned on `edge` already, though not on all: what that edge reports adds nothing, and must not start
-    /// the others' count anew.
+    /// the others' count from zero.
     fn has_said_enough(&self, source: &Prefix, edge: &str, at_ms: i64) -> bool {
         let words = self.words.get(source).map_or(&[][..], Vec::as_slice);
         words
@@ -105,7 +106,7 @@ impl<A: Analyzer> Agreement<A> {
             .find(|word| word.edge == edge && word.rule == rule)
         {
             Some(word) => word.until_ms = word.until_ms.max(until_ms),
-            None => words.push(Word {
+            None => words.push(EdgeReport {
                 edge: edge.to_owned(),
                 rule,
                 until_ms,
@@ -113,14 +114,15 @@ impl<A: Analyzer> Agreement<A> {
         }
     }
 
-    /// Where a ban that follows from `finding`, which the report of `reporter` completed, is to be enforced.
+    /// Returns where a ban that follows from `finding`, which the report of `reporter` completed, is to be enforced.
     fn scope(&self, finding: &Finding, reporter: &str) -> Scope {
         let Some(share) = self.shares.get(&finding.rule) else {
             return Scope::of_edges(vec![reporter.to_owned()]);
         };
         let words = self.words.get(&finding.source).map_or(&[][..], Vec::as_slice);
-        let holds =
-            |word: &&Word| word.until_ms > finding.at_ms && word.rule.is_none_or(|rule| rule == finding.rule);
+        let holds = |word: &&EdgeReport| {
+            word.until_ms > finding.at_ms && word.rule.is_none_or(|rule| rule == finding.rule)
+        };
         let said: HashSet<&str> = words
             .iter()
             .filter(holds)

@@ -16,15 +16,15 @@ use secbeat_common::{
 pub use self::{
     agreement::Agreement,
     threshold::{
-        AHEAD, Action, Counted, DetectConfig, Excused, MAX_RULES, MAX_WINDOW_MS, Request, Rule, RuleConfig,
-        Schedule, Sighting, Tally, ThresholdAnalyzer, UpstreamId, Upstreams, WindowCount,
+        AHEAD, Action, Counted, DetectConfig, Excused, MAX_RULES, MAX_WINDOW_MS, Providers, Request, Rule,
+        RuleConfig, Schedule, Sighting, Tally, ThresholdAnalyzer, UpstreamId, Upstreams, WindowCount,
     },
 };
 use crate::millis;
 
 /// Finds clients that should be banned. An analyzer has no clock: it goes by the times of what it is shown.
 pub trait Analyzer: fmt::Debug + Send {
-    /// Which requests edges have to report one by one for it.
+    /// Returns which requests edges have to report one by one for it.
     fn interest(&self) -> Interest;
 
     /// Says whose events come next, at most [`AHEAD`] of them, so that they can be fetched from memory together. Changes no
@@ -46,10 +46,10 @@ pub trait Analyzer: fmt::Debug + Send {
     /// Lets time pass, to `now_ms` (milliseconds since the Unix epoch).
     fn tick(&mut self, now_ms: i64, findings: &mut Vec<Finding>);
 
-    /// How far `source` is under each rule at `now_ms`.
+    /// Returns how far `source` is under each rule at `now_ms`.
     fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowCount>;
 
-    /// Which answers of `source` counted against nobody, as far as that is remembered.
+    /// Returns which answers of `source` counted against nobody, as far as that is remembered.
     fn excused(&self, source: &Prefix) -> Option<Excused>;
 
     /// About how many sources were seen within the minute before `now_ms` and led to no ban.
@@ -67,7 +67,7 @@ pub struct Observation<'a> {
     pub seen: Seen<'a>,
 }
 
-/// What was reported.
+/// A report.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// One request, whose [sum](Self::Requests) is reported apart.
@@ -108,11 +108,11 @@ pub struct Finding {
     pub action: Action,
     /// Length of a first ban by this rule, if not the [ledger](crate::ledger)'s.
     pub ban: Option<Duration>,
-    /// Where a ban is to be enforced.
+    /// Edges that are to enforce a ban.
     pub scope: Scope,
 }
 
-/// Why a client was found.
+/// The reason why a client was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// So many events within a window.
@@ -125,7 +125,7 @@ pub enum Why {
 }
 
 impl Finding {
-    /// How far back that goes which led to it.
+    /// Returns how far back the events go that led to it.
     #[must_use]
     pub const fn window(&self) -> Duration {
         let Why::Threshold { window, .. } = self.why;
@@ -139,7 +139,7 @@ impl Finding {
         count
     }
 
-    /// What a command or a record says of it.
+    /// Returns what a command or a record says of it.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
         let Why::Threshold { count, window, .. } = self.why;

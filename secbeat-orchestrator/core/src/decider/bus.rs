@@ -1,4 +1,4 @@
-//! What other orchestrators decided, and what the bus remembers.
+//! Decisions of other orchestrators, and records on the bus.
 
 use std::collections::HashSet;
 
@@ -49,7 +49,7 @@ impl Decider {
             self.bucket.present.insert(command.target, (command.id, revision));
             self.weigh(&command, revision);
             if command.expires_at_ms > now {
-                self.pay_for(&command);
+                self.account_for(&command);
                 self.ledger.restore(command);
             }
         }
@@ -164,7 +164,7 @@ impl Decider {
         }
         if self.ledger.restore(command.clone()) {
             info!(%target, issuer = command.issuer, reason = command.reason.name(), "banned by another orchestrator");
-            self.pay_for(&command);
+            self.account_for(&command);
             self.adopt(command, turn);
         } else {
             self.bucket.blocked.insert(target, command);
@@ -320,7 +320,7 @@ impl Decider {
     /// itself, before it started again, nobody else is left to record it.
     pub(super) fn outrun(&mut self, id: Uuid, theirs: BlockCommand, turn: &mut Turn<'_>) {
         info!(target = %theirs.target, issuer = theirs.issuer, "banned by another orchestrator first");
-        self.pay_for(&theirs);
+        self.account_for(&theirs);
         // Perhaps it was lifted since. If not, the bucket says so.
         if self.bucket.deleted.contains(&theirs.target) {
             return self.ledger.discard(&theirs.target, id);
@@ -371,7 +371,7 @@ impl Decider {
     }
 }
 
-/// Records the bans since `since_ms` whose records died with whoever issued them. If that one lives and is only slow, the
+/// Records the bans since `since_ms` whose records died with the orchestrator that issued them. If that one lives and is only slow, the
 /// server takes one record.
 fn audit_lost(bans: &[Written], audit: &[AuditRecord], since_ms: i64, turn: &mut Turn<'_>) {
     let known: HashSet<_> = audit

@@ -45,14 +45,14 @@ pub struct Crawler {
 /// A client that may be a crawler, to be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
-    /// What is banned.
+    /// The banned source.
     pub source: Prefix,
     pub address: IpAddr,
     /// The crawler that it says to be; `None` if no request of it was reported one by one.
     pub claims: Option<String>,
 }
 
-/// What became of looking a client up. Times are milliseconds since the Unix epoch.
+/// Outcome of looking a client up. Times are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub suspect: Suspect,
@@ -62,7 +62,7 @@ pub struct Checked {
     pub until_ms: i64,
 }
 
-/// Who a client is.
+/// Identity of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// This crawler: the name of its address is one of the crawler's, and leads back to the address.
@@ -71,7 +71,7 @@ pub enum Identity {
     NotVerified { why: String },
 }
 
-/// What is known of crawlers.
+/// Known crawlers.
 #[derive(Debug)]
 pub(super) struct Crawlers {
     config: CrawlerConfig,
@@ -107,7 +107,7 @@ impl Crawlers {
         }
     }
 
-    /// Why `finding` bans nobody, if it found a verified crawler.
+    /// Returns why `finding` bans nobody, if it found a verified crawler.
     pub(super) fn exemption(&self, finding: &Finding, now_ms: i64) -> Option<Suppression> {
         let Why::Threshold { counted, .. } = finding.why;
         let checked = self.of(&finding.source, now_ms)?;
@@ -122,7 +122,7 @@ impl Crawlers {
         }
     }
 
-    /// Who is to be looked up, since `finding` may have found a crawler.
+    /// Returns who is to be looked up, since `finding` may have found a crawler.
     pub(super) fn suspect(&self, finding: &Finding, journal: &Journal, now_ms: i64) -> Option<Suspect> {
         let Why::Threshold { counted, .. } = finding.why;
         let source = finding.source;
@@ -156,7 +156,7 @@ impl Crawlers {
         })
     }
 
-    /// What is known of `source` at `now_ms`.
+    /// Returns what is known of `source` at `now_ms`.
     pub(super) fn of(&self, source: &Prefix, now_ms: i64) -> Option<&Checked> {
         self.checked
             .get(source)

@@ -20,10 +20,10 @@ use crate::{
     writer::{Fate, Urgency, Write, WriteRequest},
 };
 
-/// Why an edge of an earlier release enforces no ban that goes by labels.
+/// The reason why an edge of an earlier release enforces no ban that goes by labels.
 const TOO_OLD: &str = "its release knows no bans for labels: upgrade it";
 
-/// What is on its way to the bus.
+/// Decisions on their way to the bus.
 #[derive(Debug)]
 pub(super) struct Decisions {
     /// By the ban's id.
@@ -71,7 +71,7 @@ pub(super) struct Open {
     pub(super) since_ms: i64,
 }
 
-/// Who is answered.
+/// Receiver of an answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     Nobody,
@@ -89,6 +89,8 @@ pub(super) struct Ordered {
     pub(super) command: BlockCommand,
     /// Whether it may end a ban in force earlier.
     pub(super) shortens: bool,
+    /// The ban in the bucket whose place it takes.
+    pub(super) replaced: Option<BlockCommand>,
 }
 
 impl Decisions {
@@ -181,7 +183,7 @@ impl Decider {
         turn.push(Effect::Write(self.request(command, urgency)));
     }
 
-    /// What has the bucket say that `command` is in force.
+    /// Returns what has the bucket say that `command` is in force.
     pub(super) fn request(&self, command: BlockCommand, urgency: Urgency) -> WriteRequest {
         let (target, bucket) = (command.target, &self.bucket);
         // What the ledger was kept from was not known to who decided.
@@ -216,7 +218,7 @@ impl Decider {
     /// A decision has reached the bus, or came to nothing.
     pub(super) fn done(&mut self, id: Uuid, fate: Fate, turn: &mut Turn<'_>) {
         // It is the ban's, and its end was ordered meanwhile, which has a fate of its own.
-        if self.is_lifting(id) && !matches!(fate, Fate::Lifted | Fate::Superseded) {
+        if self.is_lifting(id) && !matches!(fate, Fate::Lifted | Fate::Ended | Fate::Superseded) {
             return;
         }
         let fate = match fate {
@@ -315,7 +317,12 @@ impl Decider {
                 }
                 self.imported(import, turn);
             }
-            Answer::Ban(tickets, ordered) => {
+            Answer::Ban(tickets, mut ordered) => {
+                if written == Err(OrderError::Expired)
+                    && let Some(replaced) = ordered.replaced.take()
+                {
+                    self.hold_on(replaced, turn.now.wall_ms);
+                }
                 // A later ban of the same target is what these orders led to.
                 let tickets = match &written {
                     Err(OrderError::Superseded) => self.hand_on(&target, tickets),
@@ -332,8 +339,35 @@ impl Decider {
                 answer_all(tickets, &Reply::Banned(reply), turn);
             }
             Answer::Unban(tickets, ban) => {
-                answer_all(tickets, &Reply::Unbanned(written.map(|()| Some(ban))), turn);
+                let lifted = match written {
+                    Ok(()) => Ok(Some(ban)),
+                    // It ended by itself before, and counts, as if the order had come after that.
+                    Err(OrderError::Expired) => {
+                        let BlockCommand {
+                            expires_at_ms,
+                            strikes,
+                            ..
+                        } = ban.command;
+                        self.ledger.restore_history(target, expires_at_ms, strikes);
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                };
+                answer_all(tickets, &Reply::Unbanned(lifted), turn);
             }
+        }
+    }
+
+    /// Keeps the ban `replaced` if the bucket still has it: what was to take its place came to nothing.
+    fn hold_on(&mut self, replaced: BlockCommand, now_ms: i64) {
+        let target = &replaced.target;
+        let is_present = self
+            .bucket
+            .present
+            .get(target)
+            .is_some_and(|(id, _)| *id == replaced.id);
+        if is_present && replaced.expires_at_ms > now_ms && self.ledger.get(target).is_none() {
+            self.ledger.restore(replaced);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What goes into the decider and what comes out.
+//! Inputs and outputs of the decider.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::{
     writer::{Fate, Urgency, WriteRequest},
 };
 
-/// What has happened. Times are milliseconds since the Unix epoch.
+/// Something that happened. Times are milliseconds since the Unix epoch.
 #[derive(Debug)]
 pub enum Event {
     /// Telemetry of one partition, with the time at which the server received it, and how long it had waited for the bus
@@ -41,7 +41,7 @@ pub enum Event {
     Waf { batch: WafBatch, received_ms: i64 },
     /// Events of services, with the time at which the server received them.
     Service { batch: ServiceBatch, received_ms: i64 },
-    /// What the bus remembers from before this process, once and first. The audit goes back to `since_ms`.
+    /// Records on the bus from before this process, once and first. The audit goes back to `since_ms`.
     Restore {
         bans: Vec<Written>,
         audit: Vec<AuditRecord>,
@@ -54,15 +54,15 @@ pub enum Event {
         lifted: Vec<Gone>,
         audit: Vec<AuditRecord>,
     },
-    /// The bucket has a ban, whoever wrote it.
+    /// The bucket has a ban, no matter who wrote it.
     Banned(Box<Written>),
     /// The bucket has a ban no more.
     Lifted(Gone),
-    /// Something that must not be obeyed took the place of this target's ban in the bucket, if there was one.
+    /// Something that must not be accepted took the place of this target's ban in the bucket, if there was one.
     Spoiled { target: Prefix, revision: u64 },
     /// Whether everything was heard that the bucket of bans has. It was, as long as nothing else is told.
     UpToDate(bool),
-    /// A rule that only observes would have banned somebody, whoever recorded it.
+    /// A rule that only observes would have banned somebody, no matter who recorded it.
     Observed(Box<AuditRecord>),
     /// Other rules hold. No telemetry that was read before may come after this, but all is read again from the beginning of the longest
     /// window.
@@ -71,11 +71,11 @@ pub enum Event {
     EdgeHeard(Box<Presence>),
     /// An edge has taken its record away.
     EdgeLeft(String),
-    /// What an edge made of commands, and when that was received.
+    /// An edge's acknowledgements, and the time at which they were received.
     Acks { batch: AckBatch, received_ms: i64 },
     /// A partition was taken or lost.
     Owned(Ownership),
-    /// What this orchestrator may act for from now on.
+    /// Partitions that this orchestrator may act for from now on.
     Leases(LeaseTable),
     /// All that is never banned from now on because of this host or the config.
     Protected(Vec<ProtectedNet>),
@@ -101,7 +101,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// What is to be done.
+/// Action to carry out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Make the bucket say this.
@@ -136,7 +136,7 @@ pub enum Reply {
     Drained,
 }
 
-/// What others are told.
+/// Announcement to the other members.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Announcement {
     /// A finding, and why nobody is banned for it, if so.
@@ -155,18 +155,18 @@ pub struct DecidedBan {
     pub report: Option<Report>,
 }
 
-/// What completed a finding. Times are milliseconds since the Unix epoch.
+/// Report that completed a finding. Times are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whose report it was.
+    /// The edge that reported it.
     pub edge: String,
-    /// When the client did it.
+    /// Time at which the client did it.
     pub at_ms: i64,
-    /// When the server received it.
+    /// Time at which the server received it.
     pub received_ms: i64,
 }
 
-/// What the decider counts, since the start.
+/// Counts of the decider since the start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     pub active_bans: usize,
@@ -193,23 +193,27 @@ pub struct Stats {
     pub suppressed: u64,
     /// Findings that a brake suppressed.
     pub braked: u64,
-    /// What became of findings, by rule.
+    /// Outcomes of findings, by rule.
     pub rules: BTreeMap<String, Outcomes>,
     /// The brake that keeps every finding from a ban right now.
     pub brake: Option<Brake>,
     /// Findings that a brake holds back; they are judged when it lets go.
     pub held_back: usize,
+    /// Number of them that each brake holds back, by its name.
+    pub held_back_by: BTreeMap<&'static str, usize>,
     /// Whether all that decisions go by was read from the bus since the start.
     pub restored: bool,
+    /// Since when the ledger lacks bans that the bus has, milliseconds since the Unix epoch.
+    pub behind_since_ms: Option<i64>,
     /// Bans and unbans that the bus has not acknowledged yet.
     pub unwritten: usize,
-    /// Since when the oldest of those waits that are no import's; milliseconds since the Unix epoch.
+    /// Since when the oldest of those waits that are not of an import; milliseconds since the Unix epoch.
     pub unwritten_since_ms: Option<i64>,
     /// By name.
     pub edges: Vec<(String, EdgeTelemetry)>,
 }
 
-/// What became of a rule's findings.
+/// Outcomes of a rule's findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     pub banned: u64,

@@ -1,4 +1,4 @@
-//! What the edges say of themselves.
+//! Heartbeats of the edges.
 
 use secbeat_common::wire::Presence;
 use tracing::{info, warn};
@@ -11,8 +11,11 @@ use crate::presence::{Agreement, DownCause, Event, What};
 
 impl Decider {
     pub(super) fn edge_heard(&mut self, record: Presence, turn: &mut Turn<'_>) {
-        // An edge may have heard of bans that this process has not.
-        let agreement = match self.restored && self.is_up_to_date {
+        // An edge may have heard of bans that this process has not, and not of those that the bus has not taken.
+        let before_ms = record.bans.fleet.span.issued_before_ms;
+        let oldest = self.ledger.pending().next();
+        let is_written = oldest.is_none_or(|oldest| oldest.issued_at_ms >= before_ms);
+        let agreement = match self.restored && self.behind_since_ms.is_none() && is_written {
             true => Agreement::of(&record, self.ledger.digest(), turn.now.wall_ms),
             false => Agreement::Unknown,
         };

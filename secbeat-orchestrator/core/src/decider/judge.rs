@@ -1,4 +1,4 @@
-//! What follows from a finding.
+//! Consequences of a finding.
 
 use secbeat_common::{prefix::Prefix, wire::Decision as Audited};
 use tracing::{info, warn};
@@ -21,7 +21,7 @@ use crate::{
 const MAX_SUPPRESSED: usize = 10_000;
 
 impl Decider {
-    /// What the brakes go by.
+    /// Returns what the brakes go by.
     pub(super) fn brakes<'a>(&self, edge: Option<&'a str>, now_ms: i64) -> Brakes<'a> {
         Brakes {
             well_behaved: Some(self.analyzer.well_behaved(now_ms)),
@@ -53,7 +53,7 @@ impl Decider {
                 self.witness
                     .findings
                     .note(&finding, Outcome::Banned { command_id });
-                self.pay_for(&command);
+                self.account_for(&command);
                 // A rebuilt window shows findings whose bans have ended since; they shape the state and nothing else.
                 if command.expires_at_ms > now_ms {
                     let suspect = self.crawlers.suspect(&finding, &self.witness.journal, now_ms);

@@ -50,7 +50,7 @@ pub use self::{
 };
 use crate::{
     Ids, Moment, ProtectedNet,
-    analyzers::{Analyzer, DetectConfig, Finding, RuleConfig, Schedule, Upstreams},
+    analyzers::{Analyzer, DetectConfig, Finding, Providers, RuleConfig, Schedule, Upstreams},
     evidence::Witness,
     leases::LeaseTable,
     ledger::{Ledger, LedgerConfig},
@@ -65,26 +65,28 @@ use crate::{
 /// Who signs what the analyzers decide.
 pub const ACTOR: &str = "secbeat-orchestrator";
 
-/// What a decider goes by.
+/// Configuration of a decider.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub detect: DetectConfig,
     /// Edges that have to report enough for a ban on all; 1: one edge's word is enough.
     pub agreeing_edges: NonZeroU32,
+    /// Whose network a client is in, for rules over clients of one provider.
+    pub providers: Providers,
     pub ledger: LedgerConfig,
     /// Never banned because of this host or the config, as far as is known at the start.
     pub protected: Vec<ProtectedNet>,
-    /// What is older is ignored.
+    /// Greatest age of what counts.
     pub max_age: Duration,
-    /// How often quiet sources are forgotten.
+    /// Interval at which quiet sources are forgotten.
     pub cleanup_interval: Duration,
     /// Nothing counts against a target until so long after its unban.
     pub unban_grace: Duration,
-    /// How long an edge may hold other bans than the ledger before that is an alarm.
+    /// Time that an edge may hold other bans than the ledger before that is an alarm.
     pub drift_grace: Duration,
     /// Bytes for the latest events of all sources.
     pub evidence_bytes: usize,
-    /// Whom some rules let go.
+    /// Crawlers that some rules let go.
     pub crawlers: CrawlerConfig,
     /// Whether effects tell the ways of bans, for traces.
     pub traced: bool,
@@ -107,7 +109,7 @@ pub struct Decider {
     telemetry: Edges,
     fleet: Fleet,
     propagation: Propagation,
-    /// What is older is ignored.
+    /// Greatest age of what counts.
     max_age_ms: i64,
     /// The longest window of a rule about firewalls' events.
     waf_window_ms: i64,
@@ -121,11 +123,11 @@ pub struct Decider {
     signatures: Signatures,
     ids: Ids,
     decisions: Decisions,
-    /// When each source was last audited as suppressed.
+    /// Time at which each source was last audited as suppressed.
     suppressed: HashMap<Prefix, i64>,
     restored: bool,
-    /// Whether the ledger has what the bucket of bans has.
-    is_up_to_date: bool,
+    /// Since when the ledger lacks bans that the bucket has, milliseconds since the Unix epoch.
+    behind_since_ms: Option<i64>,
     leases: LeaseTable,
     partitions: Partitions,
     resets: Resets,
@@ -141,7 +143,7 @@ pub struct Decider {
     found: Vec<Finding>,
 }
 
-/// What the bucket of bans is known to hold.
+/// Known contents of the bucket of bans.
 #[derive(Debug, Default)]
 struct Mirror {
     /// The ban of each target, with the revision of its key.
@@ -153,7 +155,7 @@ struct Mirror {
     blocked: HashMap<Prefix, BlockCommand>,
     /// Targets whose key was deleted while a ban of this one was on its way to it.
     deleted: BTreeSet<Prefix>,
-    /// Targets under whose key something stands that must not be obeyed, and its revision.
+    /// Targets under whose key something stands that must not be accepted, and its revision.
     spoiled: BTreeMap<Prefix, u64>,
 }
 
@@ -194,6 +196,7 @@ impl Config {
         let method = Method {
             agreeing_edges: self.agreeing_edges,
             cleanup_interval: self.cleanup_interval,
+            providers: self.providers,
         };
         let sources = self.detect.sources;
         let rules = Rules {
@@ -224,7 +227,7 @@ impl Config {
             decisions: Decisions::new(self.traced),
             suppressed: HashMap::new(),
             restored: false,
-            is_up_to_date: true,
+            behind_since_ms: None,
             leases: LeaseTable::default(),
             partitions: Partitions::default(),
             resets: Resets::default(),
@@ -269,7 +272,10 @@ impl Decider {
             Event::Spoiled { target, revision } => {
                 self.bucket.spoiled.insert(target, revision);
             }
-            Event::UpToDate(is_up_to_date) => self.is_up_to_date = is_up_to_date,
+            Event::UpToDate(true) => self.behind_since_ms = None,
+            Event::UpToDate(false) => {
+                self.behind_since_ms.get_or_insert(now.wall_ms);
+            }
             Event::Observed(record) => self.remember([&*record], now.wall_ms),
             Event::EdgeHeard(record) => self.edge_heard(*record, turn),
             Event::EdgeLeft(edge_id) => self.edge_left(&edge_id, turn),
@@ -295,7 +301,7 @@ impl Decider {
         }
     }
 
-    /// Which requests edges have to report one by one.
+    /// Returns which requests edges have to report one by one.
     #[must_use]
     pub fn interest(&self) -> Interest {
         self.analyzer.interest()

@@ -1,4 +1,4 @@
-//! What operators order, and what becomes of it.
+//! Orders of operators, and their outcomes.
 
 use secbeat_common::prefix::Prefix;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::{
     ledger::{ManualBan, Refusal, Sifted},
 };
 
-/// What operators order.
+/// Order of an operator.
 #[derive(Clone, Debug)]
 pub enum Order {
     Ban(ManualBan),
@@ -36,7 +36,7 @@ pub struct Import {
     pub nets_before: usize,
 }
 
-/// What an import does if some of its bans cannot be.
+/// Behaviour of an import if some of its bans cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportMode {
     /// Nothing in any case: it only tells.
@@ -45,7 +45,7 @@ pub enum ImportMode {
     SkipRefused,
 }
 
-/// What became of an import, or would become of it.
+/// Outcome of an import, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// New bans.
@@ -58,7 +58,7 @@ pub struct Imported {
     pub ended: usize,
     /// Those that cannot be banned.
     pub refused: Vec<RefusedOrder>,
-    /// Networks among the new bans that are no single source and were not banned before.
+    /// Networks among the new bans that are not single sources and were not banned before.
     pub new_networks: usize,
     /// Networks that can be banned beside those that were before the import.
     pub free_networks: usize,
@@ -76,16 +76,16 @@ pub struct RefusedOrder {
     pub refused: Refused,
 }
 
-/// Why a target is not banned.
+/// The reason why a target is not banned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub target: Prefix,
     pub refusal: Refusal,
-    /// What protects it, where that is known.
+    /// The entry that protects it, where that is known.
     pub protected: Option<ProtectedNet>,
 }
 
-/// Why an order was not carried out.
+/// The reason why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// Bans in force are still being read; try again.

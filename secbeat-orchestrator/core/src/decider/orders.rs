@@ -1,4 +1,4 @@
-//! What operators order: bans, one or many at once, and their end.
+//! Orders of operators: bans, one or many at once, and their end.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,9 @@ use super::{
     protection::Protections,
 };
 use crate::{
-    ledger::{ActiveBan, ManualBan, Refusal, SAME_END_MS, Sift, Sifted, WriteState, is_same_ban, obstacle},
+    ledger::{
+        ActiveBan, ImportPlan, ManualBan, Refusal, SAME_END_MS, Sifted, WriteState, is_same_ban, obstacle,
+    },
     writer::{Urgency, Write, WriteRequest},
 };
 
@@ -55,14 +57,18 @@ impl Decider {
         }
         let (now_ms, target, actor) = (turn.now.wall_ms, ban.target, ban.issuer.clone());
         let (id, shortens) = (self.ids.next(now_ms), ban.shortens);
+        let held = self.ledger.get(&target);
+        let replaced = held.filter(|held| held.write == WriteState::Acknowledged);
+        let replaced = replaced.map(|held| held.command.clone());
         let command = self.ledger.ban(ban, now_ms, id).map_err(|refusal| {
             let refused = refused(&self.protected, target, refusal);
             OrderError::Refused(Box::new(refused))
         })?;
-        self.pay_for(&command);
+        self.account_for(&command);
         let ordered = Ordered {
             command: command.clone(),
             shortens,
+            replaced,
         };
         let answer = Answer::Ban(vec![ticket], Box::new(ordered));
         self.issue(command, Vec::new(), actor, answer, None, turn);
@@ -215,7 +221,7 @@ impl Decider {
             let Ok(command) = self.ledger.ban(ban, now_ms, id) else {
                 continue;
             };
-            self.pay_for(&command);
+            self.account_for(&command);
             unwritten += 1;
             let open = Open {
                 target: command.target,
@@ -275,7 +281,7 @@ impl Decider {
         outcome.kept += 1;
     }
 
-    /// What the order of `ban` led to, which gave way to `theirs`: that one, if it is the same.
+    /// Returns what the order of `ban` led to, which gave way to `theirs`: that one, if it is the same.
     pub(super) fn gave_way(
         &self,
         ban: &BlockCommand,
@@ -290,7 +296,7 @@ impl Decider {
         })
     }
 
-    fn outcome(&self, bans: &[ManualBan], sift: &Sift) -> Imported {
+    fn outcome(&self, bans: &[ManualBan], sift: &ImportPlan) -> Imported {
         let mut outcome = Imported {
             new_networks: sift.new_nets,
             free_networks: self.ledger.free_nets(),

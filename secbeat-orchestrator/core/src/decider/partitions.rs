@@ -1,4 +1,4 @@
-//! Which partitions' sources the decider judges.
+//! Partitions whose sources the decider judges.
 
 use secbeat_common::{
     prefix::Prefix,
@@ -17,7 +17,7 @@ use crate::{
 /// Findings that wait for a lapsed lease; past it further ones are forgotten.
 const MAX_PARKED: usize = 100_000;
 
-/// What came to a partition, and waits for it.
+/// Telemetry that waits for its partition.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     /// Those whose windows are kept.
@@ -28,7 +28,7 @@ pub(super) struct Partitions {
     /// milliseconds since the Unix epoch.
     received_ms: [i64; PARTITIONS as usize],
     journaled_ms: [i64; PARTITIONS as usize],
-    /// Since when each is watched; what came before was counted by whoever did then.
+    /// Since when each is watched; what came before was counted by the orchestrator that owned it then.
     since_ms: [i64; PARTITIONS as usize],
 }
 
@@ -73,9 +73,9 @@ impl Partitions {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) finding: Finding,
-    /// Whose report that was.
+    /// The edge that reported it.
     pub(super) edge: String,
-    /// When the server received it.
+    /// Time at which the server received it.
     pub(super) received_ms: i64,
     /// Whether it was judged before, and held back by a brake.
     pub(super) again: bool,
@@ -215,7 +215,7 @@ impl Decider {
     }
 
     /// As [`pay`](Self::pay).
-    pub(super) fn pay_for(&mut self, command: &BlockCommand) {
+    pub(super) fn account_for(&mut self, command: &BlockCommand) {
         let edges = self.fleet.meant(&command.scope);
         self.pay(
             command.target,

@@ -57,7 +57,7 @@ impl Decider {
         }
     }
 
-    /// What this host's look over itself found.
+    /// Takes in what this host's look over itself found.
     pub(super) fn protect_here(&mut self, networks: Vec<ProtectedNet>) {
         self.protected.here = networks;
         self.protect();

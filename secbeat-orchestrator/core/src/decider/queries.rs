@@ -36,9 +36,9 @@ pub struct Near {
 #[derive(Clone, Debug)]
 pub struct SourceFacts {
     pub address: IpAddr,
-    /// What it is counted and banned as.
+    /// The source prefix that is counted and banned.
     pub source: Prefix,
-    /// When this was so, milliseconds since the Unix epoch.
+    /// Time of this view, milliseconds since the Unix epoch.
     pub now_ms: i64,
     /// Whether the ledger was read from the bus since the start.
     pub restored: bool,
@@ -77,7 +77,7 @@ impl Decider {
         self.fleet.edges()
     }
 
-    /// What came of each edge's telemetry, by name.
+    /// Returns what came of each edge's telemetry, by name.
     #[must_use]
     pub fn telemetry(&self) -> Vec<(String, EdgeTelemetry)> {
         self.telemetry.telemetry()
@@ -121,19 +121,19 @@ impl Decider {
         (self.counts.requests, self.counts.errors)
     }
 
-    /// How long bans take to the edges.
+    /// Returns how long bans take to the edges.
     #[must_use]
     pub fn propagation(&self) -> &Propagation {
         &self.propagation
     }
 
-    /// How often each signature was met by what this process judges.
+    /// Returns how often each signature was met by what this process judges.
     #[must_use]
     pub const fn tallies(&self) -> &Tallies {
         self.signatures.tallies()
     }
 
-    /// What is counted, at `now`.
+    /// Returns what is counted, at `now`.
     pub fn stats(&mut self, now: Moment) -> Stats {
         let analyzer = self.analyzer.stats();
         let brakes = self.brakes(None, now.wall_ms);
@@ -158,7 +158,9 @@ impl Decider {
             rules: self.counts.by_rule.clone(),
             brake: self.ledger.braking(brakes, now.wall_ms),
             held_back: self.ledger.held_back(),
+            held_back_by: self.ledger.held_back_by(brakes.well_behaved, now.wall_ms),
             restored: self.is_restored(),
+            behind_since_ms: self.behind_since_ms,
             unwritten: self.decisions.open.len(),
             unwritten_since_ms: self.decisions.waiting_since_ms(),
             edges: self.telemetry.telemetry(),

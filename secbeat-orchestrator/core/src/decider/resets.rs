@@ -7,7 +7,7 @@ use secbeat_common::{prefix::Prefix, sources::SourceLengths, subjects::PARTITION
 
 use crate::analyzers::{Reset, Rule};
 
-/// When a reset ends, milliseconds since the Unix epoch.
+/// Returns when a reset ends, milliseconds since the Unix epoch.
 const fn until_ms(reset: Reset) -> i64 {
     match reset {
         Reset::Banned { until_ms, .. } | Reset::Lifted { until_ms } | Reset::Observed { until_ms, .. } => {
@@ -58,8 +58,8 @@ impl Resets {
         }
     }
 
-    /// What concerns the `sources` of `partition`, networks first. One for all rules comes before those of single rules, which
-    /// it would empty.
+    /// Returns what concerns the `sources` of `partition`, networks first. One for all rules comes before those of single rules,
+    /// which it would empty.
     pub(super) fn of(&self, partition: u16, sources: SourceLengths) -> Vec<(Prefix, Reset)> {
         let concerns =
             |target: &Prefix| !sources.is_source(target) || target.partition(PARTITIONS) == partition;

@@ -6,29 +6,31 @@ use secbeat_common::subjects::PARTITIONS;
 
 use super::Decider;
 use crate::{
-    analyzers::{Agreement, Analyzer, DetectConfig, Schedule, ThresholdAnalyzer},
+    analyzers::{Agreement, Analyzer, DetectConfig, Providers, Schedule, ThresholdAnalyzer},
     millis,
 };
 
-/// What the rules say, and what follows from them.
+/// The rules, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub detect: DetectConfig,
-    /// What is older is ignored.
+    /// Greatest age of what counts.
     pub max_age: Duration,
 }
 
 /// What finds clients, and does not change with the rules.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Method {
     pub(super) agreeing_edges: NonZeroU32,
     pub(super) cleanup_interval: Duration,
+    pub(super) providers: Providers,
 }
 
 impl Method {
-    pub(super) fn analyzer(self, Rules { detect, max_age }: &Rules) -> (Box<dyn Analyzer>, Schedule) {
+    pub(super) fn analyzer(&self, Rules { detect, max_age }: &Rules) -> (Box<dyn Analyzer>, Schedule) {
         let schedule = Schedule::new(millis(self.cleanup_interval), millis(*max_age));
-        let threshold = ThresholdAnalyzer::new(detect.clone(), schedule);
+        let threshold =
+            ThresholdAnalyzer::new(detect.clone(), schedule).with_providers(self.providers.clone());
         let analyzer: Box<dyn Analyzer> = match self.agreeing_edges {
             NonZeroU32::MIN => Box::new(threshold),
             agreeing => Box::new(Agreement::new(threshold, detect, agreeing, schedule)),
@@ -39,7 +41,7 @@ impl Method {
 
 impl Decider {
     /// Other rules hold from now on. All windows begin empty, with nothing but what is known to be paid for, as those of partitions that
-    /// were just taken: whoever reads the telemetry reads it again from the beginning of the longest window.
+    /// were just taken: the one who reads the telemetry reads it again from the beginning of the longest window.
     pub(super) fn rules_changed(&mut self, rules: &Rules) {
         (self.analyzer, self.prune) = self.method.analyzer(rules);
         self.rules.clone_from(&rules.detect.rules);

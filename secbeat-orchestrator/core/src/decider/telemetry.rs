@@ -126,7 +126,7 @@ impl Decider {
         self.telemetry.ignored(&batch.edge_id, too_old, too_wide);
     }
 
-    /// Counts the requests of a batch that nobody counted before. One that is read again after a start, a takeover or a change of rules
+    /// Counts the requests of a batch that nobody counted before. One that is read again after a start, a failover or a change of rules
     /// was counted then.
     fn count_requests(&mut self, batch: &TelemetryBatch) {
         let (mut requests, mut errors) = (0, 0);

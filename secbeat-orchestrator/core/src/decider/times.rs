@@ -1,4 +1,4 @@
-//! When an event happened, by the server's clock.
+//! Time of an event, by the server's clock.
 //!
 //! Three clocks are involved: the server's, which stamps the receipt; the edge's time of day, which stamps events and
 //! batches; and the edge's boot clock, which measures how long a batch waited for the bus. A batch was closed at its
@@ -13,7 +13,7 @@ const AHEAD_MS: i64 = 1_000;
 /// Turns the times in one batch into the server's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// What to add.
+    /// The shift to add.
     shift_ms: i64,
     oldest_ms: i64,
     newest_ms: i64,
@@ -34,7 +34,7 @@ impl Times {
         }
     }
 
-    /// When what the edge says happened at `at_ms` did happen; `None` if that is too long ago.
+    /// Returns when what the edge says happened at `at_ms` did happen; `None` if that is too long ago.
     pub(super) fn of(self, at_ms: i64) -> Option<i64> {
         let at_ms = at_ms.saturating_add(self.shift_ms).min(self.newest_ms);
         (at_ms > self.oldest_ms).then_some(at_ms)

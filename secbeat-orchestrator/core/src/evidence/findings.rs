@@ -12,20 +12,20 @@ const MAX_FINDINGS: usize = 10_000;
 /// How far back a finding like the present one is looked for.
 const LOOK_BACK: usize = 64;
 
-/// What became of a finding.
+/// Outcome of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Its source was banned.
     Banned { command_id: Uuid },
     /// A ban of its source, or of a network around it, was in force.
     AlreadyBanned,
-    /// Its rule only observes: nobody was banned.
+    /// Its rule only observes: no client was banned.
     Observed,
-    /// Nobody was banned.
+    /// No client was banned.
     Suppressed(Suppression),
 }
 
-/// Which findings are wanted.
+/// The findings that are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FindingFilter {
     /// Of sources in this prefix, or around it.
@@ -50,7 +50,8 @@ pub struct PastFinding {
     /// Event time, milliseconds since the Unix epoch.
     pub at_ms: i64,
     pub outcome: Outcome,
-    /// How often this was found, the last time at `at_ms`: a client that is not banned for it is found again and again.
+    /// Number of times that this was found, the last time at `at_ms`: a client that is not banned for it is found again and
+    /// again.
     pub times: u32,
 }
 

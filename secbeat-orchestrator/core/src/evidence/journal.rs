@@ -31,7 +31,7 @@ const MAX_STEPS: usize = 20_000;
 /// A ring of events. Who was seen in which is found as matches are in LZ77: an array of heads by hash of the source has
 /// the latest event of each bucket, and every event knows the one before it in its bucket.
 ///
-/// No event costs more than its place, whoever sends it, and a flood of new sources replaces nothing but old events.
+/// No event costs more than its place, no matter who sends it, and a flood of new sources replaces nothing but old events.
 #[derive(Debug)]
 pub struct Journal {
     /// Seeded, since clients choose their addresses.
@@ -52,7 +52,7 @@ struct Record {
     /// As IPv6, IPv4 mapped into it.
     client: [u8; 16],
     texts: Mark,
-    /// How many events ago the one before it in its bucket came; 0 if that is gone.
+    /// Number of events from the one before it in its bucket to this one; 0 if that is gone.
     before: u32,
     /// The status, or the WAF's rule; 0 for none.
     code: u32,
@@ -208,7 +208,7 @@ impl Journal {
             .map(|record| self.event(record))
     }
 
-    /// Whose the latest events are, the latest first.
+    /// Returns whose the latest events are, the latest first.
     pub fn clients(&self) -> impl Iterator<Item = IpAddr> {
         let numbers = (1..=self.latest).rev();
         numbers

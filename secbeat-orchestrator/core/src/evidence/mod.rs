@@ -1,4 +1,4 @@
-//! What this process has seen and found, kept so that it can say why.
+//! Events and findings of this process, kept so that it can say why.
 //!
 //! * `journal`: the most recent reported events of all sources, in a fixed amount of memory.
 //! * `texts`: the journal's texts.
@@ -39,8 +39,8 @@ impl Witness {
         }
     }
 
-    /// What led to `finding`, as far as it was reported event by event: the latest events of its source within its window,
-    /// oldest first, as many as an audit record may hold.
+    /// Returns what led to `finding`, as far as it was reported event by event: the latest events of its source within its
+    /// window, oldest first, as many as an audit record may hold.
     #[must_use]
     pub fn evidence(&self, finding: &Finding) -> Vec<SeenEvent> {
         let start_ms = finding.at_ms.saturating_sub(millis(finding.window()));
@@ -56,6 +56,8 @@ impl Witness {
 fn is_counted(counted: Counted, what: &SeenWhat) -> bool {
     let of_class = |wanted| matches!(what, SeenWhat::Service { class, .. } if *class == wanted);
     match counted {
+        // Of any kind that its rule counts.
+        Counted::Clients => true,
         Counted::WafEvents => matches!(what, SeenWhat::Waf { .. }),
         Counted::AuthFailures => of_class(ServiceClass::AuthFailure),
         Counted::Abuse => of_class(ServiceClass::Abuse),

@@ -1,14 +1,14 @@
-//! Which partitions to take, keep and give back: a pure core. What the bucket says and the time go in, writes to make come
-//! out.
+//! Choice of the partitions to take, keep and give back: a pure core. What the bucket says and the time go in, writes to make
+//! come out.
 //!
 //! An orchestrator says that it lives under a key of its own, which it writes again every [`Terms::renew_ms`] and which the
 //! server deletes [`Terms::lease_ms`] after the last write. A partition's key names its owner and is written only when
 //! that changes, each time on top of the revision that the writer knows, so that of two takers one fails. A partition is
 //! free when its owner no longer lives.
 //!
-//! **Fencing.** Whoever owns a partition may act for it until [its table](Keeper::table) says: [`Terms::margin_ms`] before the
+//! **Fencing.** The owner of a partition may act for it until [its table](Keeper::table) says: [`Terms::margin_ms`] before the
 //! server can delete its key. Past that time it owns nothing, also if its next write succeeds, and has to take each
-//! partition anew; the revision of that write is the partition's new epoch, and a greater one.
+//! partition again; the revision of that write is the partition's new epoch, and a greater one.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What others know it by.
+    /// Returns the name by which others know it.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}-{}", self.name, self.process)
@@ -53,7 +53,7 @@ impl Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: LeaseKey,
-    /// Who is named there; `None` if nobody, or if the key was deleted.
+    /// Its holder; `None` if there is none, or if the key was deleted.
     pub holder: Option<String>,
     pub revision: u64,
 }
@@ -69,7 +69,7 @@ pub enum Write {
     Release { partition: u16, over: u64 },
 }
 
-/// What is known of one partition.
+/// State of one partition.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     holder: Option<String>,
@@ -87,13 +87,13 @@ pub struct Keeper {
     me: String,
     terms: Terms,
     slots: Vec<Slot>,
-    /// Who lives, with the revision of the latest heartbeat.
+    /// Orchestrators that are up, with the revision of the latest heartbeat.
     members: BTreeMap<String, u64>,
     heard: bool,
     renewal_sent_ms: Option<i64>,
     sure_until_ms: Option<i64>,
     changes: Vec<Ownership>,
-    /// When the bucket was made, milliseconds since the Unix epoch.
+    /// Time at which the bucket was made, milliseconds since the Unix epoch.
     made_ms: Option<u64>,
 }
 
@@ -118,7 +118,7 @@ impl Keeper {
     pub fn heard_all(&mut self, entries: Vec<Entry>) {
         self.members.clear();
         for entry in entries {
-            // Whoever had this name before is dead, even if its key still lies there: it would have been renewed by now.
+            // The one that had this name before is dead, even if its key still lies there: it would have been renewed by now.
             let dead = matches!(&entry.key, LeaseKey::Member(id) if self.identity.is_predecessor(id));
             if !dead || self.heard {
                 self.heard(entry);
@@ -180,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// What to write at `now_ms`.
+    /// Returns what to write at `now_ms`.
     pub fn due(&mut self, now_ms: i64) -> Vec<Write> {
         if !self.is_sure(now_ms) {
             self.lapse();
@@ -199,7 +199,7 @@ impl Keeper {
         writes
     }
 
-    /// When [`due`](Self::due) has something to do though nothing is heard.
+    /// Returns when [`due`](Self::due) has something to do though nothing is heard.
     #[must_use]
     pub fn next_due_ms(&self) -> i64 {
         let sent_ms = self.renewal_sent_ms.unwrap_or(i64::MIN);
@@ -258,12 +258,12 @@ impl Keeper {
         });
     }
 
-    /// What has changed since the last call.
+    /// Returns what has changed since the last call.
     pub fn changes(&mut self) -> Vec<Ownership> {
         std::mem::take(&mut self.changes)
     }
 
-    /// How this orchestrator holds each partition, and until when that is certain.
+    /// Returns how this orchestrator holds each partition, and until when that is certain.
     #[must_use]
     pub fn table(&self) -> LeaseTable {
         let tenures = self.slots.iter().map(|slot| match slot.tenure {
@@ -282,7 +282,7 @@ impl Keeper {
         std::iter::once(&self.me).chain(others).map(String::as_str)
     }
 
-    /// Who owns each partition.
+    /// Returns who owns each partition.
     pub fn holders(&self) -> impl Iterator<Item = Option<&str>> {
         self.slots.iter().map(|slot| {
             let holder = slot.holder.as_deref()?;

@@ -1,4 +1,4 @@
-//! What this orchestrator may act for.
+//! Partitions that this orchestrator may act for.
 
 use secbeat_common::subjects::PARTITIONS;
 
@@ -14,19 +14,19 @@ pub enum Standing {
     Stranger,
 }
 
-/// How one partition is held.
+/// Tenure of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tenure {
     Owned {
         epoch: u64,
     },
-    /// It was owned, and has to be taken anew; no other is known to have taken it.
+    /// It was owned, and has to be taken again; no other is known to have taken it.
     Lapsed,
     #[default]
     None,
 }
 
-/// How each partition is held, and until when that is certain.
+/// Holders of the partitions, and the time until which that is certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseTable {
     partitions: [Tenure; PARTITIONS as usize],
@@ -48,7 +48,7 @@ impl LeaseTable {
         table
     }
 
-    /// Where this orchestrator stands at `boot_ms` of the clock that only moves forward.
+    /// Returns where this orchestrator stands at `boot_ms` of the clock that only moves forward.
     #[must_use]
     pub fn standing(&self, partition: u16, boot_ms: i64) -> Standing {
         let sure = self.sure_until_ms.is_some_and(|until| boot_ms < until);

@@ -1,4 +1,4 @@
-//! What keeps the detector from banning too many at once.
+//! Safety limits, which keep the detector from banning too many at once.
 //!
 //! The brakes look at the automatic bans of the last 60 s: an absolute number, a share of the sources that behave, and a number
 //! for each edge whose reports led to them, so that one which lies cannot use up the others' room. No network has more than a part
@@ -23,7 +23,7 @@ const LEAST_OF_NETWORK: u64 = 16;
 pub struct Brakes<'a> {
     /// Sources seen lately that led to no finding, as far as is known.
     pub well_behaved: Option<u64>,
-    /// Whose report completed the finding.
+    /// The edge whose report completed the finding.
     pub edge: Option<&'a str>,
 }
 
@@ -61,7 +61,7 @@ impl Brake {
 struct Issued(VecDeque<i64>);
 
 impl Issued {
-    /// How many there were since `start_ms`.
+    /// Returns how many there were since `start_ms`.
     fn since(&mut self, start_ms: i64) -> u64 {
         while self.0.pop_front_if(|at| *at <= start_ms).is_some() {}
         self.0.len() as u64

@@ -1,4 +1,4 @@
-//! What the ledger goes by.
+//! Configuration of the ledger.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::share::Share;
 
-/// How long bans last, and what is never banned.
+/// Lengths of bans, and networks that are never banned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerConfig {
     /// Length of a first ban, to the millisecond.
     pub ban: Duration,
-    /// How many times longer each further ban is.
+    /// Factor by which each further ban is longer.
     pub strike_factor: u32,
     /// Longest automatic ban.
     pub max_ban: Duration,
-    /// How long after a ban's end the next one is a repetition; strikes decay by one per such time.
+    /// Time after a ban's end in which the next one is a repetition; strikes decay by one per such time.
     pub strike_memory: Duration,
     /// Most automatic bans within any 60 s; 0 means none at all.
     pub max_bans_per_minute: u32,
     /// The same for what one edge's reports lead to.
     pub max_bans_per_minute_per_edge: u32,
-    /// The same as a share of the sources that behave, where there are at least [`share_from_sources`](Self::share_from_sources).
+    /// That limit as a share of the sources that behave, where there are at least [`share_from_sources`](Self::share_from_sources).
     pub max_share: Share,
     /// With fewer sources that behave a share of them says nothing.
     pub share_from_sources: u64,
@@ -30,7 +30,7 @@ pub struct LedgerConfig {
     pub protected: Vec<Prefix>,
     /// Most targets whose ended bans are remembered, the oldest are forgotten first.
     pub max_history: usize,
-    /// Who signs automatic bans.
+    /// Issuer of automatic bans.
     pub issuer: String,
 }
 

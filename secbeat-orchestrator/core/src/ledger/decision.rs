@@ -1,10 +1,10 @@
-//! What comes out of the ledger.
+//! Decisions of the ledger.
 
 use secbeat_common::{maps::MAX_BANNED_NETS, prefix::Prefix, wire::BlockCommand};
 
 use super::Brake;
 
-/// What the ledger made of a finding.
+/// Decision of the ledger on a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// A new ban; write it.
@@ -17,7 +17,7 @@ pub enum Decision {
     Suppressed(Suppression),
 }
 
-/// Why a finding led to no ban.
+/// The reason why a finding led to no ban.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Suppression {
     #[error(transparent)]
@@ -29,16 +29,16 @@ pub enum Suppression {
     Crawler { crawler: String, host: String },
 }
 
-/// Why a target must not be banned.
+/// The reason why a target must not be banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It contains this protected prefix, or lies in it.
     #[error("protected: {0}")]
     Protected(Prefix),
-    /// It is no client's address.
+    /// It is not a client's address.
     #[error("protected: {0}")]
     Unbannable(&'static str),
-    /// It is no single source, and no edge has room for one more of those.
+    /// It is not a single source, and no edge has room for one more of those.
     #[error(
         "{MAX_BANNED_NETS} networks are banned, and no edge holds more (single sources, IPv4 /32 and IPv6 /64, do not count)"
     )]

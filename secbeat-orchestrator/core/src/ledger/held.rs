@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use secbeat_common::prefix::Prefix;
@@ -18,7 +18,7 @@ const MAX_HELD: usize = 10_000;
 pub struct HeldBack {
     /// The last one of its source.
     pub finding: Finding,
-    /// Whose report completed it.
+    /// The edge whose report completed it.
     pub edge: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub struct HeldBack {
 struct Waiting {
     held: HeldBack,
     rank: Rank,
-    /// When the last finding came, milliseconds since the Unix epoch.
+    /// Time of the last finding, milliseconds since the Unix epoch.
     last_ms: i64,
 }
 
@@ -103,7 +103,7 @@ impl Held {
         }
     }
 
-    /// What waits, in the order in which it is to be decided.
+    /// Returns what waits, in the order in which it is to be decided.
     pub(super) fn iter(&self) -> impl Iterator<Item = &HeldBack> {
         let sources = self.ranked.iter().rev();
         sources.filter_map(|(_, source)| self.by_source.get(source).map(|waiting| &waiting.held))
@@ -141,6 +141,24 @@ impl Ledger {
         let free = free.map(|held| held.finding.source);
         self.held = held;
         self.held.take(&free?)
+    }
+
+    /// Returns how many of them each brake holds back at `now_ms`, by its name.
+    #[must_use]
+    pub fn held_back_by(&mut self, well_behaved: Option<u64>, now_ms: i64) -> BTreeMap<&'static str, usize> {
+        let held = std::mem::take(&mut self.held);
+        let mut by_brake = BTreeMap::new();
+        for HeldBack { finding, edge } in held.iter() {
+            let brakes = Brakes {
+                well_behaved,
+                edge: edge.as_deref(),
+            };
+            if let Some(brake) = self.brake_on(&finding.source, brakes, now_ms) {
+                *by_brake.entry(brake.name()).or_default() += 1;
+            }
+        }
+        self.held = held;
+        by_brake
     }
 
     /// Forgets what is held back for longer than a first ban lasts: its source has found something else to do.

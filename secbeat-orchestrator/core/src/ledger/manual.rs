@@ -35,10 +35,11 @@ pub struct ManualBan {
     pub shortens: bool,
 }
 
-/// Ends that are no further apart, in milliseconds, are the same: lengths are counted from when orders arrive.
+/// Ends that are not further apart, in milliseconds, are the same: lengths are counted from when orders arrive.
 pub const SAME_END_MS: i64 = 5_000;
 
-/// How long a ban goes on that an operator ends early and whose strikes are kept, in milliseconds: the bus has to take its end before.
+/// Time that a ban goes on that an operator ends early and whose strikes are kept, in milliseconds: the bus has to take its end
+/// before.
 pub const EARLY_END_MS: i64 = 2_000;
 
 impl ManualBan {
@@ -65,7 +66,8 @@ impl ManualBan {
     }
 }
 
-/// Why an operator's ban for `scope` until `expires_at_ms` cannot take the place of `held`, which is in force; `None` if it can.
+/// Returns why an operator's ban for `scope` until `expires_at_ms` cannot take the place of `held`, which is in force; `None` if
+/// it can.
 pub(crate) fn obstacle(
     held: &BlockCommand,
     scope: &Scope,
@@ -93,7 +95,7 @@ pub(crate) fn is_same_ban(one: &BlockCommand, other: &BlockCommand) -> bool {
         && one.expires_at_ms.abs_diff(other.expires_at_ms) <= SAME_END_MS.unsigned_abs()
 }
 
-/// What an import would do with one of its bans.
+/// Effect of an import on one of its bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sifted {
     /// It becomes a ban.
@@ -114,12 +116,12 @@ impl Sifted {
     }
 }
 
-/// What an import would do.
+/// The effects that an import would have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sift {
+pub struct ImportPlan {
     /// For each of its bans.
     pub bans: Vec<Sifted>,
-    /// Networks among the new ones that are no single source and were not banned before.
+    /// Networks among the new ones that are not single sources and were not banned before.
     pub new_nets: usize,
 }
 
@@ -128,8 +130,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When the target must not be banned, or is one network too many, or the ban has ended already; also when it would end a ban in
-    /// force earlier, and is not said to, or is not for all edges that enforce one.
+    /// Returns an error if the target must not be banned, or is one network too many, or the ban has ended already; also when it
+    /// would end a ban in force earlier, and is not said to, or is not for all edges that enforce one.
     pub fn ban(&mut self, ban: ManualBan, now_ms: i64, new_id: Uuid) -> Result<BlockCommand, Refusal> {
         let target = ban.target;
         if let Some(refusal) = self.refusal_by_hand(&target) {
@@ -175,10 +177,10 @@ impl Ledger {
         Ok(command)
     }
 
-    /// What would become of `bans` at `now_ms`, were they taken one after the other, behind others with `nets_before` new networks. Of
-    /// several of one target that outdo each other, the last becomes a ban.
+    /// Returns what would become of `bans` at `now_ms`, were they taken one after the other, behind others with `nets_before` new
+    /// networks. Of several of one target that outdo each other, the last becomes a ban.
     #[must_use]
-    pub fn sift(&self, bans: &[ManualBan], nets_before: usize, now_ms: i64) -> Sift {
+    pub fn sift(&self, bans: &[ManualBan], nets_before: usize, now_ms: i64) -> ImportPlan {
         let mut taken: HashMap<Prefix, (usize, &ManualBan)> = HashMap::new();
         let mut fates: Vec<Sifted> = Vec::with_capacity(bans.len());
         let mut new_nets = 0;
@@ -206,7 +208,7 @@ impl Ledger {
             }
             fates.push(fate);
         }
-        Sift {
+        ImportPlan {
             bans: fates,
             new_nets,
         }

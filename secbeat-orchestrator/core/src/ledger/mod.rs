@@ -41,7 +41,7 @@ pub use self::{
     config::LedgerConfig,
     decision::{ActiveBan, Decision, Refusal, Suppression, WriteState},
     held::HeldBack,
-    manual::{EARLY_END_MS, MAX_NOTE, ManualBan, SAME_END_MS, Sift, Sifted},
+    manual::{EARLY_END_MS, ImportPlan, MAX_NOTE, ManualBan, SAME_END_MS, Sifted},
     query::{BanOrder, BanQuery, Page, Place, SortKey},
     share::Share,
 };
@@ -60,7 +60,7 @@ pub struct Ledger {
     by_expiry: BTreeSet<(i64, Prefix)>,
     /// Commands to write, by id and so in order of issue.
     pending: BTreeMap<Uuid, Prefix>,
-    /// Targets in `active` that are no single source.
+    /// Targets in `active` that are not single sources.
     wide: NetTable<()>,
     /// As many of them as there may be.
     pub(crate) max_nets: usize,
@@ -70,7 +70,7 @@ pub struct Ledger {
     digest: Digest,
     /// Automatic bans of the last minute.
     recent: Recent,
-    /// What a brake keeps from a ban.
+    /// Findings that a safety limit holds back.
     held: Held,
 }
 
@@ -259,7 +259,7 @@ impl Ledger {
         &self.digest
     }
 
-    /// How many bans [`active`](Self::active) has.
+    /// Returns how many bans [`active`](Self::active) has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.active.len()

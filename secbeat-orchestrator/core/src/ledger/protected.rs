@@ -1,4 +1,4 @@
-//! Who must not be banned.
+//! Networks that must not be banned.
 
 use secbeat_common::{net_table::NetTable, prefix::Prefix};
 
@@ -30,7 +30,7 @@ impl Ledger {
         }
     }
 
-    /// Why `target` must not be banned automatically, if so.
+    /// Returns why `target` must not be banned automatically, if so.
     #[must_use]
     pub fn refusal(&self, target: &Prefix) -> Option<Refusal> {
         let inside = || {
@@ -44,8 +44,8 @@ impl Ledger {
             .or_else(|| inside().map(Refusal::Protected))
     }
 
-    /// Why `target` must not be banned even if somebody asks for it: also then if something in it is protected that edges would
-    /// not let through.
+    /// Returns why `target` must not be banned even if somebody asks for it: also then if something in it is protected that edges
+    /// would not let through.
     #[must_use]
     pub fn refusal_by_hand(&self, target: &Prefix) -> Option<Refusal> {
         let protected = &self.protected;
@@ -62,7 +62,7 @@ impl Ledger {
         self.protected.exempt.within(target).map(|(network, ())| *network)
     }
 
-    /// Why nothing of `target` may be banned, if so.
+    /// Returns why nothing of `target` may be banned, if so.
     fn refusal_of_whole(&self, target: &Prefix) -> Option<Refusal> {
         let around = || {
             self.protected

@@ -9,7 +9,7 @@ use secbeat_common::{
 
 use super::{ActiveBan, Ledger};
 
-/// Which bans are asked for; everything unless set.
+/// The bans that are asked for; everything unless set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BanQuery {
     /// Bans of exactly these.
@@ -43,7 +43,7 @@ pub struct BanOrder {
     pub is_descending: bool,
 }
 
-/// What bans are sorted by.
+/// Sort key of bans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortKey {
     #[default]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(u32);
 
-/// A number that is no share.
+/// A number that is not a share.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("invalid share {0}: expected more than 0 and at most 1")]
 pub struct NoShare(f64);

@@ -1,4 +1,4 @@
-//! Who was banned before, and how much longer that makes the next ban.
+//! Repeat offences, and how much longer they make the next ban.
 
 use std::{hash::RandomState, time::Duration};
 

@@ -21,12 +21,12 @@ pub struct Terms {
     pub max_per_hour: u32,
 }
 
-/// Gathers notices. Whoever delivers takes a message at a time.
+/// Gathers notices. The deliverer takes a message at a time.
 #[derive(Debug)]
 pub struct Digest {
     terms: Terms,
     pending: Summary,
-    /// When the pending message should go, by the clock that only moves forward, if the hour has room for it.
+    /// Time at which the pending message should go, by the clock that only moves forward, if the hour has room for it.
     wanted_ms: Option<i64>,
     /// Whether it has the end of a trouble that was told, which no cap holds back.
     is_relief: bool,
@@ -84,7 +84,7 @@ impl Digest {
         left_out.undelivered += undelivered + summary.notices();
     }
 
-    /// When there will be a message, by the clock that only moves forward; `None` if there is nothing to tell.
+    /// Returns when there will be a message, by the clock that only moves forward; `None` if there is nothing to tell.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
         let wanted_ms = self.wanted_ms?;

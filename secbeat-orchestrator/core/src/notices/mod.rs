@@ -1,4 +1,4 @@
-//! What people are told of: bans, and troubles of the fleet with their ends. Events go in, and what one message says comes out.
+//! Notifications: bans, and troubles of the fleet with their ends. Events go in, and what one message says comes out.
 //!
 //! [`Watch`] turns what is so right now into troubles that begin and end; [`Digest`] gathers what happens into few messages.
 
@@ -25,7 +25,7 @@ pub struct Notice {
     pub what: What,
 }
 
-/// What happened.
+/// Kind of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// The bus has a ban.

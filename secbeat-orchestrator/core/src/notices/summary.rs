@@ -1,4 +1,4 @@
-//! What one message says.
+//! Contents of one message.
 
 use std::collections::BTreeMap;
 

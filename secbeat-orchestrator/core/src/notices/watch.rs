@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Notice, Trouble, TroubleKind, What};
 use crate::Moment;
 
-/// How long an edge may be away, unprotected, or an orchestrator not ready before it is a trouble: a restart or a failover takes less.
+/// Time that an edge may be away, unprotected, or an orchestrator not ready before it is a trouble: a restart or a failover takes
+/// less.
 const SETTLE_MS: i64 = 10_000;
-/// How long a safety limit has to leave everybody alone until it no longer holds: it lets go of one client after the other.
+/// Time that a safety limit has to leave everybody alone until it no longer holds: it lets go of one client after the other.
 const BRAKE_OVER_MS: i64 = 30_000;
 /// How long what another orchestrator had to tell is kept: nobody may have told it if that one has died.
 const HANDOVER_MS: i64 = 5_000;
@@ -17,7 +18,7 @@ const HANDOVER_MS: i64 = 5_000;
 pub struct Facts {
     /// Whether this orchestrator tells of edges and feeds: of all that see them, one does.
     pub tells_of_edges: bool,
-    /// Why no ban could be made that reaches the edges, if so.
+    /// The reason why no ban could be made that reaches the edges, if so.
     pub not_ready: Option<String>,
     /// Which safety limit holds automatic bans back, if one does.
     pub brake: Option<String>,
@@ -31,9 +32,9 @@ pub struct Facts {
 #[derive(Clone, Debug, Default)]
 pub struct EdgeFacts {
     pub edge_id: String,
-    /// Why it counts as away, if it does.
+    /// The reason why it counts as away, if it does.
     pub down: Option<String>,
-    /// Which interface is not protected and why, if one is not.
+    /// The interface that is not protected and why, if one is not.
     pub unprotected: Option<String>,
     /// How its bans differ from the ledger's, if they have for too long.
     pub drift: Option<String>,
@@ -70,7 +71,7 @@ impl Watch {
         }
     }
 
-    /// What to tell of what is so at `now`.
+    /// Returns what to tell of what is so at `now`.
     pub fn look(&mut self, facts: Facts, now: Moment) -> Vec<Notice> {
         let mut notices = Vec::new();
         self.see(TroubleKind::NotReady, None, facts.not_ready, now, &mut notices);
@@ -127,7 +128,7 @@ impl Watch {
         }
     }
 
-    /// Is `kind` so at `edge`, a feed or at this orchestrator, and how?
+    /// Notes whether `kind` is so at `edge`, a feed or at this orchestrator, and how.
     fn see(
         &mut self,
         kind: TroubleKind,

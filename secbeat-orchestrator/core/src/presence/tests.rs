@@ -136,8 +136,41 @@ fn only_a_difference_that_lasts_is_an_alarm_and_it_clears_by_itself() {
         fleet.edges().next().unwrap().drifting_since_ms,
         Some(at(20).wall_ms)
     );
-    assert_eq!(hear(&mut fleet, Agreement::Agrees, 40), [event(What::Agrees)]);
+    for seconds in [40, 45] {
+        assert_eq!(hear(&mut fleet, Agreement::Agrees, seconds), [], "{seconds} s");
+    }
+    assert_eq!(hear(&mut fleet, Agreement::Agrees, 50), [event(What::Agrees)]);
     assert_eq!(fleet.edges().next().unwrap().drifting_since_ms, None);
+}
+
+#[test]
+fn the_alarm_of_an_edge_that_agrees_at_times_or_is_not_compared_goes_on() {
+    let mut fleet = Fleet::default();
+    for seconds in [0, 5, 10] {
+        hear(&mut fleet, DIFFERS, seconds);
+    }
+    let since_ms = Some(at(0).wall_ms);
+    let steps = [
+        Agreement::Agrees,
+        DIFFERS,
+        Agreement::Unknown,
+        Agreement::Agrees,
+        Agreement::Agrees,
+        DIFFERS,
+        Agreement::Unknown,
+        Agreement::Unknown,
+        Agreement::Unknown,
+    ];
+    for (agreement, seconds) in steps.into_iter().zip((15..).step_by(5)) {
+        assert_eq!(hear(&mut fleet, agreement, seconds), [], "{seconds} s");
+        let edge = fleet.edges().next().unwrap();
+        assert_eq!((edge.agreement, edge.drifting_since_ms), (agreement, since_ms));
+    }
+    // Before an alarm, only what is known to last counts.
+    let mut fleet = Fleet::default();
+    hear(&mut fleet, DIFFERS, 0);
+    hear(&mut fleet, Agreement::Unknown, 5);
+    assert_eq!(hear(&mut fleet, DIFFERS, 10), []);
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub(super) enum Measured {
     ByReceipt,
 }
 
-/// How long a command issued at `issued_at_ms` (this host's or another orchestrator's clock) took to an edge that had it at
-/// `at_ms` by its own clock and said so at `received_ms`. An effect lies between its cause and the news of it.
+/// Returns how long a command issued at `issued_at_ms` (this host's or another orchestrator's clock) took to an edge that had it
+/// at `at_ms` by its own clock and said so at `received_ms`. An effect lies between its cause and the news of it.
 pub(super) fn of(issued_at_ms: i64, at_ms: i64, received_ms: i64) -> (u64, Measured) {
     let after = |ms: i64| u64::try_from(ms.saturating_sub(issued_at_ms)).unwrap_or(0);
     if (issued_at_ms..=received_ms).contains(&at_ms) {
@@ -92,7 +92,7 @@ impl Latencies {
         }
     }
 
-    /// How many times are at most as long as each of `bounds` and longer than the one before; the longer ones come last.
+    /// Returns how many times are at most as long as each of `bounds` and longer than the one before; the longer ones come last.
     #[must_use]
     pub fn spread<const BOUNDS: usize, const BARS: usize>(&self, bounds: &[u64; BOUNDS]) -> [u64; BARS] {
         let mut bars = [0; BARS];

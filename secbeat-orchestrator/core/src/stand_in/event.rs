@@ -1,4 +1,4 @@
-//! What goes into an edge's own detector and what comes out.
+//! Inputs and outputs of an edge's own detector.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Orders, Seen};
 use crate::ProtectedNet;
 
-/// Why nobody in the fleet decides.
+/// The reason why nobody in the fleet decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Away {
     /// This edge does not reach NATS.
@@ -53,14 +53,14 @@ pub struct Awaiting {
     pub told: u8,
 }
 
-/// What has happened.
+/// Something that happened.
 #[derive(Debug)]
 pub enum Event {
     /// The fleet's rules were heard.
     Orders(Box<Orders>),
-    /// Why the fleet does not decide; `None` while it does.
+    /// The reason why the fleet does not decide; `None` while it does.
     Fleet(Option<Away>),
-    /// Networks that are never banned on this host, whoever says so.
+    /// Networks that are never banned on this host, no matter who says so.
     Protected(Vec<ProtectedNet>),
     Seen(Seen),
     /// What an earlier process of this edge had to hand over, and what it had [reported](Seen) when.
@@ -81,7 +81,7 @@ pub enum Event {
     Tick,
 }
 
-/// What is to be done.
+/// Action to carry out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Ban on this host, unless the fleet has done so, and say [`Event::Settled`].
@@ -99,7 +99,7 @@ pub enum Effect {
 pub struct Status {
     /// Since when this edge decides, milliseconds since the Unix epoch.
     pub since_ms: Option<i64>,
-    /// Why the fleet does not.
+    /// The reason why the fleet does not.
     pub away: Option<Away>,
     /// Whether the fleet's rules are known.
     pub has_rules: bool,

@@ -1,7 +1,7 @@
 //! An edge's own detector, which stands in while no orchestrator decides.
 //!
 //! The edge keeps what it [reported lately](Seen). When the fleet is away, the fleet's [detector](crate::decider::Decider) is fed with that
-//! and with all that follows, by the rules that were [heard last](Orders): whoever reached a threshold meanwhile is banned now, until when
+//! and with all that follows, by the rules that were [heard last](Orders): a client that reached a threshold meanwhile is banned now, until when
 //! the fleet would have banned it. When the fleet is back, it is told of these bans, and decides again.
 
 mod event;
@@ -39,7 +39,7 @@ use crate::{
     writer::{Fate, Write},
 };
 
-/// How long the fleet may be away before an edge decides: most of a failover, or a restart.
+/// Time that the fleet may be away before an edge decides: most of a failover, or a restart.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long reports are kept before any rule is known.
 const DEFAULT_AGE: Duration = Duration::from_secs(60);
@@ -72,12 +72,12 @@ pub struct StandIn {
     changes: Changes,
 }
 
-/// How often something has changed since the start.
+/// Numbers of changes since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// What is to be handed over.
+    /// Changes of the bans to hand over.
     pub waiting: u64,
-    /// What was reported.
+    /// Changes of the latest reports.
     pub reports: u64,
 }
 
@@ -104,13 +104,13 @@ impl StandIn {
         }
     }
 
-    /// How often what a restart should not forget has changed.
+    /// Returns how often what a restart should not forget has changed.
     #[must_use]
     pub const fn changes(&self) -> Changes {
         self.changes
     }
 
-    /// What was reported lately and when, for the same, and about how many bytes that is.
+    /// Returns what was reported lately and when, for the same, and about how many bytes that is.
     #[must_use]
     pub fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
         (self.ring.iter().cloned().collect(), self.ring.bytes())
@@ -310,7 +310,7 @@ impl StandIn {
         self.await_takeover(ban, 0, now);
     }
 
-    /// How long reports are kept.
+    /// Returns how long reports are kept.
     fn age(&self) -> Duration {
         let orders = self.orders.as_ref();
         orders.map_or(DEFAULT_AGE, |orders| orders.longest_window())

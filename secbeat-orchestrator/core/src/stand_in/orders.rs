@@ -1,4 +1,4 @@
-//! What the fleet's orchestrators tell edges of their detector.
+//! Orders of the fleet's orchestrators for the edges' own detectors.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ProtectedNet,
-    analyzers::DetectConfig,
+    analyzers::{DetectConfig, Providers},
     decider::{Config, CrawlerConfig, Decider, Rules},
     evidence,
     ledger::LedgerConfig,
@@ -20,12 +20,12 @@ const MAX_SOURCES: usize = 200_000;
 /// Bytes that edges are told at most: a message has room for them, and for the signature.
 const MAX_BYTES: usize = MAX_MESSAGE - 1024;
 
-/// Why edges cannot be told.
+/// The reason why edges cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum Untold {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    #[error("rules and protected networks of {0} bytes, and there may be {MAX_BYTES}")]
+    #[error("rules and protected networks of {0} bytes: at most {MAX_BYTES} are allowed")]
     TooLong(usize),
 }
 
@@ -36,7 +36,7 @@ pub struct Orders {
     pub ledger: LedgerConfig,
     /// Networks that the orchestrators' config protects.
     pub protected: Vec<ProtectedNet>,
-    /// What is older is ignored.
+    /// Greatest age of what counts.
     pub max_age: Duration,
     pub cleanup_interval: Duration,
     pub unban_grace: Duration,
@@ -56,11 +56,11 @@ impl Orders {
         }
     }
 
-    /// What the message says.
+    /// Returns what the message says.
     ///
     /// # Errors
     ///
-    /// When it is malformed, or has rules of a later release.
+    /// Returns an error if it is malformed, or has rules of a later release.
     pub fn hear(message: &Detection) -> Result<Self, serde_json::Error> {
         let mut orders: Self = serde_json::from_str(&message.json)?;
         orders.detect.max_sources = orders.detect.max_sources.min(MAX_SOURCES);
@@ -99,6 +99,8 @@ impl Orders {
         let config = Config {
             detect: self.detect.clone(),
             agreeing_edges: NonZeroU32::MIN,
+            // Edges are told no rule that needs them.
+            providers: Providers::default(),
             ledger,
             protected: Vec::new(),
             max_age: self.max_age,

@@ -1,4 +1,4 @@
-//! What an edge reported lately, so that a detector that begins late has whole windows.
+//! Latest reports of an edge, kept so that a detector that begins late has whole windows.
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What telemetry of each edge came, what did not, and what came before.
+//! Telemetry of each edge: what came, what did not, and what came before.
 //!
 //! An edge numbers the batches of each partition. A gap is telemetry that was lost, or that still waits for the bus; a
 //! number that came already is a batch that the edge sent again because it could not know. Such a batch is ignored, so
@@ -20,7 +20,7 @@ const MAX_EDGES: usize = 1024;
 /// Processes of one edge known at a time: what an earlier one spooled comes after a restart.
 const MAX_BOOTS: usize = 8;
 
-/// Whether a batch is news.
+/// Novelty of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     New,

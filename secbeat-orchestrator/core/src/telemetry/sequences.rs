@@ -1,4 +1,4 @@
-//! Which numbers of a sequence came.
+//! Numbers of a sequence that came.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Sequences {
         true
     }
 
-    /// How many numbers are missing between the first that came and the greatest.
+    /// Returns how many numbers are missing between the first that came and the greatest.
     pub(super) fn missing(&self) -> u64 {
         let first = self.first.unwrap_or(0);
         let gaps = self.came.iter().zip(self.came.keys().skip(1));

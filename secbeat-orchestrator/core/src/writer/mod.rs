@@ -49,7 +49,7 @@ const BULK_UNDER_WAY: usize = 256;
 /// Batches under way at most.
 const BATCHES_UNDER_WAY: usize = 2;
 
-/// What the bucket should say about one target.
+/// Desired content of the bucket for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteRequest {
     pub target: Prefix,
@@ -62,7 +62,7 @@ pub struct WriteRequest {
     pub shortens: bool,
 }
 
-/// What the key of a target should hold.
+/// Desired content of a target's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// This ban.
@@ -76,7 +76,7 @@ pub enum Write {
     },
 }
 
-/// Which requests go first.
+/// Urgency of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// Somebody is attacking, or waits for the answer.
@@ -85,14 +85,14 @@ pub enum Urgency {
     Bulk,
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The bucket has the ban, at this revision of its key.
     Written { revision: u64 },
     /// The bucket has no ban any more.
     Lifted,
-    /// The ban expired before the server took it.
+    /// The ban expired before the server took it, or took its end.
     Ended,
     /// A later request for the same target took its place before the server had acknowledged it.
     Superseded,
@@ -104,7 +104,7 @@ pub enum Fate {
     Fenced,
 }
 
-/// What has happened.
+/// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     Request(WriteRequest),
@@ -142,7 +142,7 @@ pub enum Event {
     Tick,
 }
 
-/// What is to be done.
+/// Action to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Ask the bus, once.
@@ -151,7 +151,7 @@ pub enum Effect {
     Report { id: Uuid, fate: Fate },
 }
 
-/// What the bus is asked.
+/// Operation on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Write a ban on top of what its key holds.
@@ -167,13 +167,13 @@ pub enum Operation {
     },
 }
 
-/// What the writer goes by at one moment.
+/// State that the writer works with at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub now: Moment,
-    /// What was heard of the bucket.
+    /// State of the bucket, as far as it was read.
     pub revisions: &'a Revisions,
-    /// What this orchestrator may act for.
+    /// Partitions that this orchestrator may act for.
     pub leases: &'a LeaseTable,
     /// Whether the server takes batches.
     pub takes_batches: bool,
@@ -201,8 +201,10 @@ struct PendingWrite {
     basis: u64,
     /// As [`WriteRequest::shortens`].
     shortens: bool,
-    /// When a ban was lifted whose end this request took the place of: what was issued up to then is lifted by it, too.
+    /// Time at which the ban was lifted whose end this request replaced: what was issued up to then is lifted by it, too.
     lifted_ms: Option<i64>,
+    /// Of a removal under way: when what it removes would expire by itself.
+    held_until_ms: i64,
     /// That of its most urgent request.
     urgency: Urgency,
     step: Step,
@@ -212,7 +214,7 @@ struct PendingWrite {
     pause_ms: i64,
 }
 
-/// How far a request has come.
+/// Progress of a request.
 #[derive(Clone, Debug)]
 enum Step {
     /// In a queue.
@@ -279,7 +281,7 @@ impl Writer {
         self.start_all(view, effects);
     }
 
-    /// When [`Event::Tick`] is due, by the clock that only moves forward; `None` while nothing waits for the time.
+    /// Returns when [`Event::Tick`] is due, by the clock that only moves forward; `None` while nothing waits for the time.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
         let retry = self.retries.first().map(|(at_ms, _)| *at_ms);
@@ -308,6 +310,7 @@ impl Writer {
                     basis,
                     shortens,
                     lifted_ms: None,
+                    held_until_ms: 0,
                     urgency,
                     step: Step::Queued,
                     settled: None,
@@ -523,7 +526,9 @@ impl Writer {
                 self.settle(target, &write, Fate::Written { revision }, view, effects);
             }
             (Put::Written { .. }, Write::Lift { .. }) => {
-                self.settle(target, &write, Fate::Lifted, view, effects);
+                let pending = self.pending.get(&target);
+                let until_ms = pending.map_or(0, |pending| pending.held_until_ms);
+                self.settle(target, &write, lift_fate(until_ms, view), view, effects);
             }
             (Put::Conflict, _) => match self.is_latest(&target, &write) {
                 true => self.operate(target, write, Operation::Read { target }, effects),
@@ -583,11 +588,17 @@ impl Writer {
             } => {
                 let held_until_ms = match &found {
                     Found::Ban(found) if found.id != id && found.issued_at_ms > at_ms => {
-                        return self.settle(target, &lift, Fate::Lifted, view, effects);
+                        let fate = lift_fate(expires_at_ms, view);
+                        return self.settle(target, &lift, fate, view, effects);
                     }
                     Found::Ban(found) => found.expires_at_ms.max(expires_at_ms),
                     Found::Lifted(_) | Found::Nothing => expires_at_ms,
                 };
+                let was_removed = matches!(&found, Found::Lifted(lifted) if *lifted == id);
+                if let Some(pending) = self.pending.get_mut(&target) {
+                    // What an attempt before removed, unanswered, was in force then.
+                    pending.held_until_ms = if was_removed { i64::MAX } else { held_until_ms };
+                }
                 // Also where there is none: the deletion comes after whatever is still being written.
                 let over = view.revisions.at(revision, held_until_ms);
                 self.operate(target, lift, Operation::Remove { target, id, over }, effects);
@@ -663,6 +674,14 @@ impl Writer {
             }
             self.start(target, view, effects);
         }
+    }
+}
+
+/// Returns what became of the end of a ban that would have expired at `until_ms`, and that the bucket has no more.
+fn lift_fate(until_ms: i64, view: View<'_>) -> Fate {
+    match until_ms <= view.now.wall_ms {
+        true => Fate::Ended,
+        false => Fate::Lifted,
     }
 }
 

@@ -51,7 +51,7 @@ impl Queues {
         !self.bulk.is_empty()
     }
 
-    /// When what is not urgent may be tried, if it waits for that.
+    /// Returns when what is not urgent may be tried, if it waits for that.
     pub(super) fn bulk_due_ms(&self) -> Option<i64> {
         self.bulk_from_ms.filter(|_| !self.bulk.is_empty())
     }

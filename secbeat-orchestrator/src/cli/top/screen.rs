@@ -1,4 +1,4 @@
-//! What is on the screen.
+//! Contents of the screen.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -36,7 +36,7 @@ pub(super) struct Facts {
 #[derive(Debug)]
 pub(super) struct Screen {
     facts: Facts,
-    /// Why the daemon has not answered since, if so.
+    /// The reason why the daemon has not answered since, if so.
     silent: Option<String>,
     /// By edge.
     drops: HashMap<String, Rate>,
@@ -64,7 +64,7 @@ impl Screen {
         screen
     }
 
-    /// What the daemon says now, or why it says nothing.
+    /// Takes in what the daemon says now, or why it says nothing.
     pub(super) fn take(&mut self, facts: Result<Facts, CallError>) {
         match facts {
             Ok(facts) => {
@@ -93,7 +93,7 @@ impl Screen {
             let per_second = match before {
                 None => 0.0,
                 Some(before) if before.at_ms == at_ms => before.per_second,
-                // A counter that fell was begun anew.
+                // A counter that fell was begun again.
                 Some(before) => {
                     let more = packets.saturating_sub(before.packets) as f64;
                     let seconds = (at_ms - before.at_ms).max(1) as f64 / 1000.0;
@@ -318,7 +318,7 @@ impl Screen {
     }
 }
 
-/// Where the target belongs, as far as that is known, and the ban's note.
+/// Returns where the target belongs, as far as that is known, and the ban's note.
 fn noted(ban: &BanView) -> String {
     match ban.origin.is_unknown() {
         true => ban.note.clone(),

@@ -308,7 +308,7 @@ fn what_is_no_rule_is_refused_with_its_name_and_the_key() {
     let many: String = (0..=MAX_RULES)
         .map(|n| format!("[[rule]]\nname = \"r{n}\"\ncounts = \"errors\"\nthreshold = 1\nwindow = \"1s\"\n"))
         .collect();
-    assert_eq!(error(&many), "70 rules, and there may be 64");
+    assert_eq!(error(&many), "70 rules: at most 64 are allowed");
 }
 
 #[test]
@@ -365,4 +365,62 @@ fn a_rule_over_services_names_them() {
     };
     assert_eq!(of("door"), (vec!["mine".to_owned()], 3));
     assert_eq!(of("mail-bruteforce"), (vec!["postfix".to_owned()], 10));
+}
+
+#[test]
+fn a_rule_by_asn_counts_clients_and_observes_until_it_is_told_to_ban() {
+    let rule = |keys: &str| {
+        format!("[[rule]]\nname = \"own\"\nby = \"asn\"\nwindow = \"10m\"\nthreshold = 5\n{keys}\n")
+    };
+    let of = |keys: &str| read(&rule(keys)).pop().unwrap();
+    for counts in ["signatures", "waf-events", "auth-failures", "abuse", "scans"] {
+        let rule = of(&format!("counts = \"{counts}\""));
+        assert_eq!(
+            (rule.distinct, rule.action),
+            (Some(Distinct::Clients), Action::Observe)
+        );
+        assert_eq!(rule.counted().to_string(), "clients of one provider");
+    }
+    assert_eq!(of("counts = \"scans\"\naction = \"ban\"").action, Action::Ban);
+    let by_client = rule("counts = \"scans\"").replace("\"asn\"", "\"client\"");
+    assert_eq!(read(&by_client).pop().unwrap().distinct, None);
+    for (text, key) in [
+        (rule("counts = \"errors\""), "own: by: "),
+        (rule("counts = \"requests\"\npaths = [\"/a\"]"), "own: by: "),
+        (rule("").replace("\"own\"", "\"probe\""), "probe: by: "),
+        (
+            rule("counts = \"signatures\"\ndistinct = \"signatures\""),
+            "own: distinct: ",
+        ),
+        (
+            rule("counts = \"signatures\"\nalso = [{ paths = [\"/a\"] }]"),
+            "own: also: ",
+        ),
+        (
+            rule("counts = \"signatures\"").replace("= 5", "= 4"),
+            "own: threshold: ",
+        ),
+        (
+            rule("counts = \"signatures\"").replace("= 5", "= 1001"),
+            "own: threshold: ",
+        ),
+    ] {
+        assert!(error(&text).starts_with(key), "{}", error(&text));
+    }
+}
+
+#[test]
+fn a_rule_by_asn_needs_a_file_and_no_edge_is_told_of_it() {
+    let rule =
+        "[[rule]]\nname = \"own\"\nby = \"asn\"\ncounts = \"scans\"\nwindow = \"10m\"\nthreshold = 5\n";
+    let config = |text: &str| toml::from_str::<crate::config::Config>(text).unwrap();
+    let (key, _) = config(rule).contradiction_of_rules().unwrap();
+    assert_eq!(key, "geo.asn");
+    let whole = config(&format!("[geo]\nasn = \"/nonexistent\"\n{rule}"));
+    assert_eq!(whole.contradiction_of_rules(), None);
+    assert!(whole.rules.has("own"));
+    let orders = whole.orders();
+    let mut told = orders.detect.rules.iter();
+    assert!(told.all(|rule| rule.rule.name() != "own"));
+    assert!(!orders.detect.rules.is_empty());
 }

@@ -36,7 +36,7 @@ impl Lab {
             trust,
             signer: Some(key).into(),
         };
-        // It makes the bucket, as in a fleet whoever tells edges of rules does.
+        // It makes the bucket, as in a fleet the one that tells edges of rules does.
         assert_eq!(lab.held().await, None);
         lab
     }

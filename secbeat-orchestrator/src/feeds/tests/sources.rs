@@ -53,9 +53,9 @@ fn a_list_is_taken_plain_and_compressed() {
 #[test]
 fn what_breaks_off_or_is_no_list_is_not_taken() {
     let cut = answer("200 OK", &["content-length: 100"], b"198.51.100.7\n");
-    assert_unreadable(&looked(vec![cut], ""), "it broke off");
+    assert_unreadable(&looked(vec![cut], ""), "the connection broke off");
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nd\r\n198.51.100.7\n\r\n";
-    assert_unreadable(&looked(vec![chunked.to_vec()], ""), "it broke off");
+    assert_unreadable(&looked(vec![chunked.to_vec()], ""), "the connection broke off");
     assert_unreadable(
         &looked(vec![answer("500 Oops", &[], b"198.51.100.7\n")], ""),
         "it answered 500",
@@ -108,7 +108,7 @@ fn redirects_are_followed_where_nobody_can_listen() {
         &looked(vec![moved("location: file:///etc/passwd")], ""),
         "is not encrypted",
     );
-    assert_unreadable(&looked(vec![moved("x: y")], ""), "without a place to go to");
+    assert_unreadable(&looked(vec![moved("x: y")], ""), "without a Location");
     let again = vec![moved("location: /list"); 6];
     assert_unreadable(&looked(again, ""), "redirects more than 5 times");
 }

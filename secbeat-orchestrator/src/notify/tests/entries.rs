@@ -49,7 +49,7 @@ fn each_mistake_names_its_key() {
         (
             format!("{WEBHOOK}{url}events = []"),
             "notify[0].events",
-            "nobody is told",
+            "name at least one event",
         ),
         (
             format!("{WEBHOOK}{url}report = \"week\"\nshape = \"pagerduty\"\ntoken_file = \"t\""),

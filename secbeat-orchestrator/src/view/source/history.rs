@@ -41,7 +41,7 @@ pub(super) fn bans(audit: &[AuditRecord], now_ms: i64) -> Vec<PastBan> {
     audit.iter().enumerate().filter_map(ban).collect()
 }
 
-/// How the ban of `record` ended, by the records after it.
+/// Returns how the ban of `record` ended, by the records after it.
 fn end(record: &AuditRecord, id: Uuid, expires_at_ms: i64, later: &[AuditRecord], now_ms: i64) -> End {
     let ended_by = later
         .iter()
@@ -62,7 +62,7 @@ fn end(record: &AuditRecord, id: Uuid, expires_at_ms: i64, later: &[AuditRecord]
     })
 }
 
-/// When a command was made, milliseconds since the Unix epoch: its id says so (UUIDv7, RFC 9562 §5.7).
+/// Returns when a command was made, milliseconds since the Unix epoch: its id says so (UUIDv7, RFC 9562 §5.7).
 pub(super) fn decided_ms(command_id: Uuid) -> Option<i64> {
     let (seconds, nanos) = command_id.get_timestamp()?.to_unix();
     i64::try_from(seconds * 1000 + u64::from(nanos / 1_000_000)).ok()

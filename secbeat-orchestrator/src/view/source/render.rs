@@ -147,7 +147,7 @@ fn events(events: &[SeenEvent]) -> String {
     table.to_string()
 }
 
-/// Text that a client chose must not move the cursor of whoever reads it.
+/// Text that a client chose must not move the cursor of its reader.
 fn visible(text: &str) -> String {
     let escape = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),

@@ -115,7 +115,7 @@ pub(super) fn sentences(
         Standing::Free => {
             sentences.push(match is_dropped {
                 false => format!("{address} is not banned."),
-                true => format!("No ban of {address} is in force, which `unban` could lift."),
+                true => format!("No ban of {address} is in force that `unban` could end."),
             });
             sentences.extend(last_end(history));
             sentences.extend(forgiven(facts));
@@ -125,7 +125,7 @@ pub(super) fn sentences(
         Standing::Unknown => {
             sentences.push(match audit_missing {
                 _ if is_dropped => {
-                    format!("No ban of {address} is in force, which `unban` could lift, and nothing else is known of it.")
+                    format!("No ban of {address} is in force that `unban` could end, and nothing else is known of it.")
                 }
                 None => format!("{address} is not banned, and nothing is known of it."),
                 Some(_) => format!("{address} is not banned, and this process knows nothing of it."),
@@ -154,7 +154,7 @@ pub(super) fn sentences(
     sentences
 }
 
-/// What edges do with an address that a feed has.
+/// Returns what edges do with an address that a feed has.
 fn of_feed(facts: &SourceFacts, on: &OnFeed) -> String {
     let (address, OnFeed { feed, mode, network }) = (facts.address, on);
     match (mode.as_str(), is_protected(facts)) {
@@ -171,7 +171,7 @@ fn of_feed(facts: &SourceFacts, on: &OnFeed) -> String {
     }
 }
 
-/// Where a ban comes from that is of the list `id`.
+/// Returns where a ban comes from that is of the list `id`.
 fn of_list(ban: &BanView, id: Uuid, lists: &[ListRecord]) -> String {
     let target = &ban.target;
     match lists.iter().find(|record| record.list.id == id) {
@@ -227,7 +227,7 @@ fn crawler(facts: &SourceFacts) -> Option<String> {
     })
 }
 
-/// When the upstream-error guard held.
+/// Returns when the upstream-error guard held.
 fn excused(facts: &SourceFacts) -> Option<String> {
     let Excused { count, status, at_ms } = facts.excused?;
     let (responses, last) = match count {
@@ -248,14 +248,14 @@ fn last_suppression(facts: &SourceFacts) -> Option<String> {
     let latest = facts.findings.first()?;
     match &latest.outcome {
         Outcome::Suppressed(why) => Some(format!(
-            "{} found {} in {} at {}, and nobody was banned: {why}.",
+            "{} found {} in {} at {}, and banned no client: {why}.",
             latest.rule,
             latest.count,
             span(latest.window_ms),
             rfc3339(latest.at_ms)
         )),
         Outcome::Observed => Some(format!(
-            "{} found {} in {} at {}, and nobody was banned: it only observes.",
+            "{} found {} in {} at {}, and banned no client: it only observes.",
             latest.rule,
             latest.count,
             span(latest.window_ms),
@@ -268,7 +268,8 @@ fn last_suppression(facts: &SourceFacts) -> Option<String> {
 /// As `A ban takes 38 more in 1m (error-flood), or …`.
 fn needed(facts: &SourceFacts, begin: &str) -> Option<String> {
     let need = |window: &WindowCount| {
-        let rest = u64::from(window.threshold).saturating_sub(window.count);
+        // What counts clients of a provider goes on where they are enough: its next event bans a client.
+        let rest = u64::from(window.threshold).saturating_sub(window.count).max(1);
         let more = if window.count > 0 { " more" } else { "" };
         format!(
             "{rest}{more} in {} ({})",

@@ -265,7 +265,8 @@ fn runs(events: &[SeenEvent], cuts: &[i64], catalogue: &Catalogue) -> Vec<Placed
     runs.filter_map(run).collect()
 }
 
-/// What was recognised, such as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it was answered well.
+/// Returns what was recognised, such as `env-file (Environment file of an application; sensitive-file, high) ×3`, and whether it
+/// was answered well.
 fn recognised(run: &[SeenEvent], catalogue: &Catalogue) -> String {
     let mut found = BTreeMap::<&str, (usize, &MatchedSignature)>::new();
     let mut answered = BTreeMap::<u16, usize>::new();
@@ -344,7 +345,7 @@ fn summary(run: &[SeenEvent], until: Option<&str>, catalogue: &Catalogue) -> Str
     )
 }
 
-/// How long `ms` is, as `1m` or `5m 2s 3ms`.
+/// Returns how long `ms` is, as `1m` or `5m 2s 3ms`.
 pub(super) fn span(ms: i64) -> String {
     let span = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     secbeat_daemon::config::HumanDuration(span).to_string()

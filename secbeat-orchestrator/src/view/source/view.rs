@@ -19,12 +19,12 @@ pub struct SourceView {
     /// The address that was asked about.
     #[schema(value_type = String)]
     pub address: IpAddr,
-    /// What it is counted and banned as: its /32 or /64.
+    /// Source prefix that is counted and banned: its /32 or /64.
     pub source: String,
-    /// Where the address belongs, by the files of `[geo]`.
+    /// Country and provider of the address, by the files of `[geo]`.
     #[serde(flatten)]
     pub origin: Origin,
-    /// When this was so, RFC 3339.
+    /// Time of this view, RFC 3339.
     pub at: String,
     /// Whether it is banned.
     pub standing: Standing,
@@ -45,7 +45,7 @@ pub struct SourceView {
     /// Whether it is a crawler, if it was looked up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crawler: Option<CrawlerView>,
-    /// How far it is under each rule.
+    /// Count under each rule.
     pub windows: Vec<WindowCount>,
     /// The latest first.
     pub findings: Vec<FindingView>,
@@ -58,7 +58,7 @@ pub struct SourceView {
     pub history: Vec<PastBan>,
     /// All that happened, in order.
     pub timeline: Vec<Moment>,
-    /// Why the audit could not be read, if so: history and timeline lack what it holds.
+    /// The reason why the audit could not be read, if so: history and timeline lack what it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_missing: Option<String>,
 }
@@ -89,7 +89,7 @@ impl OnFeed {
     }
 }
 
-/// What looking up a client that may be a crawler said.
+/// Result of looking up a client that may be a crawler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CrawlerView {
     /// Address that was looked up.
@@ -101,15 +101,15 @@ pub struct CrawlerView {
     pub crawler: Option<String>,
     /// Its name in the DNS, if that proves who it is.
     pub host: Option<String>,
-    /// Why it is not verified.
+    /// The reason why it is not verified.
     pub why: Option<String>,
     /// RFC 3339.
     pub at: String,
-    /// Until when the answer counts; RFC 3339.
+    /// Time until which the answer counts, RFC 3339.
     pub until: String,
 }
 
-/// How an address stands.
+/// State of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = SourceStanding)]
@@ -123,7 +123,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// How far a source is under one rule.
+/// Count of a source under one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WindowCount {
     /// Name of the rule.
@@ -151,13 +151,13 @@ pub struct PastBan {
     /// `manual`, or the name of the rule.
     #[schema(value_type = String)]
     pub reason: Reason,
-    /// What was said of it; empty if nothing.
+    /// Its note; empty if there is none.
     pub note: String,
-    /// Where it is enforced: `kernel` or `l7`.
+    /// Layer that enforces it: `kernel` or `l7`.
     pub layer: String,
     /// Earlier bans that count as repeat offences.
     pub strikes: u32,
-    /// When it was decided, RFC 3339.
+    /// Time of the decision, RFC 3339.
     pub decided_at: String,
     /// `null` for a ban without end.
     pub expires_at: Option<String>,
@@ -165,11 +165,11 @@ pub struct PastBan {
     pub count: Option<u32>,
     /// The latest of them, oldest first.
     pub events: Vec<SeenEvent>,
-    /// How it ended, or that it has not.
+    /// Its end, or that it is in force.
     pub end: End,
 }
 
-/// How a ban ended.
+/// End of a ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 pub enum End {
@@ -177,7 +177,7 @@ pub enum End {
     InForce,
     /// Its time was over.
     Expired,
-    /// Somebody lifted it.
+    /// An operator lifted it.
     Lifted { at: String, actor: String },
     /// A later ban of the same target took its place.
     Replaced { by: Uuid },
@@ -193,6 +193,6 @@ pub struct Moment {
     pub until: Option<String>,
     /// `events`, `finding`, `ban`, `written`, `unban`, `allow`, `disallow`, `observed`, `suppressed` or `ended`.
     pub kind: String,
-    /// What happened, in a sentence.
+    /// The event, in a sentence.
     pub text: String,
 }

@@ -1,4 +1,4 @@
-//! Who is there: orchestrators and edges.
+//! Cases about heartbeats: orchestrators and edges.
 
 use futures::future::join_all;
 use secbeat_common::{

@@ -10,7 +10,7 @@ async fn report(bus: &Bus, partition: u16, payload: &str) {
     bus.publish(subject, payload.to_owned().into()).await.unwrap();
 }
 
-/// What comes of these partitions, from `from` on.
+/// Returns what comes of these partitions, from `from` on.
 async fn telemetry(
     bus: &Bus,
     partitions: &[u16],

@@ -7,7 +7,7 @@ pub const AHEAD: usize = 64;
 /// Sources remembered, each in one of these slots: the busiest need not be looked up at all.
 const SLOTS: usize = 4096;
 
-/// Where a source was found.
+/// Position at which a source was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     key: Key,
@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub(super) place: Place,
 }
 
-/// What was found lately.
+/// Sources that were found lately.
 #[derive(Debug)]
 pub(super) struct Ahead {
     slots: Vec<Option<Found>>,

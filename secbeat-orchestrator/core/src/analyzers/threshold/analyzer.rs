@@ -3,7 +3,7 @@
 use secbeat_common::{prefix::Prefix, wire::Interest};
 use tracing::debug;
 
-use super::{DetectConfig, Detector, Excused, WindowCount};
+use super::{DetectConfig, Detector, Excused, Providers, WindowCount};
 use crate::analyzers::{Analyzer, AnalyzerStats, Finding, Observation, Reset, Seen};
 
 /// Counts in sliding windows, for all of a fleet's edges together.
@@ -14,12 +14,12 @@ pub struct ThresholdAnalyzer {
     schedule: Schedule,
 }
 
-/// When quiet sources are forgotten. Lengths and times are milliseconds.
+/// Times at which quiet sources are forgotten. Lengths and times are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// How often.
     pub interval_ms: i64,
-    /// What is older than this is not reported any more.
+    /// Greatest age of what is reported.
     pub max_age_ms: i64,
     latest_ms: Option<i64>,
 }
@@ -64,6 +64,15 @@ impl ThresholdAnalyzer {
     pub fn reproducible(self) -> Self {
         Self {
             detector: self.detector.reproducible(),
+            ..self
+        }
+    }
+
+    /// See [`Detector::with_providers`].
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self {
+            detector: self.detector.with_providers(providers),
             ..self
         }
     }

@@ -15,6 +15,7 @@ use super::{
     WindowCount,
     ahead::{AHEAD, Ahead, Found},
     outage::OutageGuard,
+    provider::{ByProvider, OWN_EVENTS, Providers},
     shard::Shard,
     slab::Place,
     source::{Class, Judged, Key, RuleIndex, Seen, Source},
@@ -26,7 +27,7 @@ use crate::analyzers::{Finding, Why};
 ///
 /// A finding empties all windows of its source; that of a rule that only observes, its own window. What follows from it
 /// is the caller's: after a ban, tell [`ignore_until`](Self::ignore_until), and after one that would have been,
-/// [`observe_until`](Self::observe_until); without one, the source simply starts again at zero.
+/// [`observe_until`](Self::observe_until); without one, the source starts again at zero.
 #[derive(Debug)]
 pub struct Detector {
     rules: Vec<Armed>,
@@ -38,6 +39,7 @@ pub struct Detector {
     shards: Vec<Shard>,
     ahead: Ahead,
     guard: OutageGuard,
+    by_provider: ByProvider,
     tags: RandomState,
     excused: u64,
 }
@@ -110,12 +112,13 @@ impl Detector {
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
             ahead: Ahead::default(),
             guard: OutageGuard::default(),
+            by_provider: ByProvider::default(),
             tags: RandomState::new(),
             excused: 0,
         }
     }
 
-    /// What counts as one source.
+    /// Returns what counts as one source.
     #[must_use]
     pub const fn sources(&self) -> SourceLengths {
         self.sources
@@ -131,26 +134,26 @@ impl Detector {
             *wanted = Some((
                 key,
                 match self.ahead.get(key) {
-                    Some(found) => Wanted::Known(found),
+                    Some(found) => Prefetch::Known(found),
                     None => {
                         let shard = self.shard_of(&source);
-                        Wanted::At(shard, self.shards[shard].hash(key))
+                        Prefetch::At(shard, self.shards[shard].hash(key))
                     }
                 },
             ));
         }
         // Nothing is decided by what is read here: a wrong guess would cost all that was asked for after it.
         let read = wanted.iter().flatten().map(|(_, wanted)| match wanted {
-            Wanted::Known(known) => self.shards[usize::from(known.shard)].touch(known.place),
-            Wanted::At(shard, hash) => self.shards[*shard].touch_slot(*hash),
+            Prefetch::Known(known) => self.shards[usize::from(known.shard)].touch(known.place),
+            Prefetch::At(shard, hash) => self.shards[*shard].touch_slot(*hash),
         });
         std::hint::black_box(read.fold(0, usize::wrapping_add));
         let mut found = [None; AHEAD];
         for (wanted, found) in wanted.into_iter().zip(&mut found) {
             *found = wanted.and_then(|(key, wanted)| {
                 let (shard, hash) = match wanted {
-                    Wanted::At(shard, hash) => (shard, hash),
-                    Wanted::Known(known) => {
+                    Prefetch::At(shard, hash) => (shard, hash),
+                    Prefetch::Known(known) => {
                         let shard = usize::from(known.shard);
                         let of = self.shards.get(shard)?;
                         if of.holds(known.place, key) {
@@ -240,7 +243,7 @@ impl Detector {
         self.record(seen, rules, 1, &request)
     }
 
-    /// What the log of a service told of a client at `at_ms` (milliseconds since the Unix epoch).
+    /// Observes what the log of a service reported of a client at `at_ms` (milliseconds since the Unix epoch).
     pub fn observe_service(&mut self, event: &ServiceEvent, at_ms: i64) -> Option<Finding> {
         let rules = select(
             &self.rules,
@@ -267,7 +270,7 @@ impl Detector {
     /// `source` is banned at `layer` until `until_ms`: its windows are emptied and its events before that time ignored.
     /// A ban at L7 alone goes on with what the source does as a TCP peer, since that can lead to a ban in the kernel.
     /// The last call counts, so a shortened ban shortens this too. `source` is kept until then even if it was never
-    /// seen. A network is no source: what is found in it, the ledger knows to be banned.
+    /// seen. A network is not a source: what is found in it, the ledger knows to be banned.
     pub fn ignore_until(&mut self, source: Prefix, until_ms: i64, layer: Layer) {
         if !self.sources.is_source(&source) {
             return;
@@ -302,13 +305,18 @@ impl Detector {
         let windows = self.rules.iter().map(|rule| rule.limit.window_ms);
         let longest_ms = windows.max().unwrap_or(0);
         let seen_by_ms = now_ms.saturating_sub(longest_ms);
+        let rules = &self.rules;
+        self.by_provider.cleanup(|rule| {
+            let rule = rules.get(usize::from(rule));
+            rule.map_or(now_ms, |rule| now_ms.saturating_sub(rule.limit.window_ms))
+        });
         self.shards
             .iter_mut()
             .map(|shard| shard.cleanup(seen_by_ms, now_ms))
             .sum()
     }
 
-    /// How far `source` is under each rule at `now_ms`, whether it was ever seen or not.
+    /// Returns how far `source` is under each rule at `now_ms`, whether it was ever seen or not.
     #[must_use]
     pub fn windows(&self, source: &Prefix, now_ms: i64) -> Vec<WindowCount> {
         let entry = self.shards[self.shard_of(source)].get(source);
@@ -321,6 +329,11 @@ impl Detector {
                 (Some(window), Some(Distinct::Paths | Distinct::Signatures)) => {
                     window.since(start_ms).entries
                 }
+                // What others did is nothing to a client that did none of it.
+                (Some(window), Some(Distinct::Clients)) => match window.since(start_ms).entries {
+                    0 => 0,
+                    _ => self.by_provider.count(index as RuleIndex, source, start_ms),
+                },
             };
             WindowCount {
                 rule: config.rule.into(),
@@ -333,7 +346,7 @@ impl Detector {
         self.rules.iter().enumerate().map(view).collect()
     }
 
-    /// What the upstream-error guard excused of `source`, as far as that is remembered.
+    /// Returns what the upstream-error guard excused of `source`, as far as that is remembered.
     #[must_use]
     pub fn excused(&self, source: &Prefix) -> Option<Excused> {
         self.guard.excused(source)
@@ -344,6 +357,13 @@ impl Detector {
     #[must_use]
     pub fn reproducible(mut self) -> Self {
         self.guard = self.guard.reproducible();
+        self
+    }
+
+    /// One whose rules over clients of one provider know providers by `providers`. Without, such rules find nobody.
+    #[must_use]
+    pub fn with_providers(mut self, providers: Providers) -> Self {
+        self.by_provider.providers = providers;
         self
     }
 
@@ -424,7 +444,7 @@ impl Detector {
             Some(found) => (usize::from(found.shard), Some(found.place)),
             None => (self.shard_of(&seen.source), None),
         };
-        let (armed, tags) = (&self.rules, &self.tags);
+        let (armed, tags, by_provider) = (&self.rules, &self.tags, &mut self.by_provider);
         self.shards.get_mut(shard)?.observe(&seen, key, hint, |entry| {
             let mut fired: Option<(RuleIndex, &Armed, Crossing)> = None;
             let mut holds_several = false;
@@ -452,6 +472,22 @@ impl Detector {
                             .and_then(|tag| window.record_distinct(seen.at_ms, tag, rule.limit));
                         holds_several |= window.entries() > 1;
                         crossing
+                    }
+                    Some(Distinct::Clients) => {
+                        let own = Limit {
+                            count: OWN_EVENTS,
+                            ..rule.limit
+                        };
+                        let goes_on = window.record(seen.at_ms, n, own);
+                        // Whether it goes on does not go by more of them.
+                        window.keep_latest(OWN_EVENTS as usize);
+                        holds_several |= window.total() > 1;
+                        let tag = tag_from(tags.hash_one(seen.source) as u32);
+                        let clients = by_provider.record(index, &seen.source, seen.at_ms, tag, rule.limit);
+                        goes_on.zip(clients).map(|(own, clients)| Crossing {
+                            at_ms: own.at_ms,
+                            ..clients
+                        })
                     }
                 };
                 let is_first = fired.is_none_or(|(_, before, _)| {
@@ -482,10 +518,10 @@ impl Detector {
     }
 }
 
-/// A source that is looked for.
+/// A source whose place is fetched ahead of its use.
 #[derive(Clone, Copy)]
-enum Wanted {
-    /// Where it was lately.
+enum Prefetch {
+    /// Its latest place.
     Known(Found),
     /// In this shard, under this hash.
     At(usize, u32),
@@ -502,7 +538,7 @@ fn select(rules: &[Armed], wants: impl Fn(&RuleConfig) -> bool) -> Rules {
     selected
 }
 
-/// What a path is counted once by.
+/// Returns what a path is counted once by.
 fn tag(tags: &RandomState, path: &str) -> Tag {
     tag_of(tags, &canonical_path(path))
 }
@@ -515,9 +551,9 @@ fn tag_from(hash: u32) -> Tag {
     Tag(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
 }
 
-/// What a request is counted once by where signatures are: the set of those that count. So one request, such as that of a picture on
-/// another page, is never several, and what a client adds to all requests hides nothing. Nobody knows what stands behind as many as are
-/// told, so the path counts there as well.
+/// Returns what a request is counted once by where signatures are: the set of those that count. So one request, such as that of a
+/// picture on another page, is never several, and what a client adds to all requests hides nothing. Nobody knows what stands
+/// behind as many as are told, so the path counts there as well.
 fn tag_of_signatures(tags: &RandomState, rule: &RuleConfig, request: &Request<'_>) -> Option<Tag> {
     let ids = rule
         .signatures(request)

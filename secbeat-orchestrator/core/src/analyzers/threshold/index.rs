@@ -1,4 +1,4 @@
-//! Where sources are, by the hash of their keys.
+//! Index of sources, by the hash of their keys.
 
 use super::slab::Place;
 
@@ -78,7 +78,7 @@ impl Index {
         }
         self.slots[hole] = Entry::FREE;
         self.len -= 1;
-        // Whoever would be missed because of the hole moves into it, and leaves another one.
+        // The one that would be missed because of the hole moves into it, and leaves another one.
         let mut slot = hole;
         loop {
             slot = self.wrapped(slot + 1);

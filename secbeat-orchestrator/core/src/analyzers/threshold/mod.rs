@@ -12,6 +12,7 @@
 //! * `shape`: which paths are alike for the guard.
 //! * `waf`: which events of web application firewalls count.
 //! * `service`: which events of services count.
+//! * `provider`: clients of one provider that count together.
 //! * `source`: what is known of one source.
 //! * `slab`: where sources lie, and in which order they were seen.
 //! * `index`: where sources lie, by the hash of their keys.
@@ -25,6 +26,7 @@ mod detector;
 mod index;
 mod outage;
 mod presets;
+mod provider;
 mod recent;
 mod rule;
 mod service;
@@ -53,6 +55,7 @@ pub use self::{
     ahead::AHEAD,
     analyzer::{Schedule, ThresholdAnalyzer},
     detector::{Detector, Stats},
+    provider::Providers,
     rule::{Action, Counted, Counts, Distinct, Rule, RuleConfig, SignatureFilter},
     service::ServiceFilter,
     upstreams::{UpstreamId, Upstreams},
@@ -65,7 +68,7 @@ use crate::millis;
 /// Most rules that there may be.
 pub const MAX_RULES: usize = 64;
 
-/// What the detector looks for.
+/// Configuration of the detector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectConfig {
     /// At most [`MAX_RULES`]; those past it do not count. Where several fire on one event, the first that bans is
@@ -74,7 +77,7 @@ pub struct DetectConfig {
     /// Most sources tracked at a time, over all partitions; each partition gets an equal part. A source costs about
     /// 120 bytes, and 8 more for each further millisecond in which it was active within a window.
     pub max_sources: usize,
-    /// What counts as one source.
+    /// Prefix lengths that count as one source.
     pub sources: SourceLengths,
     /// Shards; [`subjects::PARTITIONS`] in a fleet.
     pub partitions: u16,
@@ -117,7 +120,7 @@ impl DetectConfig {
         rules.any(|rule| matches!(rule.counts, Counts::Signatures(_)))
     }
 
-    /// Which requests edges have to report one by one, beside errors.
+    /// Returns which requests edges have to report one by one, beside errors.
     #[must_use]
     pub fn interest(&self) -> Interest {
         Interest::of(self.rules.iter().flat_map(RuleConfig::asked))
@@ -135,7 +138,7 @@ impl Default for DetectConfig {
     }
 }
 
-/// How many events within how long are too many.
+/// Number of events within a window that are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threshold {
     /// This many are a finding, one fewer is none.
@@ -144,14 +147,14 @@ pub struct Threshold {
     pub window: Duration,
 }
 
-/// Who was seen when, and where.
+/// A client, with the time and place at which it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// [One source](DetectConfig::sources); of anything else no notice is taken.
     pub source: Prefix,
     /// Event time, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// Who answered.
+    /// The upstream that answered.
     pub upstream: UpstreamId,
     pub learned_from: LearnedFrom,
 }
@@ -161,9 +164,9 @@ pub struct Sighting {
 pub struct Tally {
     /// All of them.
     pub requests: u32,
-    /// How many of them were errors.
+    /// Number of them that were errors.
     pub errors: u32,
-    /// How many of them got a status of 500–599.
+    /// Number of them with a status of 500–599.
     pub server_errors: u32,
 }
 
@@ -178,7 +181,7 @@ pub struct Request<'a> {
     /// With or without the port.
     pub host: &'a str,
     pub user_agent: &'a str,
-    /// What its edge recognised in it.
+    /// Signatures that its edge recognised in it.
     pub signatures: &'a [MatchedSignature],
 }
 
@@ -193,7 +196,7 @@ pub struct Excused {
     pub at_ms: i64,
 }
 
-/// How far a source is under one rule.
+/// Count of a source under one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowCount {
     pub rule: Reason,

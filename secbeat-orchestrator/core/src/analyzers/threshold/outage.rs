@@ -1,4 +1,4 @@
-//! The upstream-error guard: what a server does to most of its clients is no fault of theirs.
+//! The upstream-error guard: what a server does to most of its clients is not their fault.
 
 mod upstream;
 
@@ -15,7 +15,8 @@ use super::{
 
 /// Clients of one upstream that are known at a time; of more, a sample is known.
 const MAX_CLIENTS: usize = 1024;
-/// So many others have to meet a failure on paths of one shape while they are answered well elsewhere: two or three are no crowd.
+/// So many others have to meet a failure on paths of one shape while they are answered well elsewhere: two or three do
+/// not suffice.
 const SERVED_WITNESSES: u32 = 3;
 /// So many others, if they get nothing but errors, as scanners do.
 const WITNESSES: u32 = 20;
@@ -129,7 +130,7 @@ impl OutageGuard {
         }
     }
 
-    /// What was excused of `source`.
+    /// Returns what was excused of `source`.
     pub(super) fn excused(&self, source: &Prefix) -> Option<Excused> {
         self.excused.get(source).copied()
     }

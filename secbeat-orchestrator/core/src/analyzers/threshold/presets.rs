@@ -242,7 +242,7 @@ fn filter(statuses: &[&str], methods: &[&str], paths: &[&str]) -> Match {
     }
 }
 
-/// What the texts say; a test holds that each says something.
+/// Returns what the texts say; a test holds that each says something.
 fn list<T: FromStr>(texts: &[&str]) -> Vec<T> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! How many sources were seen lately.
+//! Number of sources that were seen lately.
 
 /// Length of a period in bits of a time in milliseconds: 65.5 s, about the rules' usual window.
 const PERIOD_BITS: u32 = 16;

@@ -1,4 +1,4 @@
-//! What a source can be found guilty of.
+//! Rules over a source.
 
 use std::{fmt, time::Duration};
 
@@ -110,7 +110,7 @@ pub struct RuleConfig {
     pub filter: Match,
     /// Requests that count as well, whatever `counts` and `filter` say of them.
     pub also: Vec<Match>,
-    /// What one of these holds does not count.
+    /// Requests that do not count.
     pub excluded: Vec<Exclusion>,
     /// `None`: every event counts.
     pub distinct: Option<Distinct>,
@@ -123,7 +123,7 @@ pub struct RuleConfig {
     pub action: Action,
 }
 
-/// What a rule counts.
+/// Unit that a rule counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counts {
     /// [Errors](is_error), if the upstream-error guard blames the client for them.
@@ -164,16 +164,18 @@ impl SignatureFilter {
     }
 }
 
-/// What is counted once.
+/// Unit that is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distinct {
     /// Events of one path ([`secbeat_common::rules::canonical_path`]).
     Paths,
     /// Signatures, by their ids.
     Signatures,
+    /// Clients of one provider (AS).
+    Clients,
 }
 
-/// What follows a finding.
+/// Consequence of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The source is banned.
@@ -204,6 +206,8 @@ pub enum Counted {
     Signatures,
     #[strum(serialize = "distinct signatures")]
     DistinctSignatures,
+    #[strum(serialize = "clients of one provider")]
+    Clients,
 }
 
 impl Counted {
@@ -238,6 +242,12 @@ impl RuleConfig {
         matches!(self.counts, Counts::ServiceEvents(_))
     }
 
+    /// Whether it counts clients of one provider.
+    #[must_use]
+    pub fn counts_clients(&self) -> bool {
+        self.distinct == Some(Distinct::Clients)
+    }
+
     /// The single requests that it has to be told of.
     pub fn asked(&self) -> impl Iterator<Item = Asked> {
         let goes_by_requests = match self.counts {
@@ -259,12 +269,13 @@ impl RuleConfig {
         })
     }
 
-    /// What its findings count.
+    /// Returns what its findings count.
     #[must_use]
     pub const fn counted(&self) -> Counted {
         match (self.distinct, &self.counts) {
             (Some(Distinct::Paths), _) => Counted::Paths,
             (Some(Distinct::Signatures), _) => Counted::DistinctSignatures,
+            (Some(Distinct::Clients), _) => Counted::Clients,
             (None, Counts::Signatures(_)) => Counted::Signatures,
             (None, Counts::Errors) => Counted::Errors,
             (None, Counts::Requests) => Counted::Requests,
@@ -358,6 +369,7 @@ mod tests {
             Counted::Paths,
             Counted::Signatures,
             Counted::DistinctSignatures,
+            Counted::Clients,
         ];
         assert_eq!(
             units.map(|unit| unit.to_string()),
@@ -372,7 +384,8 @@ mod tests {
                 "scans",
                 "distinct paths",
                 "requests with signatures",
-                "distinct signatures"
+                "distinct signatures",
+                "clients of one provider"
             ]
         );
         let one = [

@@ -1,12 +1,12 @@
-//! Which events of services count.
+//! Events of services that count.
 
 use secbeat_common::wire::{ServiceClass, ServiceEvent};
 use serde::{Deserialize, Serialize};
 
-/// Which of the events that logs of services tell of count.
+/// Filter of the services' events that count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFilter {
-    /// What they mean.
+    /// Their meaning.
     pub class: ServiceClass,
     /// Names of services; empty for all.
     pub services: Vec<String>,

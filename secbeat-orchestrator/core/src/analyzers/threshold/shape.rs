@@ -8,7 +8,7 @@ use secbeat_common::rules::{Target, is_aborted};
 /// Longest extension of a file's name, in bytes.
 const MAX_EXTENSION: usize = 8;
 
-/// How a request ended badly.
+/// Failure of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Failure {
     /// With a status of 400–498.
@@ -20,7 +20,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// What `status` is, if not an answer of another kind.
+    /// Returns what `status` is, if not an answer of another kind.
     pub(super) const fn of(status: u16) -> Option<Self> {
         match status {
             _ if is_aborted(status) => Some(Self::Aborted),
@@ -77,7 +77,7 @@ impl Shapes {
     }
 }
 
-/// What follows the last dot of a file's name; of `.env`, nothing.
+/// Returns what follows the last dot of a file's name; of `.env`, nothing.
 fn extension(name: &[u8]) -> Option<&[u8]> {
     let dot = name.iter().rposition(|byte| *byte == b'.')?;
     let extension = &name[dot + 1..];

@@ -123,7 +123,7 @@ impl Shard {
         within
     }
 
-    /// Removes whoever was last seen at or before `seen_by_ms` and is not ignored at `now_ms`; returns how many.
+    /// Removes sources that were last seen at or before `seen_by_ms` and are not ignored at `now_ms`; returns how many.
     pub(super) fn cleanup(&mut self, seen_by_ms: i64, now_ms: i64) -> usize {
         self.forgiven.retain(|at_ms| *at_ms >= now_ms);
         let before = self.len();
@@ -165,7 +165,7 @@ impl Shard {
         self.evicted
     }
 
-    /// What is known of `source`.
+    /// Returns what is known of `source`.
     pub(super) fn get(&self, source: &Prefix) -> Option<&Source> {
         let key = Key::of(source)?;
         Some(self.slab.source(self.find(key, self.hash(key))?))
@@ -181,7 +181,7 @@ impl Shard {
         self.slab.holds(place, key)
     }
 
-    /// Where a source is, or another one of the same hash.
+    /// Returns where a source is, or another one of the same hash.
     pub(super) fn presumed(&self, hash: u32) -> Option<Place> {
         self.places.find(hash, |_| true)
     }

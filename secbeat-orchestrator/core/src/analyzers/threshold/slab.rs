@@ -158,7 +158,7 @@ impl Slab {
         self.push_back(place, class);
     }
 
-    /// How much time has passed since a source was moved to the back.
+    /// Returns how much time has passed since a source was moved to the back.
     pub(super) fn age(&self, Place(place): Place, now: u32) -> u32 {
         now.wrapping_sub(self.at(place).links.moved_at)
     }

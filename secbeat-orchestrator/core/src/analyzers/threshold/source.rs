@@ -9,7 +9,7 @@ use secbeat_common::{
 
 use super::{Sighting, Window};
 
-/// Where a rule stands in the list of rules.
+/// Position of a rule in the list of rules.
 pub(super) type RuleIndex = u8;
 
 /// No rule: there are fewer.
@@ -88,7 +88,7 @@ impl From<Sighting> for Seen {
     }
 }
 
-/// What came of an event.
+/// Outcome of an event.
 #[derive(Debug)]
 pub(super) struct Judged<R> {
     pub(super) verdict: Option<R>,
@@ -96,7 +96,7 @@ pub(super) struct Judged<R> {
     pub(super) holds_several: bool,
 }
 
-/// Where a source stands in the list of its class.
+/// Position of a source in the list of its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Links {
     pub(super) previous: u32,
@@ -105,7 +105,7 @@ pub(super) struct Links {
     pub(super) moved_at: u32,
 }
 
-/// What is known of one source.
+/// State of one source.
 #[derive(Debug)]
 pub(super) struct Source {
     /// Its key, apart so that nothing is padded.
@@ -124,7 +124,7 @@ pub(super) struct Source {
     more: Option<Box<More>>,
 }
 
-/// What few sources have.
+/// State that few sources have.
 #[derive(Debug)]
 struct More {
     /// Windows of further rules.
@@ -193,7 +193,7 @@ impl Source {
         self.latest_as_peer_ms = i64::MIN;
     }
 
-    /// Where a ban can meet the source, by what was seen of it after `start_ms`.
+    /// Returns where a ban can meet the source, by what was seen of it after `start_ms`.
     pub(super) fn layer_since(&self, start_ms: i64) -> Layer {
         match self.latest_as_peer_ms > start_ms {
             true => Layer::Kernel,

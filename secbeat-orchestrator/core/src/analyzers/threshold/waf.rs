@@ -1,14 +1,14 @@
-//! Which events of web application firewalls count.
+//! Events of web application firewalls that count.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use secbeat_common::wire::{Severity, WafEvent, WafOutcome};
 use serde::{Deserialize, Serialize};
 
-/// Which of the events that a firewall objected to count.
+/// Filter of the firewall's events that count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WafFilter {
-    /// What a matched rule must be at least for the event to count.
+    /// Least severity of a matched rule for the event to count.
     pub severity: Severity,
     /// Rules whose matches do not count.
     pub excluded_rules: Vec<RuleIds>,
@@ -16,7 +16,7 @@ pub struct WafFilter {
 
 impl Default for WafFilter {
     /// Severity `critical`. The Core Rule Set's rules about answers (950000 to 959999) are excluded: an application that
-    /// leaks its errors is not the fault of whoever visits it.
+    /// leaks its errors is not its visitors' fault.
     fn default() -> Self {
         Self {
             severity: Severity::Critical,
@@ -64,7 +64,7 @@ impl fmt::Display for RuleIds {
     }
 }
 
-/// Text that is no [`RuleIds`].
+/// Text that is not a [`RuleIds`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither the id of a rule, as 920350, nor a range, as 950000-959999")]
 pub struct NoRuleIds(String);

@@ -56,7 +56,7 @@ struct Event {
     n: NonZeroU32,
 }
 
-/// What a window holds.
+/// Contents of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) events: u64,
@@ -147,13 +147,13 @@ impl Window {
         self.total()
     }
 
-    /// How many events it holds.
+    /// Returns how many events it holds.
     pub(crate) fn total(&self) -> u64 {
         let first = self.first.map_or(0, |first| u64::from(first.n.get()));
         first + self.rest.as_ref().map_or(0, |rest| rest.total)
     }
 
-    /// How many entries it holds: times, or distinct tags.
+    /// Returns how many entries it holds: times, or distinct tags.
     pub(crate) fn entries(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.events.len())
     }
@@ -164,7 +164,7 @@ impl Window {
         latest.map_or(0, |event| event.at as usize)
     }
 
-    /// What of it is later than `start_ms`.
+    /// Returns what of it is later than `start_ms`.
     pub(crate) fn since(&self, start_ms: i64) -> Held {
         let later = |event: &Event| self.latest_ms.saturating_sub(i64::from(self.age(*event))) > start_ms;
         let mut held = Held::default();
@@ -173,6 +173,13 @@ impl Window {
             held.entries += 1;
         }
         held
+    }
+
+    /// Forgets all entries but the `n` latest.
+    pub(crate) fn keep_latest(&mut self, n: usize) {
+        while self.entries() > n {
+            self.remove(0);
+        }
     }
 
     /// Empties it and gives its memory back.
@@ -328,6 +335,20 @@ mod tests {
         assert_eq!(entries(&window), [(500, 1), (1000, 1)]);
         assert_eq!(window.record(10_000, 1, LIMIT), None);
         assert_eq!(entries(&window), [(10_000, 1)]);
+    }
+
+    #[test]
+    fn the_latest_entries_stay() {
+        let mut window = Window::default();
+        for at_ms in 0..5 {
+            window.record_distinct(at_ms, Tag(NonZeroU32::MIN.saturating_add(at_ms as u32)), LIMIT);
+        }
+        window.keep_latest(2);
+        assert_eq!(entries(&window), [(3, 4), (4, 5)]);
+        window.keep_latest(3);
+        assert_eq!(window.entries(), 2);
+        window.keep_latest(0);
+        assert_eq!((window.entries(), window.total()), (0, 0));
     }
 
     #[test]

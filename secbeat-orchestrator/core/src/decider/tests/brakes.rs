@@ -53,6 +53,8 @@ fn an_edge_that_used_up_its_room_leaves_the_others_theirs() {
     assert_eq!(suppressed(&effects).0, Suppression::Brake(Brake::Edge));
     let effects = rig.errors("edge-2", "203.0.113.1", 50);
     assert_eq!(written(&effects).len(), 1);
+    let stats = rig.decider.stats(rig.now);
+    assert_eq!((stats.brake, stats.held_back_by), (None, [("edge", 1)].into()));
 }
 
 #[test]
@@ -176,7 +178,9 @@ fn a_shield_of_many_networks_holds_for_a_minute_and_then_the_worst_are_banned_fi
     let decoys = (0..200).map(|n| format!("2a00:{n:x}::1"));
     let banned = banned_of(&mut rig, decoys);
     assert!((100..160).contains(&banned), "{banned}");
-    assert_eq!(rig.decider.stats(rig.now).brake.map(Brake::name), Some("share"));
+    let stats = rig.decider.stats(rig.now);
+    assert_eq!(stats.brake.map(Brake::name), Some("share"));
+    assert_eq!(stats.held_back_by, [("share", 200 - banned)].into());
     let attackers = || (101..141).map(|n| format!("198.51.100.{n}"));
     banned_of(&mut rig, attackers());
     // Who goes on is worse than who stopped.

@@ -102,15 +102,38 @@ fn an_edge_that_lacks_a_ban_for_longer_than_the_grace_drifts_and_agrees_again_by
     };
     let since_ms = NOW + 35_000;
     assert_eq!(told_at(&mut rig, &[]), [told(What::Drifts { since_ms, now })]);
+    for _ in 0..2 {
+        assert_eq!(told_at(&mut rig, std::slice::from_ref(&command)), []);
+    }
     assert_eq!(told_at(&mut rig, &[command]), [told(What::Agrees)]);
+}
+
+#[test]
+fn no_edge_drifts_for_lack_of_a_ban_that_the_bus_has_not_taken() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 3_600);
+    let agreement = |rig: &mut Rig| {
+        heard(rig, "edge-1", &[]);
+        rig.decider.edges().next().unwrap().agreement
+    };
+    // On its way, it is not compared yet.
+    assert_eq!(agreement(&mut rig), Agreement::Agrees);
+    rig.pass(60_000);
+    assert_eq!(agreement(&mut rig), Agreement::Unknown);
+    rig.acknowledge(&command, 7);
+    assert!(matches!(agreement(&mut rig), Agreement::Differs(_)));
 }
 
 #[test]
 fn while_the_ledger_lacks_bans_that_the_bus_has_no_edge_drifts() {
     let mut rig = Rig::ready();
     heard(&mut rig, "edge-1", &[]);
-    rig.handle(Event::UpToDate(false));
-    rig.pass(30_000);
+    let behind = |rig: &mut Rig| rig.decider.stats(rig.now).behind_since_ms;
+    for _ in 0..2 {
+        rig.handle(Event::UpToDate(false));
+        assert_eq!(behind(&mut rig), Some(NOW));
+        rig.pass(15_000);
+    }
     // Another orchestrator made it.
     let unheard = theirs(CLIENT, 9);
     for _ in 0..5 {
@@ -120,6 +143,7 @@ fn while_the_ledger_lacks_bans_that_the_bus_has_no_edge_drifts() {
         assert_eq!(edge.agreement, Agreement::Unknown);
     }
     rig.handle(Event::UpToDate(true));
+    assert_eq!(behind(&mut rig), None);
     heard(&mut rig, "edge-1", &[unheard]);
     let edge = rig.decider.edges().next().unwrap();
     assert!(

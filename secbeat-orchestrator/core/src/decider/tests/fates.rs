@@ -30,6 +30,32 @@ fn an_order_whose_ban_expired_on_its_way_is_told() {
 }
 
 #[test]
+fn a_ban_holds_whose_end_came_to_nothing_unless_somebody_lifted_it() {
+    for is_lifted in [false, true] {
+        let mut rig = Rig::ready();
+        let long = rig.ordered(1, CLIENT, 600);
+        rig.acknowledge(&long, 7);
+        let ban = ManualBan::new(target(CLIENT), NOW + 2_000, String::new(), "alice".to_owned());
+        let order = Order::Ban(ManualBan {
+            shortens: true,
+            ..ban
+        });
+        let ticket = Ticket(2);
+        let short = written(&rig.handle(Event::Order { ticket, order }))[0].clone();
+        if is_lifted {
+            rig.hear_gone(CLIENT, 8);
+        }
+        rig.pass(2_000);
+        assert_eq!(
+            rig.done(&short, Fate::Ended),
+            [reply_not_banned(2, OrderError::Expired)]
+        );
+        let holds = (!is_lifted).then(|| in_bucket(&long));
+        assert_eq!(rig.banned(CLIENT), holds.as_ref());
+    }
+}
+
+#[test]
 fn a_ban_that_another_orchestrators_was_faster_than_gives_way_to_it() {
     let mut rig = Rig::ready();
     let command = rig.found(CLIENT);

@@ -214,6 +214,22 @@ fn an_unban_of_an_expired_ban_is_one_of_nothing() {
 }
 
 #[test]
+fn an_unban_that_the_end_of_the_ban_comes_before_is_one_of_nothing() {
+    let mut rig = Rig::ready();
+    let command = rig.ordered(1, CLIENT, 60);
+    rig.acknowledge(&command, 7);
+    assert_eq!(rig.unban(2, CLIENT), [write_lift(&command, NOW)]);
+    // The bus is away for as long.
+    rig.pass(60_000);
+    assert_eq!(
+        rig.done(&command, Fate::Ended),
+        [reply(2, Reply::Unbanned(Ok(None)))],
+        "nothing is recorded"
+    );
+    assert_eq!((rig.ban_of(CLIENT), rig.strikes(CLIENT)), (None, 1));
+}
+
+#[test]
 fn an_unban_of_a_ban_on_its_way_takes_its_place_and_its_order_is_told() {
     let mut rig = Rig::ready();
     let command = rig.ordered(1, CLIENT, 3_600);

@@ -1,4 +1,4 @@
-//! What stands in the bucket and must not be obeyed: what was spoiled, and what was written too late.
+//! What stands in the bucket and must not be accepted: what was spoiled, and what was written too late.
 
 use super::*;
 

@@ -21,6 +21,7 @@ impl Rig {
         let mut config = Config {
             detect: DetectConfig::default(),
             agreeing_edges: NonZeroU32::MIN,
+            providers: Providers::default(),
             ledger: LedgerConfig::default(),
             protected: Vec::new(),
             max_age: Duration::from_secs(120),

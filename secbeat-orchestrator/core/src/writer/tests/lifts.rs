@@ -47,6 +47,49 @@ fn a_lift_reads_first_and_removes_what_it_has_read() {
 }
 
 #[test]
+fn a_lift_that_the_end_of_its_ban_comes_before_lifts_nothing() {
+    // The bus is away from before the end of the ban until after it, or takes the removal only then.
+    for (pass_before_ms, pass_under_way_ms) in [(300_000, 0), (0, 300_000)] {
+        let (mut rig, command) = written();
+        rig.lift(&command);
+        rig.now.wall_ms += pass_before_ms;
+        rig.reads(&command, 7, found(&command));
+        rig.now.wall_ms += pass_under_way_ms;
+        assert_eq!(rig.taken(&command, 8), [report(&command, Fate::Ended)]);
+    }
+    let (mut rig, command) = written();
+    rig.lift(&command);
+    rig.now.wall_ms += 299_998;
+    rig.reads(&command, 7, found(&command));
+    rig.now.wall_ms += 1;
+    assert_eq!(rig.taken(&command, 8), [report(&command, Fate::Lifted)]);
+}
+
+#[test]
+fn a_lift_whose_answer_was_lost_has_lifted_though_the_end_of_its_ban_comes_before_the_next() {
+    let (mut rig, command) = written();
+    rig.lift(&command);
+    rig.reads(&command, 7, found(&command));
+    rig.fails(&command);
+    rig.pass(300_000);
+    rig.reads(&command, 8, Found::Lifted(command.id));
+    assert_eq!(rig.taken(&command, 9), [report(&command, Fate::Lifted)]);
+}
+
+#[test]
+fn a_lift_of_another_ban_that_lasts_longer_lifts_that_one() {
+    let (mut rig, command) = written();
+    let older = BlockCommand {
+        expires_at_ms: NOW + 900_000,
+        ..renamed(&command, 99)
+    };
+    rig.lift(&command);
+    rig.now.wall_ms += 300_000;
+    rig.reads(&command, 9, found(&older));
+    assert_eq!(rig.taken(&command, 10), [report(&command, Fate::Lifted)]);
+}
+
+#[test]
 fn a_lift_leaves_a_newer_ban_alone() {
     let (mut rig, command) = written();
     let newer = BlockCommand {

@@ -28,7 +28,7 @@ struct Client {
     /// By second.
     shares: [Tally; SECONDS as usize],
     sum: Share,
-    /// When anything was seen of it.
+    /// Seconds in which anything was seen of it.
     seen: Seconds,
     /// Shapes on which it failed, and when.
     failures: Vec<(Shape, Seconds)>,
@@ -44,7 +44,7 @@ pub(super) struct Witnesses {
     pub(super) served: u32,
 }
 
-/// How many clients there are, and how many of them fail.
+/// Number of clients, and how many of them fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clients {
     pub(super) all: u32,
@@ -95,7 +95,7 @@ impl Client {
         }
     }
 
-    /// Whether it got an answer that is no error.
+    /// Whether it got an answer that is not an error.
     const fn is_served(&self) -> bool {
         self.sum.total > self.sum.errors
     }

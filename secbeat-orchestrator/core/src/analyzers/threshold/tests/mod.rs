@@ -4,6 +4,7 @@ mod guard;
 mod naive_guard;
 mod oracle;
 mod outages;
+mod providers;
 mod rules;
 mod signatures;
 

@@ -34,7 +34,7 @@ impl Log {
             None => inside.count(),
             Some(Distinct::Paths) => inside.map(|(_, path)| path).collect::<BTreeSet<_>>().len(),
             // These requests match none.
-            Some(Distinct::Signatures) => 0,
+            Some(Distinct::Signatures | Distinct::Clients) => 0,
         };
         let count = u32::try_from(count).unwrap();
         (count >= rule.threshold.count.get()).then_some((count, t))

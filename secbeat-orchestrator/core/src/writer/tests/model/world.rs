@@ -249,6 +249,7 @@ impl World {
                 entry.is_ours && matches!(&entry.found, Found::Ban(command) if command.id == id)
             }
             (Write::Ban(command), Fate::Ended) => command.expires_at_ms <= now_ms,
+            (Write::Lift { expires_at_ms, .. }, Fate::Ended) => *expires_at_ms <= now_ms,
             (Write::Ban(command), Fate::Fenced) => command.epoch != NO_LEASE && self.tenure == Tenure::None,
             (Write::Ban(command), Fate::Outrun(theirs)) => {
                 let is_longer = theirs.expires_at_ms >= command.expires_at_ms - SAME_END_MS;
@@ -305,7 +306,7 @@ impl World {
                 (Write::Ban(ban), Found::Ban(found), Fate::Written { revision: written }) => {
                     found.id == ban.id && revision == *written
                 }
-                (Write::Lift { id, .. }, Found::Lifted(lifted), Fate::Lifted) => id == lifted,
+                (Write::Lift { id, .. }, Found::Lifted(lifted), Fate::Lifted | Fate::Ended) => id == lifted,
                 (Write::Ban(_), Found::Lifted(_), Fate::Ended | Fate::Fenced | Fate::Outrun(_)) => true,
                 // It says what an earlier request said, or this one, whose acknowledgement was lost.
                 (Write::Ban(_), Found::Ban(_), Fate::Ended | Fate::Fenced | Fate::Outrun(_)) => true,
