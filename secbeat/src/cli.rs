@@ -130,7 +130,7 @@ impl Cli {
         config::is_in_fleet(self.config_path())
     }
 
-    /// What this host is in the fleet, if it is an edge of one.
+    /// Returns what this host is in the fleet, if it is an edge of one.
     fn member(&self) -> anyhow::Result<Option<Member>> {
         if !self.is_in_fleet() {
             return Ok(None);

@@ -15,7 +15,7 @@ use secbeat_edge::{
 use secbeat_orchestrator::{cli as orchestrator_cli, config as orchestrator};
 use serde::Deserialize;
 
-/// Where the config lies unless `--config` says otherwise.
+/// Default path of the config, without `--config`.
 pub(crate) const DEFAULT_PATH: &str = "/etc/secbeat/secbeat.toml";
 /// Where state lies unless the config says otherwise.
 const STATE_DIR: &str = "/var/lib/secbeat/host";
@@ -140,7 +140,7 @@ impl JsonSchema for File {
 pub(crate) struct Config {
     pub edge: edge::Config,
     pub orchestrator: orchestrator::Config,
-    /// Where this host is an edge of a fleet. The orchestrator's part waits then.
+    /// Set on a host that is an edge of a fleet. The orchestrator's part waits then.
     pub fleet: Option<Fleet>,
 }
 
@@ -204,7 +204,7 @@ pub(crate) fn is_in_fleet(path: &Path) -> bool {
     Fleet::of(path).is_ok_and(|fleet| fleet.is_some())
 }
 
-/// Where the edge's commands find its part of the config; `named` is the file that was named.
+/// Returns where the edge's commands find its part of the config; `named` is the file that was named.
 #[must_use]
 pub(crate) fn edge_file(named: Option<&Path>) -> ConfigFile<'_> {
     ConfigFile {

@@ -25,14 +25,14 @@ use crate::{
 
 /// When services are looked for first: what a host starts together is there by then.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
-/// How often services are looked for.
+/// Interval at which services are looked for.
 const LOOK_AROUND: Duration = Duration::from_mins(5);
 
 /// Runs until SIGTERM or SIGINT. Bans stay in the kernel and in the store. Without a config, it goes by what `setup` would choose.
 ///
 /// # Errors
 ///
-/// When the config or the host does not allow it, or one of the daemons ended.
+/// Returns an error if the config or the host does not allow it, or one of the daemons ended.
 pub fn run(named: Option<&Path>, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     let path = named.unwrap_or(Path::new(config::DEFAULT_PATH));
     if named.is_some() || path.exists() {
@@ -63,12 +63,12 @@ fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
         runtime.worker_threads(1);
         memory::share_arena();
     }
-    let host = edge::Opened::new(&config.edge)?;
+    let host = edge::Opened::new(&config.edge, object_source(bpf_object))?;
     let runtime = runtime.enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
         match config.fleet.is_some() {
-            true => serve_fleet(config, path, bpf_object, host).await,
-            false => serve(config, path, bpf_object, host, left).await,
+            true => serve_fleet(config, path, host).await,
+            false => serve(config, path, host, left).await,
         }
     }));
     // A resolver that does not answer must not hold up the end.
@@ -76,13 +76,7 @@ fn run_with(path: &Path, bpf_object: Option<&Path>) -> anyhow::Result<()> {
     ended
 }
 
-async fn serve(
-    config: Config,
-    path: &Path,
-    bpf_object: Option<&Path>,
-    host: edge::Opened,
-    left: Option<Left>,
-) -> anyhow::Result<()> {
+async fn serve(config: Config, path: &Path, host: edge::Opened, left: Option<Left>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     // A SIGHUP while the daemon still starts must not end it.
     let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
@@ -102,7 +96,7 @@ async fn serve(
         membership: alone(),
         brought,
     };
-    let outcome = match edge::App::build(config.edge, member, object_source(bpf_object), host).await {
+    let outcome = match edge::App::build(config.edge, member, host).await {
         Ok(app) => {
             spawn_local(look_around(path.to_owned(), app.unwatched()));
             let shutdown = async {
@@ -123,12 +117,7 @@ async fn serve(
 }
 
 /// As [`serve`], where this host is an edge of a fleet: what it detected by itself until now goes along.
-async fn serve_fleet(
-    config: Config,
-    path: &Path,
-    bpf_object: Option<&Path>,
-    host: edge::Opened,
-) -> anyhow::Result<()> {
+async fn serve_fleet(config: Config, path: &Path, host: edge::Opened) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let hangups = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     let membership = config.edge.membership()?;
@@ -156,7 +145,7 @@ async fn serve_fleet(
         membership,
         brought,
     };
-    let app = edge::App::build(config.edge, member, object_source(bpf_object), host).await?;
+    let app = edge::App::build(config.edge, member, host).await?;
     spawn_local(look_around(path.to_owned(), app.unwatched()));
     let shutdown = async {
         tokio::select! {
@@ -186,7 +175,7 @@ struct Left {
     why: Unknown,
 }
 
-/// Why a store does not know what is in force.
+/// The reason why a store does not know what is in force.
 enum Unknown {
     /// This host was an edge of a fleet, and is none any more.
     LeftFleet(Marker),
@@ -259,7 +248,7 @@ impl Left {
     }
 }
 
-/// What has become of the store at `path`, if it holds nothing.
+/// Returns what has become of the store at `path`, if it holds nothing.
 fn lost(path: &Path) -> Option<&'static str> {
     match std::fs::metadata(path) {
         Ok(found) => (found.len() == 0).then_some("WAS EMPTIED"),
@@ -286,7 +275,7 @@ async fn look_around(path: PathBuf, told: Unwatched) {
     }
 }
 
-/// Whoever shares this process is trusted, and nobody else reaches its bus.
+/// Everything in this process is trusted, and nothing else reaches its bus.
 pub(crate) fn alone() -> Membership {
     Membership::anonymous(NatsServers::none())
 }

@@ -130,7 +130,7 @@ fn look(named: Option<&Path>, remote: &Remote) -> Vec<Finding> {
         }
     }
     findings.push(match hangs {
-        true => Finding::new(ACCESS, State::Note, "not looked at: the daemon does not answer"),
+        true => Finding::new(ACCESS, State::Note, "not checked: the daemon does not answer"),
         false => admins(&file),
     });
     findings.extend(unwatched(path, config.as_ref()));
@@ -212,7 +212,7 @@ fn store(store: &Path, is_in_use: bool, user: Option<&UnitUser>) -> Finding {
     }
 }
 
-/// What the detector says of itself.
+/// Returns what the detector says of itself.
 fn deciding(stats: &ApiStats) -> Vec<Finding> {
     let engine = &stats.engine;
     let mut findings = Vec::new();
@@ -220,7 +220,7 @@ fn deciding(stats: &ApiStats) -> Vec<Finding> {
         Some(why) => Finding::new(
             "detector",
             State::Problem,
-            format!("nobody new can be banned: {why}"),
+            format!("no new client can be banned: {why}"),
         ),
         None => Finding::new(
             "detector",
@@ -269,11 +269,11 @@ fn deciding(stats: &ApiStats) -> Vec<Finding> {
     findings
 }
 
-/// Whether whoever runs this cannot be locked out.
+/// Whether the operator who runs this cannot be locked out.
 fn admins(file: &edge::ConfigFile<'_>) -> Finding {
     let allowed = match edge::allowed(file) {
         Ok(allowed) => allowed,
-        Err(error) => return Finding::new(ACCESS, State::Note, format!("not looked at: {error:#}")),
+        Err(error) => return Finding::new(ACCESS, State::Note, format!("not checked: {error:#}")),
     };
     let covers = |network: &str, address| {
         network
@@ -286,7 +286,7 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
                 ACCESS,
                 State::Ok,
                 format!(
-                    "{peer}, from where you came, is allowlisted ({network}, {})",
+                    "your address {peer} is allowlisted ({network}, {})",
                     shown_reason(reason)
                 ),
             ),
@@ -294,7 +294,7 @@ fn admins(file: &edge::ConfigFile<'_>) -> Finding {
                 ACCESS,
                 State::Problem,
                 format!(
-                    "{peer}, from where you came, can be banned: add it to `networks` under [protect], or `secbeat allowlist add {peer}`"
+                    "your address {peer} can be banned: add it to `networks` under [protect], or `secbeat allowlist add {peer}`"
                 ),
             ),
         };

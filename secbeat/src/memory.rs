@@ -19,7 +19,7 @@ impl InMemory {
     ///
     /// # Errors
     ///
-    /// When the kernel gives no memory for it.
+    /// Returns an error if the kernel gives no memory for it.
     pub(crate) fn new(text: &str) -> anyhow::Result<Self> {
         let file: OwnedFd =
             memfd_create("secbeat.toml", MFdFlags::MFD_CLOEXEC).context("making a file in memory")?;
@@ -29,7 +29,7 @@ impl InMemory {
         Ok(Self(file))
     }
 
-    /// Where this process, and no other, reads it.
+    /// Returns where this process, and no other, reads it.
     pub(crate) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }

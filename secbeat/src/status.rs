@@ -66,7 +66,7 @@ struct OfService<'a> {
 ///
 /// # Errors
 ///
-/// When none of its logs is watched, the daemon does not answer, or a ban is not in the kernel.
+/// Returns an error if none of its logs is watched, the daemon does not answer, or a ban is not in the kernel.
 pub(crate) fn show_service(
     service: &str,
     host: &Status,

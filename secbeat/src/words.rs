@@ -1,4 +1,4 @@
-//! What people type who know other programs.
+//! Words that people type who know other programs.
 
 use secbeat_daemon::cli::words::{
     Here::{Hint, Runs},
@@ -252,7 +252,7 @@ pub const WORDS: &[Word] = &[
         CSCLI,
         "simulation …",
         Hint(
-            "`action = \"observe\"` in a rule of the config file bans nobody, and records who would have been",
+            "`action = \"observe\"` in a rule of the config file bans no client, and records which ones it would have banned",
         ),
     ),
     word(

@@ -56,7 +56,7 @@ pub(super) fn is_list(text: &[u8]) -> bool {
     memchr::memchr(b',', text).is_some()
 }
 
-/// The first entry from the right that is no trusted address. `None` if something that is no address comes before it.
+/// The first entry from the right that is not a trusted address. `None` if something that is not an address comes before it.
 pub(super) fn last_untrusted(list: &[u8], is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let entries = list.rsplit(|byte| *byte == b',');
     let mut addresses = entries.map(parse_entry);

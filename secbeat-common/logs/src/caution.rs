@@ -1,4 +1,4 @@
-//! What people should know of a log, beyond how its lines are read.
+//! Cautions about a log, beyond how its lines are read.
 
 use strum::{IntoStaticStr, VariantArray};
 
@@ -52,7 +52,7 @@ pub enum Caution {
 }
 
 impl Caution {
-    /// What the formats of a log ask for.
+    /// Returns what the formats of a log ask for.
     #[must_use]
     pub fn of_formats(formats: &Formats) -> Option<Self> {
         if formats.iter().any(Format::reads_client_from_header) {
@@ -62,7 +62,7 @@ impl Caution {
         formats.iter().any(reads_none).then_some(Self::NoRequest)
     }
 
-    /// What the formats of a log ask for whose clients are said to come from a header.
+    /// Returns what the formats of a log ask for whose clients are said to come from a header.
     #[must_use]
     pub fn of_header(formats: &Formats) -> Option<Self> {
         if formats.iter().any(Format::is_caddys) {
@@ -71,13 +71,14 @@ impl Caution {
         Self::of_formats(formats).filter(|caution| *caution != Self::ClientFromHeader)
     }
 
-    /// What a line asks for, as it was read.
+    /// Returns what a line asks for, as it was read.
     #[must_use]
     pub fn of_line(line: &[u8], parsed: &Result<LogLine<'_>, LogError>) -> Option<Self> {
         let unwrapped = wrap::unwrap(line);
         let text = unwrapped.as_ref().map_or(line, |unwrapped| &unwrapped.text);
         match parsed {
             _ if combined::is_traefiks(text) => Some(Self::Traefik),
+            Err(LogError::MayGoOn(_)) => None,
             Err(error) if error.ends_in_text_of_client() => Some(Self::LineFeeds),
             Err(LogError::TwoClients) => Some(Self::TwoClients),
             Ok(line) if line.ends_in_user => Some(Self::LineFeeds),

@@ -20,7 +20,7 @@ pub(super) struct CutLine {
     place: Place,
 }
 
-/// Where the beginning ends.
+/// Offset at which the beginning ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// After everything that counts, or where nothing that follows can be told apart.

@@ -1,10 +1,10 @@
-//! Why a line is no request.
+//! Reasons why a line is not a request.
 
 use std::net::IpAddr;
 
 use super::LogLine;
 
-/// Why a line is no [`LogLine`]. Reasons describe the line's shape and never quote it, since clients
+/// The reason why a line is not a [`LogLine`]. Reasons describe the line's shape and never quote it, since clients
 /// write what lines contain, and reasons are shown to everybody who may see statistics. Fields are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -47,6 +47,12 @@ pub enum LogError {
     /// With the client that it begins with.
     #[error("the line was cut off within its user name")]
     CutInUser(IpAddr),
+    /// With the client that it begins with, if that is one address.
+    #[error(
+        "the line may go on in the next one: it is as long as the parts that a container's runtime makes, and what ships it does not \
+         say; have the shipper join them"
+    )]
+    MayGoOn(Option<IpAddr>),
     #[error("a line before it ends within what a client wrote, and so this one may be that client's, too")]
     Behind,
     #[error("a key of the client, the time or the status is there twice, with two values")]
@@ -100,6 +106,11 @@ pub enum LogError {
          `[access_log.keys]`"
     )]
     Forwarded,
+    #[error(
+        "the program that writes this log takes the client's address from a header that any client may write: read the log of the \
+         server in front, or, if only your proxy reaches it, name the key in `[access_log.keys]`"
+    )]
+    AnyHeader,
     #[error("the client is a trusted proxy")]
     Proxy,
     #[error("a part of a line that a container's runtime divided")]
@@ -119,7 +130,7 @@ impl LogError {
     /// Whether the line ended within what a client wrote, so that the next ones may be what the same client wrote.
     pub(super) fn ends_in_text_of_client(&self) -> bool {
         match self {
-            Self::EndsInUser(_) | Self::Request => true,
+            Self::EndsInUser(_) | Self::MayGoOn(_) | Self::Request => true,
             Self::NoneOf(errors) => errors.iter().any(Self::ends_in_text_of_client),
             _ => false,
         }
@@ -139,6 +150,7 @@ impl LogError {
         match self {
             Self::EndsInUser(client) => Some(((*client)?, true)),
             Self::CutInUser(client) => Some((*client, false)),
+            Self::MayGoOn(client) => Some(((*client)?, false)),
             Self::NoneOf(errors) => {
                 let mut clients = errors.iter().filter_map(Self::client);
                 let first = clients.next()?;
@@ -173,6 +185,7 @@ impl LogError {
                 | Self::BareQuotes
                 | Self::TwoValues
                 | Self::TwoClients
+                | Self::AnyHeader
                 | Self::Message
         )
     }

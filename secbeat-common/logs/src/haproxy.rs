@@ -48,8 +48,8 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone) -> Result<LogLine<'a>, LogE
     })
 }
 
-/// What follows a priority, and a time or a program's name before the client: `<6>2026-11-21T11:06:56.123456+01:00 ` is HAProxy's own
-/// `format timed`, and `haproxy[12]: ` rsyslog's `%syslogtag%%msg%`.
+/// Returns what follows a priority, and a time or a program's name before the client: `<6>2026-11-21T11:06:56.123456+01:00 ` is
+/// HAProxy's own `format timed`, and `haproxy[12]: ` rsyslog's `%syslogtag%%msg%`.
 fn without_header(line: &[u8]) -> &[u8] {
     let line = without_priority(line).unwrap_or(line);
     let first = &line[..memchr(b' ', line).unwrap_or(0)];

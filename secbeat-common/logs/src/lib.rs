@@ -25,6 +25,7 @@ mod oracle;
 mod quoted;
 mod rest;
 pub mod services;
+mod stated;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -46,6 +47,7 @@ pub use self::{
     layout::PatternError,
     lines::{Lines, MAX_LINE},
     long::{OpenLines, Piece},
+    stated::KeyMap,
     time::parse_time,
 };
 
@@ -81,11 +83,11 @@ pub struct LogLine<'a> {
 }
 
 impl LogLine<'_> {
-    /// Sees the client through trusted proxies: of a list, it is the first address from the right that is none of them.
+    /// Sees the client through trusted proxies: of a list, it is the first address from the right that is not among them.
     ///
     /// # Errors
     ///
-    /// [`LogError::NoClient`] if there is no such address, or if something that is no address comes before it, and
+    /// [`LogError::NoClient`] if there is no such address, or if something that is not an address comes before it, and
     /// [`LogError::Proxy`] if the line names a trusted proxy alone.
     pub fn see_through(&mut self, is_trusted: impl Fn(IpAddr) -> bool) -> Result<(), LogError> {
         match &self.forwarded {

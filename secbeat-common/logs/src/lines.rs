@@ -41,7 +41,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     ///
-    /// Those of the stream.
+    /// Returns the errors of the stream.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
         self.input.consume(mem::take(&mut self.given));
         if self.is_open {
@@ -98,7 +98,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// What can be read without waiting, or else what comes next; empty at the end.
+/// Returns what can be read without waiting, or else what comes next; empty at the end.
 fn fill<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
     loop {
         match input.fill_buf() {

@@ -49,7 +49,7 @@ pub struct OpenLines {
     of_header: Option<Option<Arc<Formats>>>,
     /// Bytes that follow and that a client may have written as a whole.
     suspect: usize,
-    /// When the last line was that is believed, in milliseconds since the Unix epoch.
+    /// Time of the last line that is believed, in milliseconds since the Unix epoch.
     last_ms: Option<i64>,
 }
 
@@ -71,8 +71,9 @@ impl OpenLines {
         self.of_service.take_off(line)
     }
 
-    /// What `judged` says of `line`, one that [`service_line`](Self::service_line) gave, after all that came before it: it blames nobody if
-    /// a client may have written it, since a line before it may be the begin of a message which that client broke. To be asked of each line.
+    /// Returns what `judged` says of `line`, one that [`service_line`](Self::service_line) gave, after all that came before it:
+    /// it blames nobody if a client may have written it, since a line before it may be the begin of a message which that client
+    /// broke. To be asked of each line.
     #[must_use]
     pub fn after_broken_ones<'a>(&mut self, judged: Judged<'a>, line: &[u8]) -> Judged<'a> {
         if judged.verdict == Verdict::Foreign {
@@ -106,7 +107,7 @@ impl OpenLines {
         Self { seen, ..self }
     }
 
-    /// What the lines so far say of how to read the next, without those that are open.
+    /// Returns what the lines so far say of how to read the next, without those that are open.
     #[must_use]
     pub fn settled(&self) -> Self {
         Self {
@@ -126,8 +127,8 @@ impl OpenLines {
             && self.suspect == other.suspect
     }
 
-    /// What is to be believed of a line; `len` says how many bytes of it a client may have written. A line without a time that
-    /// names its client for certain is an error of that client.
+    /// Returns what is to be believed of a line; `len` says how many bytes of it a client may have written. A line without a time
+    /// that names its client for certain is an error of that client.
     #[cold]
     fn judge<'a>(
         &mut self,
@@ -173,7 +174,7 @@ impl OpenLines {
         [0, 1].map(|stream| self.divided[stream].is_some() || of_service[stream])
     }
 
-    /// After lines of which only is known, as [`divided`](Self::divided) says, that they go on: what follows is no line of
+    /// After lines of which only is known, as [`divided`](Self::divided) says, that they go on: what follows is not a line of
     /// its own.
     #[must_use]
     pub fn unseen(divided: [bool; 2]) -> Self {
@@ -351,7 +352,7 @@ impl Formats {
     }
 }
 
-/// What a line of a container is a part of, whole lines included.
+/// Returns what a line of a container is a part of, whole lines included.
 fn part_of(line: &[u8]) -> Option<(Part, Unwrapped<'_>)> {
     let line = strip_padding_before(line);
     let unwrapped = wrap::unwrap(line.strip_suffix(b"\r").unwrap_or(line))?;

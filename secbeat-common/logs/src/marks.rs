@@ -1,4 +1,4 @@
-//! Where quotes stand in a text, found for many bytes at once: a search for each of them costs more than the text between two.
+//! Positions of quotes in a text, found for many bytes at once: a search for each of them costs more than the text between two.
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;

@@ -135,7 +135,7 @@ fn uncoloured(request: &[u8]) -> Option<&[u8]> {
     Some(rest.strip_suffix(b"\x1b[0m").unwrap_or(rest))
 }
 
-/// What follows an escape sequence that sets a terminal's colour; `None` if the text begins with none.
+/// Returns what follows an escape sequence that sets a terminal's colour; `None` if the text begins with none.
 pub(super) fn without_colour(text: &[u8]) -> Option<&[u8]> {
     let rest = text.strip_prefix(b"\x1b[")?;
     let end = rest

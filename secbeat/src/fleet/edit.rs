@@ -23,7 +23,7 @@ pub(super) struct Allowed {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is no TOML.
+/// Returns an error if it cannot be read, or is not TOML.
 pub(crate) fn read(path: &Path) -> anyhow::Result<DocumentMut> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     text.parse().with_context(|| format!("{}", path.display()))
@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<DocumentMut> {
 ///
 /// # Errors
 ///
-/// When `[protect]` is written in a way to which nothing can be added.
+/// Returns an error if `[protect]` is written in a way to which nothing can be added.
 pub(super) fn join(document: &mut DocumentMut, credentials: &str, allowed: &[Allowed]) -> anyhow::Result<()> {
     if !allowed.is_empty() {
         let protect = document.entry("protect").or_insert_with(|| {

@@ -28,7 +28,7 @@ use crate::{
 
 /// The name of the credentials beside the config, as the unit loads them.
 const CREDENTIALS: &str = "edge.credentials";
-/// How long the fleet may take to answer.
+/// Time that the fleet may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Make this host an edge of a fleet. Keeps its bans and its allowlist; `leave` undoes it.
@@ -67,7 +67,7 @@ impl Join {
     ///
     /// # Errors
     ///
-    /// When the credentials cannot be used, the fleet does not answer, or the config cannot be changed.
+    /// Returns an error if the credentials cannot be used, the fleet does not answer, or the config cannot be changed.
     pub(crate) fn execute(&self, path: &Path, remote: &Remote) -> anyhow::Result<()> {
         let config = Config::load(path)?;
         if config.fleet.is_some() {

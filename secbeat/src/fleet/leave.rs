@@ -27,7 +27,7 @@ impl Leave {
     ///
     /// # Errors
     ///
-    /// When this host is no edge of a fleet, or the config cannot be changed.
+    /// Returns an error if this host is not an edge of a fleet, or the config cannot be changed.
     pub(crate) fn execute(&self, path: &Path) -> anyhow::Result<()> {
         let config = Config::load(path)?;
         let Some(fleet) = &config.fleet else {

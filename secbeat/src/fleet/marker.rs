@@ -51,7 +51,7 @@ impl Marker {
     ///
     /// # Errors
     ///
-    /// When that cannot be written.
+    /// Returns an error if that cannot be written.
     pub(crate) fn set(&self, edge: &str) -> anyhow::Result<()> {
         let boot_id = boot_id().with_context(|| format!("reading {BOOT_ID}"))?;
         let saved = Saved {
@@ -68,7 +68,7 @@ impl Marker {
     ///
     /// # Errors
     ///
-    /// When the file cannot be removed.
+    /// Returns an error if the file cannot be removed.
     pub(crate) fn clear(&self) -> anyhow::Result<()> {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

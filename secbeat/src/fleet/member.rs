@@ -19,7 +19,7 @@ use crate::{config::Config, words::WORDS};
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Member {
     edge: Option<String>,
-    /// Where the fleet's NATS servers are.
+    /// Addresses of the fleet's NATS servers.
     servers: Option<String>,
 }
 
@@ -66,7 +66,7 @@ struct Shown<'a> {
 }
 
 impl Member {
-    /// What this config makes of a host, with the credentials that it names. Not everybody may read these.
+    /// Returns what this config makes of a host, with the credentials that it names. Not everybody may read these.
     pub(crate) fn of(config: &Config) -> Self {
         let membership = config.edge.membership().ok();
         let edge = membership.as_ref().map(|member| config.edge.edge_id(member));
@@ -85,7 +85,7 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// When an interface is not protected that should be, or no daemon answers.
+    /// Returns an error if an interface is not protected that should be, or no daemon answers.
     pub(crate) fn status(
         &self,
         file: &ConfigFile<'_>,

@@ -14,14 +14,14 @@ use secbeat_common::{
 use secbeat_daemon::time::now_ms;
 use tokio::time::timeout;
 
-/// How long the store may take to tell all that it holds.
+/// Time that the store may take to tell all that it holds.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Ends of one ban that were reckoned by two clocks.
 const SAME_END_MS: u64 = 2_000;
 
 /// What the store held, and what it was made to hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct StoredBans {
     /// Bans that it did not hold, or that ended at another time.
     pub(crate) bans: usize,
     /// Those that were lifted meanwhile.
@@ -34,7 +34,7 @@ pub(crate) struct Kept {
 ///
 /// # Errors
 ///
-/// When the store does not tell in time.
+/// Returns an error if the store does not tell in time.
 pub(crate) async fn bans_in_force(bus: &Bus) -> anyhow::Result<Vec<BlockCommand>> {
     let now_ms = now_ms();
     let bans = read(bus).await?.bans.into_values().map(|(command, _)| command);
@@ -46,15 +46,15 @@ pub(crate) async fn bans_in_force(bus: &Bus) -> anyhow::Result<Vec<BlockCommand>
 ///
 /// # Errors
 ///
-/// When the store does not take it.
+/// Returns an error if the store does not take it.
 pub(crate) async fn keep(
     bus: &Bus,
     in_force: Option<Vec<BlockCommand>>,
     allowed: &[AllowEntry],
-) -> anyhow::Result<Kept> {
+) -> anyhow::Result<StoredBans> {
     let now_ms = now_ms();
     let bucket = BanBucket::new(bus, Trust::default(), Signer::default());
-    let mut kept = Kept::default();
+    let mut kept = StoredBans::default();
     if let Some(in_force) = in_force {
         let Held {
             bans: mut held,
@@ -160,7 +160,7 @@ async fn read(bus: &Bus) -> anyhow::Result<Held> {
     };
     timeout(PATIENCE, reading)
         .await
-        .context("the store does not tell which bans it holds")
+        .context("cannot list the store's bans")
 }
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ mod tests {
         let kept = keep(&bus, None, &[]).await.unwrap();
         assert_eq!(
             (kept, bans_in_force(&bus).await.unwrap().len()),
-            (Kept::default(), 4)
+            (StoredBans::default(), 4)
         );
 
         let (new, mut extended) = (ban("2001:db8::/64", 60_000), longer);
@@ -236,7 +236,7 @@ mod tests {
         let kept = keep(&bus, Some(in_force), std::slice::from_ref(&entry))
             .await
             .unwrap();
-        let expected = Kept {
+        let expected = StoredBans {
             bans: 3,
             lifted: 1,
             allowed: 1,

@@ -59,7 +59,7 @@ impl Crowdsec {
     }
 }
 
-/// What cscli prints with these `words`, or printed into `file`; `None` where there is no such program.
+/// Returns what cscli prints with these `words`, or printed into `file`; `None` where there is no such program.
 fn said(file: Option<&Path>, words: &[&str], found: &mut Found) -> anyhow::Result<Option<Value>> {
     let (text, from) = match file {
         Some(path) => {
@@ -87,7 +87,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// What to say of a list of as many alerts as cscli shows at most, unless it is told otherwise.
+/// Returns what to say of a list of as many alerts as cscli shows at most, unless it is told otherwise.
 fn perhaps_cut(alerts: &Value) -> Option<String> {
     let count = alerts.as_array().map_or(0, Vec::len);
     (count == CSCLI_LIMIT).then(|| {
@@ -98,9 +98,24 @@ fn perhaps_cut(alerts: &Value) -> Option<String> {
     })
 }
 
-/// An array of alerts with their decisions, or of decisions.
+/// The elements of a list, as cscli prints it; one alone has this `key`. `None` if it is anything else.
+fn listed<'v>(value: &'v Value, key: &str) -> Option<Vec<&'v Value>> {
+    match value {
+        // What cscli prints of an empty list.
+        Value::Null => Some(Vec::new()),
+        Value::Array(all) => Some(all.iter().collect()),
+        Value::Object(one) => one.contains_key(key).then(|| vec![value]),
+        _ => None,
+    }
+}
+
+/// An array of alerts with their decisions, or of decisions; or one alert.
 fn take_decisions(alerts: &Value, now: Timestamp, found: &mut Found) {
-    for alert in alerts.as_array().into_iter().flatten() {
+    let Some(alerts) = listed(alerts, "decisions") else {
+        let what = "decisions: the file is not what `cscli decisions list -o json --limit 0` prints";
+        return found.left.push(what.to_owned());
+    };
+    for alert in alerts {
         match alert.get("decisions") {
             Some(Value::Array(decisions)) => decisions
                 .iter()
@@ -122,11 +137,11 @@ fn take_decision(decision: &Value, now: Timestamp, found: &mut Found) {
     if kind != "ban" {
         return found
             .left
-            .push(format!("{kind} of {target}: there are bans alone here"));
+            .push(format!("{kind} of {target}: SecBeat has only bans"));
     }
     // CrowdSec's bouncers let its target pass.
     if decision["simulated"].as_bool() == Some(true) {
-        let why = "CrowdSec only simulates it, so it bans nobody";
+        let why = "CrowdSec only simulates it, so it bans no client";
         return found
             .left
             .push(format!("the ban of {target} ({scenario}): {why}"));
@@ -170,7 +185,11 @@ fn take_allowlists(lists: anyhow::Result<Option<Value>>, found: &mut Found) {
             ));
         }
     };
-    for list in lists.as_array().into_iter().flatten() {
+    let Some(lists) = listed(&lists, "items") else {
+        let what = "allowlists, so who is on one may be banned: the file is not what `cscli allowlists list -o json` prints";
+        return found.left.push(what.to_owned());
+    };
+    for list in lists {
         let name = text(list, "name");
         for item in list["items"].as_array().into_iter().flatten() {
             let (network, ends) = (text(item, "value"), text(item, "expiration"));
@@ -247,6 +266,25 @@ mod tests {
             found.left
         );
         assert_eq!(found.left.len(), 3, "{:?}", found.left);
+    }
+
+    #[test]
+    fn a_file_of_another_shape_is_told_and_one_alert_or_allowlist_is_read() {
+        let (mut found, now) = (Found::default(), Timestamp::UNIX_EPOCH);
+        let ban = serde_json::json!({"duration": "1h", "scope": "Ip", "type": "ban", "value": "192.0.2.1"});
+        take_decisions(&serde_json::json!({"id": 1, "decisions": [ban]}), now, &mut found);
+        let list = serde_json::json!({"name": "office", "items": [{"value": "192.0.2.9"}]});
+        take_allowlists(Ok(Some(list)), &mut found);
+        take_decisions(&Value::Null, now, &mut found);
+        take_allowlists(Ok(Some(Value::Null)), &mut found);
+        assert_eq!((found.bans.len(), found.allowed.len()), (1, 1));
+        assert_eq!(found.left, [""; 0]);
+        for wrong in [serde_json::json!({"new": [ban]}), Value::from("x")] {
+            take_decisions(&wrong, now, &mut found);
+            take_allowlists(Ok(Some(wrong)), &mut found);
+        }
+        let begins: Vec<_> = found.left.iter().map(|left| &left[..9]).collect();
+        assert_eq!(begins, ["decisions", "allowlist", "decisions", "allowlist"]);
     }
 
     #[test]

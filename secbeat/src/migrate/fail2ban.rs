@@ -46,7 +46,7 @@ impl Fail2ban {
         Ok(found)
     }
 
-    /// What `fail2ban-client -d` says, and from where that is; `None` where there is no such program.
+    /// Returns what `fail2ban-client -d` says, and from where that is; `None` where there is no such program.
     fn settings_text(&self) -> anyhow::Result<Option<(String, String)>> {
         if let Some(path) = &self.settings {
             let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;

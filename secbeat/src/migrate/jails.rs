@@ -17,20 +17,29 @@ const JAILS: &[(&str, &str, &str)] = &[
     ("sshd", "sshd", "ssh-bruteforce"),
     ("ssh", "sshd", "ssh-bruteforce"),
     ("sshd-ddos", "sshd", "ssh-bruteforce"),
+    ("ssh-ddos", "sshd", "ssh-bruteforce"),
+    ("sshd-aggressive", "sshd", "ssh-bruteforce"),
     ("dropbear", "dropbear", "ssh-bruteforce"),
     ("postfix", "postfix", "mail-bruteforce"),
     ("postfix-sasl", "postfix", "mail-bruteforce"),
+    // As Debian called it until 8.
+    ("sasl", "postfix", "mail-bruteforce"),
     ("dovecot", "dovecot", "mail-bruteforce"),
     ("sieve", "cyrus", "service-bruteforce"),
     ("exim", "exim", "mail-bruteforce"),
+    ("exim4", "exim", "mail-bruteforce"),
     ("vsftpd", "vsftpd", "ftp-bruteforce"),
     ("proftpd", "proftpd", "ftp-bruteforce"),
     ("pure-ftpd", "pure-ftpd", "ftp-bruteforce"),
+    ("pureftpd", "pure-ftpd", "ftp-bruteforce"),
     ("mysqld-auth", "mysql", "database-bruteforce"),
     ("mysql", "mysql", "database-bruteforce"),
+    ("mysqld", "mysql", "database-bruteforce"),
+    ("mariadb", "mysql", "database-bruteforce"),
     ("asterisk", "asterisk", "voip-bruteforce"),
     ("grafana", "grafana", "service-bruteforce"),
     ("gitea", "gitea", "service-bruteforce"),
+    ("forgejo", "gitea", "service-bruteforce"),
     ("nextcloud", "nextcloud", "service-bruteforce"),
     ("vaultwarden", "vaultwarden", "service-bruteforce"),
     ("phpmyadmin-syslog", "phpmyadmin", "service-bruteforce"),
@@ -62,6 +71,9 @@ const COVERED: &[(&str, &str)] = &[
         "who is banned again is banned for longer: `strike_factor` under [ban]",
     ),
 ];
+
+/// Longest window of a rule, in seconds.
+const LONGEST_WINDOW: u64 = 24 * 86_400;
 
 /// The settings of a jail.
 #[derive(Clone, Debug, Default)]
@@ -196,9 +208,16 @@ fn take_jail(name: &str, jail: Jail, found: &mut Found) {
              it{of}; `secbeat filter import` translates the file in /etc/fail2ban/filter.d that the jail's `filter` names"
         ));
     };
-    let (Some(threshold), Some(Ok(window))) = (jail.max_retry, jail.find_time.map(u64::try_from)) else {
+    let window = jail.find_time.and_then(|seconds| u64::try_from(seconds).ok());
+    let (Some(threshold), Some(window @ 1..)) = (jail.max_retry, window) else {
         return left.push(format!("jail {name}: its maxretry or findtime cannot be read"));
     };
+    if window > LONGEST_WINDOW {
+        left.push(format!(
+            "findtime of {name}, {} days: failures count for 24 days at most",
+            window / 86_400
+        ));
+    }
     let Some(Ok(filter)) = shipped(service) else {
         return;
     };
@@ -235,8 +254,9 @@ fn take_jail(name: &str, jail: Jail, found: &mut Found) {
         is_found_by_itself,
         paths,
         rule,
-        threshold,
-        window,
+        // At 0, fail2ban bans at the first failure too.
+        threshold: threshold.max(1),
+        window: window.min(LONGEST_WINDOW),
         ban,
     });
 }
@@ -359,6 +379,11 @@ mod tests {
             ("wordpress-hard", Some(("wordpress", "service-bruteforce"))),
             ("nextcloud-auth", Some(("nextcloud", "service-bruteforce"))),
             ("sshd-2222", Some(("sshd", "ssh-bruteforce"))),
+            ("sshd-aggressive", Some(("sshd", "ssh-bruteforce"))),
+            ("sasl", Some(("postfix", "mail-bruteforce"))),
+            ("pureftpd", Some(("pure-ftpd", "ftp-bruteforce"))),
+            ("mariadb", Some(("mysql", "database-bruteforce"))),
+            ("forgejo-auth", Some(("gitea", "service-bruteforce"))),
             // Which counts what the filter does not.
             ("postfix-rbl", None),
             ("web-login", None),
@@ -371,6 +396,26 @@ mod tests {
             "{:?}",
             found.left
         );
+    }
+
+    #[test]
+    fn limits_are_such_as_a_rule_may_have() {
+        for (max_retry, find_time, expected) in [
+            ("0", "10m", Some((1, 600))),
+            ("5", "1y", Some((5, LONGEST_WINDOW))),
+            ("5", "24d", Some((5, LONGEST_WINDOW))),
+            ("5", "0", None),
+            ("-1", "10m", None),
+        ] {
+            let found = read(&format!(
+                "['set', 'sshd', 'maxretry', {max_retry}]\n['set', 'sshd', 'findtime', '{find_time}']\n['start', 'sshd']\n"
+            ));
+            let limits = found.limits.first();
+            let taken = limits.map(|limits| (limits.threshold, limits.window));
+            assert_eq!(taken, expected, "{max_retry} {find_time}");
+            let is_named = taken.is_none() || find_time == "1y";
+            assert_eq!(!found.left.is_empty(), is_named, "{:?}", found.left);
+        }
     }
 
     #[test]

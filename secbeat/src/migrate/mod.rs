@@ -39,16 +39,16 @@ enum From {
     Crowdsec(crowdsec::Crowdsec),
 }
 
-/// What another program has.
+/// Bans, allowlist and limits of another program.
 #[derive(Debug, Default)]
 struct Found {
-    /// Where it was read.
+    /// Its file or origin.
     read: Vec<String>,
     bans: Vec<Ban>,
-    /// Who is never banned, with where that stood.
+    /// Networks that are never banned, each with its origin.
     allowed: Vec<(String, String)>,
     limits: Vec<Limits>,
-    /// What is not taken over, and why.
+    /// Things that are not taken over, each with the reason.
     left: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ struct Ban {
     note: String,
 }
 
-/// How many failures of a service are too many.
+/// Limits of a service's failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Limits {
     /// The filter of its log.
@@ -81,7 +81,7 @@ struct Limits {
 impl Migrate {
     /// # Errors
     ///
-    /// When the other program's files cannot be read, the daemon does not answer, or the config cannot be written.
+    /// Returns an error if the other program's files cannot be read, the daemon does not answer, or the config cannot be written.
     pub(crate) fn execute(&self, path: &Path, remote: &Remote) -> anyhow::Result<()> {
         let mut found = match &self.from {
             From::Fail2ban(fail2ban) => fail2ban.look()?,
@@ -102,7 +102,7 @@ impl Migrate {
         let before = document.to_string();
         let reader = UnitUser::find(UNIT);
         let check = |text: &str| check(text, reader.as_ref()).map(drop);
-        let Taken { changes, entries } = take(&mut found, &config, &mut document, &check);
+        let TakenOver { changes, entries } = take(&mut found, &config, &mut document, &check);
         let after = document.to_string();
         let is_changed = before != after || !entries.is_empty();
         // Before anything is done: nothing is taken over by half.
@@ -221,11 +221,11 @@ fn bans(bans: &[Ban]) -> Value {
     bans.iter().map(entry).collect()
 }
 
-/// What the limits make of a config.
-struct Taken {
-    /// What changes in rules that are there, as lines for people.
+/// Changes of a config by the limits.
+struct TakenOver {
+    /// Changes of rules that are there, as lines for people.
     changes: String,
-    /// What is added.
+    /// Entries to add.
     entries: String,
 }
 
@@ -314,13 +314,14 @@ impl Stated {
     }
 }
 
-/// What the config has to say for the limits. A limit that it states already stays as it is. `check` says what is wrong with a config.
+/// Returns the changes of the config that the limits need. A limit that it states already stays as it is. `check` says what is wrong
+/// with a config.
 fn take(
     found: &mut Found,
     config: &Config,
     document: &mut DocumentMut,
     check: &dyn Fn(&str) -> anyhow::Result<()>,
-) -> Taken {
+) -> TakenOver {
     let (mut changes, mut text) = (String::new(), String::new());
     let longest = config.orchestrator.ban.max_duration.0.as_secs();
     let (mut rules, mut changed): (Vec<Stated>, Vec<&str>) = (Vec::new(), Vec::new());
@@ -370,7 +371,7 @@ fn take(
         let lines = rule.lines().join("\n");
         let _ = writeln!(text, "\n[[rule]]\nname = \"{}\"\n{lines}", rule.name);
     }
-    Taken {
+    TakenOver {
         changes,
         entries: text,
     }
@@ -570,7 +571,7 @@ mod tests {
         let bare = format!("[[rule]]\nname = \"{OF_ANY}\"\n");
         let mut document = bare.parse().unwrap();
         found.left.clear();
-        let Taken { changes, entries } = take(&mut found, &load(&bare), &mut document, ANY);
+        let TakenOver { changes, entries } = take(&mut found, &load(&bare), &mut document, ANY);
         assert_eq!((changes, document.to_string()), (String::new(), bare));
         assert!(!entries.contains("[[rule]]"), "{entries}");
         assert_eq!(found.left.len(), 4, "{:?}", found.left);

@@ -1,4 +1,4 @@
-//! What `fail2ban-client -d` prints: a Python list a line.
+//! Output of `fail2ban-client -d`: a Python list a line.
 
 /// A value of such a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +10,7 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// What it says, but for a list.
+    /// Returns what it says, but for a list.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Text(text) | Self::Word(text) => text,

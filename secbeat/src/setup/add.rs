@@ -46,7 +46,7 @@ impl Setup {
 ///
 /// # Errors
 ///
-/// When it would not be a config any more.
+/// Returns an error if it would not be a config any more.
 pub(crate) fn added(
     path: &Path,
     text: &str,

@@ -1,10 +1,10 @@
-//! Who administers this host right now, so that they are not locked out.
+//! Administrators of this host right now, found so that they are not locked out.
 
 use std::{fs, net::IpAddr};
 
 use secbeat_daemon::protect::sessions;
 
-/// How whoever runs this came here.
+/// How the operator who runs this came here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Admins {
     /// Over SSH, from there.

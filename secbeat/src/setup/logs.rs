@@ -54,7 +54,7 @@ pub(crate) enum State {
     },
     /// More lines are of another layout, or lines have two readings; why.
     NotUnderstood(String),
-    /// Why the file cannot be read.
+    /// The reason why the file cannot be read.
     Unreadable(String),
 }
 
@@ -67,8 +67,8 @@ pub(crate) struct Crowd {
 }
 
 impl FoundLog {
-    /// What the lines are read as; of a log without any, what others of its server have, or what that writes by default. `None` if it is
-    /// left out.
+    /// Returns what the lines are read as; of a log without any, what others of its server have, or what that writes by default.
+    /// `None` if it is left out.
     pub(super) fn format(&self) -> Option<&str> {
         match &self.state {
             State::Understood { format, .. } => Some(format),
@@ -169,7 +169,7 @@ pub(super) fn cut_half_a_line(text: &mut Vec<u8>) {
     text.truncate(whole);
 }
 
-/// What lines say.
+/// Returns what lines say.
 pub(super) fn read(end: &[u8]) -> State {
     let detection = match Detection::of(end) {
         Ok((detection, _)) => detection,

@@ -82,7 +82,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell the routes.
+    /// Returns an error if the kernel does not tell the routes.
     pub(crate) fn look(reader: Option<&UnitUser>) -> anyhow::Result<Self> {
         let interfaces = default_route_interfaces().context("looking for the default routes")?;
         let admins = Admins::look();
@@ -113,7 +113,7 @@ impl Found {
     }
 }
 
-/// Where below `root` sshd logs: a file that its filter knows, or the journal.
+/// Returns where below `root` sshd logs: a file that its filter knows, or the journal.
 fn ssh_log(root: &Path) -> Option<String> {
     let is_there = |path: &str| root.join(path.trim_start_matches('/')).exists();
     let filter = shipped("sshd")?.ok()?;
@@ -126,12 +126,12 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When a config is there already, it cannot be written, or the unit does not start.
+    /// Returns an error if a config is there already, it cannot be written, or the unit does not start.
     pub fn execute(&self, path: &Path) -> anyhow::Result<()> {
         if self.add {
             return self.add_what_is_new(path);
         }
-        // Where there is no unit, whoever runs this runs the daemon.
+        // Where there is no unit, the one who runs this runs the daemon.
         let reader = UnitUser::find(UNIT);
         let found = Found::look(reader.as_ref())?;
         let mut proposal = Proposal::of(&found, self.observe);
@@ -176,7 +176,7 @@ impl Setup {
 ///
 /// # Errors
 ///
-/// When this host is an edge of a fleet.
+/// Returns an error if this host is an edge of a fleet.
 fn keep_old(path: &Path, proposal: &mut Proposal) -> anyhow::Result<String> {
     // One that cannot be read has nothing to keep.
     let (Ok(old), Ok(mut new)) = (edit::read(path), proposal.config.parse()) else {
@@ -200,11 +200,11 @@ fn keep_old(path: &Path, proposal: &mut Proposal) -> anyhow::Result<String> {
     ))
 }
 
-/// What `setup` would choose, for a daemon that runs without a config, with lines that say why.
+/// Returns what `setup` would choose, for a daemon that runs without a config, with lines that say why.
 ///
 /// # Errors
 ///
-/// When the kernel does not tell the routes, or has no memory.
+/// Returns an error if the kernel does not tell the routes, or has no memory.
 pub(crate) fn choose() -> anyhow::Result<(InMemory, Vec<String>)> {
     let found = Found::look(None)?;
     let Proposal { account, config } = Proposal::of(&found, false);
@@ -215,7 +215,7 @@ pub(crate) fn choose() -> anyhow::Result<(InMemory, Vec<String>)> {
 ///
 /// # Errors
 ///
-/// When it would not. Of a proposal that would be a bug.
+/// Returns an error if it would not. Of a proposal that would be a bug.
 pub(crate) fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<Config> {
     let file = InMemory::new(config)?;
     let config = Config::load(&file.path()).context("the proposed config")?;
@@ -232,7 +232,7 @@ pub(crate) fn check(config: &str, reader: Option<&UnitUser>) -> anyhow::Result<C
 ///
 /// # Errors
 ///
-/// When it would not.
+/// Returns an error if it would not.
 pub(crate) fn check_text(text: &str) -> anyhow::Result<()> {
     let file = InMemory::new(text)?;
     Config::load(&file.path())
@@ -244,11 +244,12 @@ pub(crate) fn check_text(text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When there is nobody to ask.
+/// Returns an error if there is nobody to ask.
 pub(crate) fn agreed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         bail!(Coded::usage(
-            "nobody can be asked here: say --yes to take this, or --dry-run to change nothing".to_owned()
+            "there is no terminal to ask on: use --yes to accept this, or --dry-run to change nothing"
+                .to_owned()
         ));
     }
     let mut terminal = io::stderr().lock();
@@ -266,7 +267,7 @@ pub(crate) fn agreed(question: &str) -> anyhow::Result<bool> {
 ///
 /// # Errors
 ///
-/// When it cannot be written.
+/// Returns an error if it cannot be written.
 pub(crate) fn write(path: &Path, config: &str) -> anyhow::Result<()> {
     whole_file::edit(path, config.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
@@ -286,7 +287,7 @@ fn start(path: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When it does not start.
+/// Returns an error if it does not start.
 pub(crate) fn restart(path: &Path, then: &str) -> anyhow::Result<()> {
     match is_of_unit(path) {
         true => {

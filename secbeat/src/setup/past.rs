@@ -107,7 +107,7 @@ pub(super) fn account(found: &Found, config: &Config) -> Vec<String> {
     };
     match rehearse(&config.orchestrator, past) {
         Ok(rehearsed) => told(&rehearsed, attempts, limits.exceeded.load(Relaxed)),
-        Err(error) => vec![format!("it cannot be told who would have been banned: {error:#}")],
+        Err(error) => vec![format!("cannot evaluate the logs: {error:#}")],
     }
 }
 
@@ -252,7 +252,7 @@ fn told(rehearsed: &Rehearsed, attempts: usize, is_short: bool) -> Vec<String> {
         bans,
     } = rehearsed;
     let mut first = match bans.len() {
-        0 => "nobody would have been banned".to_owned(),
+        0 => "no client would have been banned".to_owned(),
         1 => "1 client would have been banned".to_owned(),
         count => format!("{count} clients would have been banned"),
     };

@@ -18,7 +18,8 @@ pub(crate) struct Proposal {
 }
 
 impl Proposal {
-    /// What fits to what was found. It enforces only if whoever runs this is protected, and nothing speaks for a proxy in front.
+    /// Returns what fits to what was found. It enforces only if the operator who runs this is protected, and nothing speaks for a proxy in
+    /// front.
     #[must_use]
     pub(crate) fn of(found: &Found, observe: bool) -> Self {
         let mut account = vec![interfaces(&found.interfaces)];
@@ -88,7 +89,7 @@ fn log(log: &FoundLog) -> String {
     entry(log.server, &format!("{path}: {state} ({})", log.why))
 }
 
-/// What is assumed of a log without lines.
+/// Returns what is assumed of a log without lines.
 fn no_line(log: &FoundLog, alike: Option<&Alike>) -> String {
     let format = log.format().unwrap_or_default();
     match alike {
@@ -116,13 +117,13 @@ fn never_banned(found: &Found) -> String {
 
 fn admin(admins: Admins) -> String {
     match admins {
-        Admins::Ssh(peer) => format!("you are protected, who came over SSH from {peer}"),
+        Admins::Ssh(peer) => format!("your SSH session from {peer} is protected"),
         Admins::Console => "you are at this host's console".to_owned(),
         Admins::Unknown => "as you asked".to_owned(),
     }
 }
 
-/// Why no packet is to be dropped yet, if so.
+/// Returns why no packet is to be dropped yet, if so.
 fn why_observe(found: &Found, observe: bool) -> Option<String> {
     if observe {
         return Some("dry run, as requested; set mode = \"enforce\" to drop packets".to_owned());
@@ -143,7 +144,7 @@ fn why_observe(found: &Found, observe: bool) -> Option<String> {
     }
     if found.admins == Admins::Unknown {
         return Some(
-            "it cannot be told from where you came, so you might be locked out; list your networks in [protect], and set \
+            "your address is unknown, so you might be locked out; list your networks in [protect], and set \
              mode = \"enforce\""
                 .to_owned(),
         );

@@ -33,7 +33,7 @@ impl fmt::Display for Service {
 }
 
 impl Service {
-    /// What has the config watch it.
+    /// Returns what has the config watch it.
     pub(super) fn entry(&self, config: &Config) -> String {
         match self {
             Self::Web(log) => propose::access_log(log),

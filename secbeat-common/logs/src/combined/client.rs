@@ -1,4 +1,4 @@
-//! Who sent the request of a line.
+//! Client of a line's request.
 
 use std::net::IpAddr;
 
@@ -144,7 +144,7 @@ pub(super) fn find_client_after_host(before: &[u8], doubt: Doubt) -> Result<Clie
         true => LogError::OtherLayout(2),
         false => LogError::NotFirst(2),
     };
-    // A path that a program writes is no host.
+    // A path that a program writes is not a host.
     let is_host = !host.is_empty() && memchr2(b'/', b'"', host).is_none();
     let address = address::parse_with_port(client).filter(|_| is_host);
     let address = address.ok_or_else(not_second)?;

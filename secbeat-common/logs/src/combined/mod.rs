@@ -60,7 +60,7 @@ pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<Log
     }
 }
 
-/// What most lines are: with three quoted texts and no escapes.
+/// Returns what most lines are: with three quoted texts and no escapes.
 #[inline]
 fn parse_usual(begin: Begin<'_>) -> Option<LogLine<'_>> {
     let Begin { client, at_ms, rest } = begin;
@@ -107,15 +107,21 @@ pub(super) fn parse_unescaped<'a>(
     let begin = split_begin(line, zone, 0, |before| find_client(before, doubt))?;
     let close = memrchr(b'"', begin.rest).ok_or(LogError::Request)?;
     let (request, status) = (&begin.rest[..close], &begin.rest[close + 1..]);
-    let (status, _) = split_status(status).ok_or(LogError::Status)?;
-    Ok(new_line(begin.client, begin.at_ms, request, status))
+    let (status, size) = split_status(status).ok_or(LogError::Status)?;
+    // A number alone behind the last quote is what others write there, as a time or a port.
+    let size = size.trim_ascii();
+    let is_size = size == b"-" || !size.is_empty() && size.iter().all(u8::is_ascii_digit);
+    match is_size {
+        true => Ok(new_line(begin.client, begin.at_ms, request, status)),
+        false => Err(LogError::Status),
+    }
 }
 
 /// Parses the beginning of a [line](parse) whose end is not known, as far as it says whose it is.
 ///
 /// # Errors
 ///
-/// When it does not.
+/// Returns an error if it does not.
 pub(super) fn parse_cut(head: &[u8], zone: &Zone, doubt: Doubt) -> Result<CutLine, LogError> {
     split_begin(head, zone, 0, |before| find_client(before, doubt)).map(cut_line)
 }

@@ -35,14 +35,14 @@ fn has_more_quotes_than_traefik(rest: &[u8]) -> bool {
 
 /// Whether a line ends as those of Traefik's common log format do: `… 1 "router@docker" "http://172.17.0.2:80" 1ms`.
 pub(crate) fn is_traefiks(line: &[u8]) -> bool {
-    /// What stands before a space and a number.
+    /// Returns what stands before a space and a number.
     fn before_number(text: &[u8]) -> Option<&[u8]> {
         let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         text[..text.len() - digits]
             .strip_suffix(b" ")
             .filter(|_| digits > 0)
     }
-    /// What stands before a space and a quoted text.
+    /// Returns what stands before a space and a quoted text.
     fn before_quoted(text: &[u8]) -> Option<&[u8]> {
         let text = text.strip_suffix(b"\"")?;
         text[..memrchr(b'"', text)?].strip_suffix(b" ")
@@ -87,13 +87,13 @@ fn quote_is_of_request(text: &[u8]) -> bool {
     memchr(b'"', text).is_some_and(|quote| text[..quote].ends_with(b"] "))
 }
 
-/// Why a line has no time: `error`, unless it ends within its user name. So many fields stand before the client.
+/// Returns why a line has no time: `error`, unless it ends within its user name. So many fields stand before the client.
 #[cold]
 pub(crate) fn no_time(line: &[u8], fields_before: usize, zone: &Zone, error: LogError) -> LogError {
     ends_in_user(line, fields_before, zone).unwrap_or(error)
 }
 
-/// What a line is that is nothing but `ADDRESS - USER`, the server's own text before the time, and ends there.
+/// Returns what a line is that is nothing but `ADDRESS - USER`, the server's own text before the time, and ends there.
 fn ends_in_user(line: &[u8], fields_before: usize, zone: &Zone) -> Option<LogError> {
     if memchr(b'"', line).is_some() {
         return None;
@@ -126,7 +126,7 @@ fn ends_in_user(line: &[u8], fields_before: usize, zone: &Zone) -> Option<LogErr
     }
 }
 
-/// Whether what follows `ADDRESS - ` is no user name but what other programs log: a time, or a request without quotes.
+/// Whether what follows `ADDRESS - ` is not a user name but what other programs log: a time, or a request without quotes.
 fn is_other_text(user: &[u8], zone: &Zone) -> bool {
     let digits = user.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is_epoch = digits >= EPOCH_DIGITS && matches!(user.get(digits), Some(b' ' | b'.'));

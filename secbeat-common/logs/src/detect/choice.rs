@@ -14,11 +14,11 @@ pub enum FormatChoice {
 }
 
 impl FormatChoice {
-    /// What several choices come to; [`Auto`](Self::Auto) if there are none.
+    /// Returns what several choices come to; [`Auto`](Self::Auto) if there are none.
     ///
     /// # Errors
     ///
-    /// When one of several is `auto`.
+    /// Returns an error if one of several is `auto`.
     pub fn of(choices: impl IntoIterator<Item = Self>) -> Result<Self, FormatError> {
         let choices: Vec<Self> = choices.into_iter().collect();
         if let [Self::Auto] = choices.as_slice() {

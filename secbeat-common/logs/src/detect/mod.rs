@@ -1,4 +1,4 @@
-//! Which format a log has.
+//! Detection of a log's format.
 
 mod choice;
 #[cfg(test)]
@@ -20,7 +20,7 @@ pub const DETECTED_FROM: usize = 256 * 1024;
 /// A log whose beginning was read before.
 pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// How many lines each format understood, and where two read another client or status each. The formats are [in
+/// Lines that each format understood, and where two read another client or status each. The formats are [in
 /// doubt](Format::with_doubt), since nobody said which it is.
 #[derive(Clone, Debug)]
 pub struct Detection {
@@ -58,7 +58,7 @@ pub struct Conflict<'d> {
     pub formats: [&'d Format; 2],
     pub clients: [IpAddr; 2],
     pub statuses: [u16; 2],
-    /// The first line of which that is so.
+    /// First line that the two formats read differently.
     pub line: &'d [u8],
 }
 
@@ -139,7 +139,7 @@ impl Detection {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub fn of<R: Read>(mut log: R) -> io::Result<(Self, Whole<R>)> {
         let begin = read_begin(&mut log)?;
         let mut detection = Self::default();
@@ -153,7 +153,7 @@ impl Detection {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub fn of_fitting<R: Read>(mut log: R) -> io::Result<(Self, Whole<R>)> {
         let begin = read_begin(&mut log)?;
         let lines = whole_lines(&begin);

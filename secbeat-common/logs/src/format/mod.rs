@@ -1,4 +1,4 @@
-//! What the lines of a log look like.
+//! Formats of a log's lines.
 
 mod parse;
 
@@ -172,7 +172,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// When it names no client, time or status, or when a client could move one of them.
+    /// Returns an error if it names no client, time or status, or when a client could move one of them.
     pub fn pattern(text: &str) -> Result<Self, PatternError> {
         Ok(Self {
             kind: Kind::Pattern(Arc::new(Layout::new(text)?)),
@@ -185,7 +185,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// When it has no key for client, time or status, or more than can be looked for.
+    /// Returns an error if it has no key for client, time or status, or more than can be looked for.
     pub fn json(keys: JsonKeys) -> Result<Self, KeysError> {
         let table = keys.table()?;
         Ok(Self {
@@ -249,7 +249,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// When it names no client, time or status.
+    /// Returns an error if it names no client, time or status.
     pub fn after_header(&self, line: &[u8]) -> Result<Self, PatternError> {
         let (named, separator) = match self.kind {
             Kind::Layouts(named @ Named::Cloudfront, _) => (named, '\t'),

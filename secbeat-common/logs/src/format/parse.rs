@@ -10,7 +10,7 @@ use crate::{
     haproxy,
     json::{self, LongObject},
     layout::{self, Layout},
-    rest::Rest,
+    rest::{Rest, Shipped},
     time::Zone,
     uwsgi,
     wrap::{self, Seen, Unwrapped},
@@ -138,9 +138,19 @@ impl Format {
         let wrappers = wrappers.checked_sub(1)?;
         let unwrapped = self.unwrap(line);
         let unwrapped = unwrapped.filter(|unwrapped| unwrapped.quoted || *seen != Seen::Bare);
-        let Unwrapped { text, part, quoted } = unwrapped?;
+        let Unwrapped {
+            text,
+            part,
+            quoted,
+            may_go_on,
+        } = unwrapped?;
         if part.is_some_and(|part| !part.is_last) {
             return Some(Err(LogError::Divided));
+        }
+        if may_go_on {
+            let line = self.parse_nested(&text, wrappers, Doubt::Yes, &mut Seen::Nothing);
+            let alone = line.ok().filter(|line| line.forwarded.is_none());
+            return Some(Err(LogError::MayGoOn(alone.map(|line| line.client))));
         }
         let is_certain = quoted || *seen == Seen::Wrapped;
         let doubt = if is_certain { doubt } else { Doubt::Yes };
@@ -242,6 +252,12 @@ impl Format {
     fn begin_nested(&self, head: &[u8], wrappers: usize, doubt: Doubt, in_wrappers: bool) -> Rest {
         let head = strip_padding_before(head);
         let read = self.begin_plain(head, doubt);
+        if let (Some(within), Some(found)) = (wrappers.checked_sub(1), wrap::begin_shipped(head)) {
+            let shipped = Shipped::begin(read, found, |text| {
+                self.begin_nested(text, within, doubt, in_wrappers)
+            });
+            return Rest::Shipped(Box::new(shipped));
+        }
         let of_list = read.client_of_list().filter(|_| self.may_begin_with_list());
         if wrappers == 0 || read.is_understood() && of_list.is_none() {
             return read;
@@ -340,7 +356,7 @@ pub(crate) fn text_len(line: &[u8]) -> usize {
     line.len()
 }
 
-/// What a header of IIS or CloudFront says of the fields of the lines after it.
+/// Returns what a header of IIS or CloudFront says of the fields of the lines after it.
 pub(crate) fn fields_of_header(line: &[u8]) -> Option<String> {
     layout::fields_of_header(&header(line)?).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Which keys of a JSON log of one's own say what.
+//! Meaning of the keys of an own JSON log.
 
 use super::{
     Table,
@@ -15,7 +15,7 @@ const MAX_PATHS: usize = 48;
 pub struct JsonKeys {
     /// The client's address, with or without a port, or a list of which the last one counts.
     pub client: Vec<String>,
-    /// When the request was.
+    /// Time of the request.
     pub time: Vec<String>,
     /// The status of the answer.
     pub status: Vec<String>,
@@ -60,7 +60,7 @@ impl JsonKeys {
         !(self.method.is_empty() && self.path.is_empty() && self.request.is_empty())
     }
 
-    /// What a scan looks for.
+    /// Returns what a scan looks for.
     pub(crate) fn table(&self) -> Result<Table, KeysError> {
         for (paths, what) in [
             (&self.client, "client"),
@@ -86,6 +86,7 @@ impl JsonKeys {
             message: None,
             after_tabs: false,
             one_client: false,
+            bare_paths: false,
         })
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Date,
     /// The time of a day.
     Clock,
+    /// Of a program that takes its client from a header which any client may write.
+    AnyHeader,
     /// What the line is about.
     Message,
 }
@@ -32,7 +34,7 @@ impl Role {
     }
 }
 
-/// How many roles there are.
+/// Number of roles.
 pub(super) const ROLES: usize = Role::Message as usize + 1;
 
 /// Segments that a path may have. A path of so many is found in twice as many shapes with each of them.

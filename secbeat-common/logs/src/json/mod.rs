@@ -34,6 +34,8 @@ pub(crate) struct Table {
     after_tabs: bool,
     /// Whether two keys with different addresses make a line nobody's, unless the first key is there.
     one_client: bool,
+    /// Whether paths may lack the slash at their beginning, as Akamai's do.
+    bare_paths: bool,
 }
 
 impl Table {
@@ -44,6 +46,7 @@ impl Table {
             message: None,
             after_tabs: false,
             one_client: false,
+            bare_paths: false,
         }
     }
 }

@@ -16,7 +16,7 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Order {
     tree: TreeId,
-    keys: Vec<Known>,
+    keys: Vec<KnownKey>,
 }
 
 /// Whether `text` begins with `known`; in words, since a call takes longer than to compare so few bytes.
@@ -35,7 +35,7 @@ fn begins_with(text: &[u8], known: &[u8]) -> bool {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownKey {
     /// The object that it is in.
     node: u16,
     /// As it is written, with the quote that closes it and a colon.
@@ -80,7 +80,7 @@ impl Order {
         let mut text = Vec::with_capacity(name.len() + 2);
         text.extend_from_slice(name);
         text.extend_from_slice(b"\":");
-        let known = Known {
+        let known = KnownKey {
             node,
             text,
             place,

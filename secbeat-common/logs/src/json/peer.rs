@@ -9,8 +9,8 @@ use super::values::{MAX_ADDRESS, is_address};
 pub(super) enum Of {
     /// That of a client, or of the other end of the connection.
     Peer,
-    /// That of a load balancer, which is the other end of the connection.
-    Balancer,
+    /// As [`Peer`](Self::Peer), but a client may have written it, or a header have replaced it in another key.
+    Header,
     /// Nothing speaks for an address.
     #[default]
     Unknown,
@@ -21,7 +21,7 @@ pub(super) enum Of {
 impl Of {
     /// By a key's name, as it is written.
     pub(super) fn name(name: &[u8]) -> Self {
-        const OTHERS: [&[u8]; 16] = [
+        const OTHERS: [&[u8]; 28] = [
             b"server",
             b"upstream",
             b"backend",
@@ -38,10 +38,35 @@ impl Of {
             b"header",
             b"refer",
             b"resource",
+            b"node",
+            b"pod",
+            b"container",
+            b"instance",
+            b"bind",
+            b"interface",
+            b"vip",
+            b"virtual",
+            b"mail",
+            b"accept",
+            b"content",
+            b"lang",
         ];
         const PEERS: [&[u8]; 6] = [b"addr", b"client", b"remote", b"peer", b"source", b"src"];
-        const BALANCERS: [&[u8]; 9] = [
-            b"slb", b"elb", b"alb", b"nlb", b"clb", b"lb", b"proxy", b"waf", b"cdn",
+        // As a whole, the ends of a connection.
+        const ENDS: [&[u8]; 6] = [b"client", b"remote", b"peer", b"peers", b"source", b"src"];
+        const FORWARDED: [&[u8]; 7] = [
+            b"real",
+            b"true",
+            b"connecting",
+            b"forward",
+            b"fastly",
+            b"cdn_client",
+            b"original",
+        ];
+        // As a whole: of a server, or written by clients.
+        const WHOLE: [&[u8]; 17] = [
+            b"ua", b"q", b"sni", b"domain", b"path", b"uri", b"url", b"body", b"login", b"email", b"token",
+            b"message", b"msg", b"search", b"origin", b"srv", b"machine",
         ];
         // A header, as nginx and others name it.
         const HEADERS: [&[u8]; 4] = [b"http_", b"http-", b"x_", b"x-"];
@@ -55,20 +80,21 @@ impl Of {
         let name = &*lower;
         let has = |part: &&[u8]| memmem::find(name, part).is_some();
         if OTHERS.iter().any(has)
+            || WHOLE.contains(&name)
             || HEADERS.iter().any(|begin| name.starts_with(begin))
             || name.ends_with(b"id")
             || name.ends_with(b"name")
         {
             return Self::Others;
         }
-        // `slb_ip`, `elbip`; not `cdn_client_ip`.
-        let is_of_client = PEERS.iter().any(has) || has(&&b"real"[..]);
-        if has_ip(name) && !is_of_client && BALANCERS.iter().any(|begin| name.starts_with(begin)) {
-            return Self::Balancer;
+        if !(has_ip(name) || PEERS.iter().any(has)) {
+            return Self::Unknown;
         }
-        match PEERS.iter().any(has) || has_ip(name) {
+        // `utm_source` and `client_version` are what a client writes.
+        let is_of_address = has_ip(name) || has(&&b"addr"[..]) || ENDS.contains(&name);
+        match is_of_address && !FORWARDED.iter().any(has) {
             true => Self::Peer,
-            false => Self::Unknown,
+            false => Self::Header,
         }
     }
 }
@@ -113,7 +139,7 @@ impl Passed {
     /// The last string was a value, if there was one: whether it is the address of a client.
     pub(super) fn was_address(&mut self) -> bool {
         let of = [self.outer, self.inner];
-        let is_peers = (of.contains(&Of::Peer) || of.contains(&Of::Balancer)) && !of.contains(&Of::Others);
+        let is_peers = (of.contains(&Of::Peer) || of.contains(&Of::Header)) && !of.contains(&Of::Others);
         self.last.take().is_some_and(|(_, is_address)| is_address) && is_peers
     }
 }
@@ -127,17 +153,19 @@ mod tests {
         for (of, names) in [
             (
                 Of::Peer,
-                "ip remote_address downstream_remote_address source_ip srcip clientIp socketIp realip_remote_addr peers \
-                 proxy_protocol_addr cf_connecting_ip ips cdn_client_ip waf_real_ip proxy_remote_ip",
+                "ip remote_address downstream_remote_address source_ip srcip clientIp socketIp peers proxy_protocol_addr ips \
+                 proxy_remote_ip slb_ip slbip lb_ip elb_ips alb_ip nlb_ip clb_ip proxy_ip waf_ip cdn_ip client_addr source src",
+            ),
+            (
+                Of::Header,
+                "realip_remote_addr cf_connecting_ip cdn_client_ip waf_real_ip true_client_ip forwarded_ip fastly_client_ip \
+                 utm_source client_version",
             ),
             (
                 Of::Others,
                 "server_addr upstream_addr local_ip remote_user http_x_real_ip x-real-ip args http_cookie request_id client_id \
-                 clientName headers host_ip userIp resource dest_ip",
-            ),
-            (
-                Of::Balancer,
-                "slb_ip slbip lb_ip elb_ips alb_ip nlb_ip clb_ip proxy_ip waf_ip cdn_ip",
+                 clientName headers host_ip userIp resource dest_ip pod_ip node_ip ua domain node url bind_address \
+                 email_address accept_language vip virtual_ip",
             ),
             (Of::Unknown, "x time bytes status cf scheme tls iptables"),
         ] {

@@ -21,7 +21,7 @@ const MAX_SCALAR: usize = 64;
 /// Objects within each other that can be asked for.
 const MAX_DEPTH: usize = super::keys::MAX_SEGMENTS;
 
-/// Why text is no JSON object, and the offset of the byte that shows it.
+/// The reason why text is not a JSON object, and the offset of the byte that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotJson {
     pub(super) at: u64,
@@ -92,7 +92,7 @@ pub(super) struct Asked<'t> {
 }
 
 impl Asked<'_> {
-    /// Whose address the value of a key may be, where that counts.
+    /// Returns whose address the value of a key may be, where that counts.
     fn of(&self, name: &[u8]) -> Of {
         match self.keys.has_forwarded {
             true => Of::name(name),
@@ -136,7 +136,7 @@ impl<'a> Scan<'a> {
         self.before
     }
 
-    /// What is wrong with a line that ends here.
+    /// Returns what is wrong with a line that ends here.
     pub(super) fn ends_early(&self) -> NotJson {
         NotJson {
             at: self.before,
@@ -148,7 +148,7 @@ impl<'a> Scan<'a> {
     ///
     /// # Errors
     ///
-    /// When the line is no JSON object, as far as that was looked at.
+    /// Returns an error if the line is not a JSON object, as far as that was looked at.
     #[inline]
     pub(super) fn feed(
         &mut self,
@@ -235,7 +235,7 @@ impl<'a> Scan<'a> {
                     at + 1
                 }
                 (State::First, _) => {
-                    // What is no text, or the end of the list, is passed over with the rest of it.
+                    // What is not a text, or the end of the list, is passed over with the rest of it.
                     self.state = State::InSkipped;
                     at
                 }
@@ -298,7 +298,7 @@ impl<'a> Scan<'a> {
             let text = &piece[value + 1..end];
             match key {
                 Some(key) => self.string(key, text, escaped, asked),
-                None => self.unread(text),
+                None => self.unread(text, asked),
             }
             at = end + 1;
             if piece.get(at..at + 2) != Some(b",\"") {
@@ -318,7 +318,7 @@ impl<'a> Scan<'a> {
                 let text = &piece[at + 1..end];
                 match key {
                     Some(key) => self.string(key, text, escaped, asked),
-                    None => self.unread(text),
+                    None => self.unread(text, asked),
                 }
                 self.after_value();
                 end + 1
@@ -368,7 +368,7 @@ impl<'a> Scan<'a> {
                 self.after_value();
             }
             _ => {
-                self.unread(&text);
+                self.unread(&text, asked);
                 self.after_value();
             }
         }
@@ -438,12 +438,24 @@ impl<'a> Scan<'a> {
 
     /// A string that is not asked for has ended.
     #[inline]
-    fn unread(&mut self, text: &[u8]) {
-        if matches!(self.of, Of::Peer | Of::Balancer) && is_address(text) {
-            self.values.see_other_address();
-            if self.of == Of::Balancer {
-                self.values.see_balancer(text);
+    fn unread(&mut self, text: &[u8], asked: Asked<'_>) {
+        match self.of {
+            Of::Peer | Of::Header if is_address(text) => {
+                self.values.see_other_address();
+                if self.of == Of::Peer {
+                    self.values.see_peer(text);
+                }
             }
+            // A path begins with a slash, too.
+            Of::Unknown
+                if asked.keys.has_forwarded
+                    && self.values.lacks_client()
+                    && !text.starts_with(b"/")
+                    && is_address(text) =>
+            {
+                self.values.see_unnamed(text);
+            }
+            _ => {}
         }
     }
 

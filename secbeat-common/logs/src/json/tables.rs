@@ -1,12 +1,12 @@
-//! Which key of a server's JSON says what.
+//! Meaning of the keys of a server's JSON.
 
 use std::sync::LazyLock;
 
 use super::{
     Table,
     keys::Role::{
-        Client, Clock, Date, Forwarded, Host, Message, Method, Path, Referer, Request, Status, Time,
-        UserAgent,
+        AnyHeader, Client, Clock, Date, Forwarded, Host, Message, Method, Path, Referer, Request, Status,
+        Time, UserAgent,
     },
 };
 
@@ -27,12 +27,15 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("ip", Client),
         // Bunyan.
         ("remoteAddress", Client),
+        // Tomcat.
+        ("remoteAddr", Client),
         // Linkerd.
         ("client.addr", Client),
         // httplog of Go.
         ("httpRequest.remoteIP", Client),
-        // MinIO.
-        ("remotehost", Client),
+        // MinIO's client, and what Echo logs beside its own.
+        ("remotehost", AnyHeader),
+        ("latency_human", AnyHeader),
         // GELF.
         ("_remote_addr", Client),
         // A list that ends with the peer, where the log has no key for it, or one that is empty.
@@ -73,7 +76,6 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("response", Status),
         ("code", Status),
         ("httpResponse.status", Status),
-        ("api.statusCode", Status),
         ("_status", Status),
         ("http_host", Host),
         ("host", Host),
@@ -201,8 +203,9 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
 
 /// Logs of load balancers and CDNs by their own names: Google's load balancers, Azure's Application Gateway and Front Door, Akamai's
 /// DataStream 2, Vercel, Amazon's CloudFront. Front Door's `clientIp` is not read, since a client may choose it by a header.
-pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| {
-    Table::new(&[
+pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| Table {
+    bare_paths: true,
+    ..Table::new(&[
         ("httpRequest.remoteIp", Client),
         ("properties.socketIp", Client),
         ("properties.clientIP", Client),

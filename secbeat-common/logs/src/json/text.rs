@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-/// Where a string ends.
+/// Offset at which a string ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// At the quote there; and whether there is an escape before it.
@@ -60,7 +60,7 @@ const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(repeated(1)) & !word & repeated(0x80)
 }
 
-/// Undoes the escapes of a string that stood between quotes. Bytes that are no UTF-8 stay as they are. Half of a surrogate
+/// Undoes the escapes of a string that stood between quotes. Bytes that are not UTF-8 stay as they are. Half of a surrogate
 /// pair is written as three bytes; a backslash before anything that JSON does not escape is left out; an escape that is cut
 /// off ends the text.
 pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
@@ -99,6 +99,25 @@ pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     out.into()
+}
+
+/// Returns how many bytes of a text that may be cut off hold no half of an escape.
+pub(crate) fn whole_len(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr(b'\\', &text[at..]) {
+        at += found;
+        let (len, needed) = match text.get(at + 1..) {
+            // The second half of a surrogate pair may follow.
+            Some([b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..]) => (6, 12),
+            Some([b'u', ..]) => (6, 6),
+            _ => (2, 2),
+        };
+        if text.len() - at < needed {
+            return at;
+        }
+        at += len;
+    }
+    text.len()
 }
 
 /// The code point whose four digits stand at `at`, with the second half of its surrogate pair if that follows, and where it
@@ -154,6 +173,27 @@ mod tests {
             assert_eq!(&*unescape(text), expected, "{}", text.escape_ascii());
         }
         assert!(matches!(unescape(b"plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_half_of_an_escape_is_not_whole() {
+        for (text, whole) in [
+            (&b""[..], 0),
+            (b"plain", 5),
+            (br"a\n", 3),
+            (br"a\", 1),
+            (br"a\\", 3),
+            (br"a\\\", 3),
+            (br"\u", 0),
+            (br"\u00e", 0),
+            (br"\u00e9", 6),
+            (br"\u00e9\u", 6),
+            (br"\ud83d\ude0", 0),
+            (br"\ud83d\ude00", 12),
+            (br"\ud83dabcdefg", 13),
+        ] {
+            assert_eq!(whole_len(text), whole, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the keys of a line said, from texts and numbers to a request.
+//! Values of a line's keys, from texts and numbers to a request.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -40,10 +40,12 @@ pub(super) struct Values<'a> {
     two_values: bool,
     /// A value that nobody asks for is the address of a client, by the name of its key.
     other_address: bool,
+    /// A value under a name that says nothing is an address.
+    unnamed: Option<IpAddr>,
     /// Two keys of the client have different addresses.
     two_clients: bool,
-    /// The address of a load balancer, by the name of its key.
-    balancer: Option<IpAddr>,
+    /// The address of a client or of the other end of the connection, by the name of its key, which is not known.
+    peer: Option<IpAddr>,
     /// There is a key of the request, whatever its value.
     has_request: bool,
 }
@@ -60,8 +62,9 @@ impl<'a> Values<'a> {
             no_status: self.no_status,
             two_values: self.two_values,
             other_address: self.other_address,
+            unnamed: self.unnamed,
             two_clients: self.two_clients,
-            balancer: self.balancer,
+            peer: self.peer,
             has_request: self.has_request,
         }
     }
@@ -71,18 +74,34 @@ impl<'a> Values<'a> {
         self.other_address = true;
     }
 
-    /// Sees the address of a load balancer, by a name that is not known.
+    /// Whether no client is known yet.
+    #[inline]
+    pub(super) const fn lacks_client(&self) -> bool {
+        self.texts[Role::Client as usize].is_none()
+    }
+
+    /// Sees an address under a name that says nothing.
     #[cold]
-    pub(super) fn see_balancer(&mut self, text: &[u8]) {
-        self.balancer = address::parse_last(text).or(self.balancer);
+    pub(super) fn see_unnamed(&mut self, text: &[u8]) {
+        let address = parse_last(text);
+        self.other_address |= self.unnamed.is_some() && self.unnamed != address;
+        self.unnamed = self.unnamed.or(address);
+    }
+
+    /// Sees the address of a client or of the other end of the connection, by a name that is not known.
+    #[cold]
+    pub(super) fn see_peer(&mut self, text: &[u8]) {
+        let address = parse_last(text);
+        self.two_clients |= self.peer.is_some() && self.peer != address;
+        self.peer = self.peer.or(address);
     }
 
     /// Sees a value of a client's key that another value of one takes the place of.
     #[cold]
     pub(super) fn see_other_client(&mut self, text: &[u8]) {
         let found = self.texts[Role::Client as usize].as_ref();
-        let found = found.and_then(|(_, found)| address::parse_last(found));
-        let other = address::parse_last(text);
+        let found = found.and_then(|(_, found)| parse_last(found));
+        let other = parse_last(text);
         self.two_clients |= found.is_some() && other.is_some() && found != other;
     }
 
@@ -117,7 +136,7 @@ impl<'a> Values<'a> {
                 self.two_values |= self.at_ms.map(|(_, before)| before) != at_ms;
             }
             Role::Status => {
-                let status = parse_status(&text);
+                let status = status_of(&text);
                 self.two_values |= self.status.map(|(_, before)| before) != status;
             }
             _ => {
@@ -137,7 +156,7 @@ impl<'a> Values<'a> {
                 self.bad_time |= at_ms.is_none();
                 self.at_ms = at_ms.map(|at_ms| (rank, at_ms)).or(self.at_ms);
             }
-            Role::Status => self.put_status(rank, parse_status(&text)),
+            Role::Status => self.put_status(rank, status_of(&text)),
             _ => {
                 self.has_request |= role.is_of_request();
                 if some_text(&text).is_some() {
@@ -216,6 +235,9 @@ impl<'a> Values<'a> {
         if self.two_values {
             return Err(LogError::TwoValues);
         }
+        if self.take(Role::AnyHeader).is_some() && !self.has(Role::Client, 0) {
+            return Err(LogError::AnyHeader);
+        }
         let client = self.client(table)?;
         let at_ms = self.at_ms.map(|(_, at_ms)| at_ms);
         let at_ms = at_ms
@@ -239,6 +261,10 @@ impl<'a> Values<'a> {
                 (method.unwrap_or(of_request), path.unwrap_or(rest))
             }
         };
+        let path: Cow<'a, [u8]> = match table.bare_paths && lacks_slash(&path) {
+            true => [&b"/"[..], &*path].concat().into(),
+            false => path,
+        };
         let method: Cow<'a, [u8]> = match self.has_request {
             // Node.js and others write it so.
             true if method.iter().any(u8::is_ascii_lowercase) => method.to_ascii_uppercase().into(),
@@ -248,7 +274,7 @@ impl<'a> Values<'a> {
         let (address, forwarded) = match address::parse_v4(&client) {
             Some(alone) => (alone.into(), None),
             None => (
-                address::parse_last(&client).ok_or(LogError::Client)?,
+                parse_last(&client).ok_or(LogError::Client)?,
                 address::is_list(&client).then_some(client),
             ),
         };
@@ -267,7 +293,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// What is known of a line that could not be read as a whole. Its client and status only by the keys that no others
+    /// Returns what is known of a line that could not be read as a whole. Its client and status only by the keys that no others
     /// come before, since those may be in what was not read.
     pub(super) fn finish_unreadable(&mut self, table: &Table) -> Option<LogLine<'a>> {
         let first = matches!(self.texts[Role::Client as usize], Some((0, _)));
@@ -287,16 +313,20 @@ impl<'a> Values<'a> {
 
     fn client(&mut self, table: &Table) -> Result<Cow<'a, [u8]>, LogError> {
         if let Some((rank, client)) = self.texts[Role::Client as usize].take() {
-            let is_balancers = |balancer| address::parse_last(&client) != Some(balancer);
-            let is_contested = self.two_clients || self.balancer.is_some_and(is_balancers);
+            let is_other = |peer| parse_last(&client) != Some(peer);
+            let is_contested = self.two_clients || self.peer.is_some_and(is_other);
             return match table.one_client && rank > 0 && is_contested {
                 true => Err(LogError::TwoClients),
                 false => Ok(client),
             };
         }
-        match self.take(Role::Forwarded) {
-            Some(_) if self.other_address => Err(LogError::Forwarded),
-            list => list.ok_or(LogError::Missing("client address")),
+        let list = self.take(Role::Forwarded);
+        let list = list.ok_or(LogError::Missing("client address"))?;
+        // The other end of the connection is what its server appended.
+        let is_other = |address| parse_last(&list) != Some(address);
+        match self.other_address || self.unnamed.is_some_and(is_other) {
+            true => Err(LogError::Forwarded),
+            false => Ok(list),
         }
     }
 
@@ -325,8 +355,23 @@ impl<'a> Values<'a> {
 /// Whether a text is an address, or a list that ends with one.
 #[inline]
 pub(super) fn is_address(text: &[u8]) -> bool {
-    let begins = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':');
-    text.len() <= MAX_ADDRESS && text.first().is_some_and(begins) && address::parse_last(text).is_some()
+    let begins = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':' | b'/');
+    text.len() <= MAX_ADDRESS && text.first().is_some_and(begins) && parse_last(text).is_some()
+}
+
+/// Whether a path begins with its first name.
+fn lacks_slash(path: &[u8]) -> bool {
+    !matches!(path.first(), None | Some(b'/' | b'*')) && memchr::memmem::find(path, b"://").is_none()
+}
+
+/// The last address of a list, or one alone, before which Java writes a slash.
+fn parse_last(text: &[u8]) -> Option<IpAddr> {
+    address::parse_last(text.strip_prefix(b"/").unwrap_or(text))
+}
+
+/// A status, also with its name: `404 Not Found`.
+fn status_of(text: &[u8]) -> Option<u16> {
+    parse_status(text.split(|byte| *byte == b' ').next()?)
 }
 
 #[inline]
@@ -344,7 +389,7 @@ fn number(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// What is kept of a text.
+/// Returns what is kept of a text.
 #[inline]
 fn bounded(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if text.len() <= MAX_VALUE {

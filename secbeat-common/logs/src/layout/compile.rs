@@ -8,12 +8,12 @@ use super::{
     segment::{Placed, Segment},
 };
 
-/// Why a pattern is none.
+/// The reason why a pattern is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     #[error("the pattern has no {0}")]
     Missing(&'static str),
-    #[error("nothing stands between `{0}` and `{1}`, so that nobody can tell where one ends")]
+    #[error("nothing stands between `{0}` and `{1}`, so that the end of the first cannot be found")]
     Adjacent(String, String),
     #[error("`{0}` in the pattern is followed by no name")]
     NoName(char),
@@ -42,9 +42,7 @@ pub enum PatternError {
          or behind `{field}`"
     )]
     Behind { field: String, before: String },
-    #[error(
-        "a client can write a part of `{0}`, so that nobody can tell where it ends; put it between quotes"
-    )]
+    #[error("a client can write a part of `{0}`, so that its end cannot be found; put it between quotes")]
     List(String),
     #[error(
         "nothing follows `{0}`, so that a line that is cut off would name another client; put it between quotes"
@@ -68,7 +66,7 @@ type Place = (usize, usize);
 ///
 /// # Errors
 ///
-/// When it has no client, time or status that can be read safely.
+/// Returns an error if it has no client, time or status that can be read safely.
 pub(super) fn compile(text: &str, parts: Vec<Part>, quotes: Quotes) -> Result<Layout, PatternError> {
     let mut segments = split(parts);
     for segment in &mut segments {
@@ -306,7 +304,7 @@ fn choose(segments: &[Segment], role: Role, best_only: bool) -> Result<Option<Pl
     found.map(Some).ok_or_else(|| refuse(&segments[first.0], first.1))
 }
 
-/// Why a field cannot be read.
+/// Returns why a field cannot be read.
 fn refuse(segment: &Segment, at: usize) -> PatternError {
     let name = |at: usize| segment.fields[at].field.name.clone();
     if segment.fields[at].field.kind == Kind::AddressList {

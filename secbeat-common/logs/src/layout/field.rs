@@ -1,4 +1,4 @@
-//! What fields of a layout say, and who writes them.
+//! Meaning of a layout's fields, and their writers.
 
 use super::Quotes;
 
@@ -154,7 +154,7 @@ fn upstream(name: &str) -> Kind {
     }
 }
 
-/// What nginx writes itself, without a space; and `token`, for servers that have no name for it. `content_length` is none of
+/// What nginx writes itself, without a space; and `token`, for servers that have no name for it. `content_length` is not one of
 /// them: it is the header as it was sent.
 const TOKENS: [&str; 32] = [
     "body_bytes_sent",

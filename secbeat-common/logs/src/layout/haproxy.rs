@@ -74,8 +74,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, PatternError> {
     }
 }
 
-/// What HAProxy does with a quote in a field; `None` if it writes its number. The flag `+Q` only sets quotes around what there
-/// is, and expressions and captured cookies are written as a client sent them, unless `+E` or a converter escapes them.
+/// Returns what HAProxy does with a quote in a field; `None` if it writes its number. The flag `+Q` only sets quotes around what
+/// there is, and expressions and captured cookies are written as a client sent them, unless `+E` or a converter escapes them.
 fn quotes(name: &str, is_expression: bool, is_escaped: bool) -> Option<Quotes> {
     if is_escaped {
         return Some(Quotes::Escaped);

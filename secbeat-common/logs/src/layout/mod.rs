@@ -60,7 +60,7 @@ pub(super) struct Layout {
     needs_date: bool,
 }
 
-/// Whose syntax a text has that is no pattern, and what to state.
+/// Returns whose syntax a text has that is not a pattern, and what to state.
 #[cold]
 fn foreign(format: &str) -> Option<PatternError> {
     const PROGRAMS: [(&str, &str, &str); 6] = [
@@ -221,7 +221,7 @@ impl Layout {
         Err(error)
     }
 
-    /// Where the segment's part of a text ends.
+    /// Returns where the segment's part of a text ends.
     fn find_end(&self, segment: &Segment, text: &[u8], from: usize) -> Result<usize, LogError> {
         let Some(close) = segment.close() else {
             return Ok(text.len());
@@ -251,7 +251,7 @@ impl Layout {
         std::iter::successors(self.find_delimiter(line, 0, self.quotes), next).count()
     }
 
-    /// Why a line is no request: `error`, unless it ends within its user name.
+    /// Returns why a line is not a request: `error`, unless it ends within its user name.
     #[cold]
     fn no_time(&self, line: &[u8], zone: &Zone, error: LogError) -> LogError {
         let begin = self.segments.first();
@@ -261,7 +261,7 @@ impl Layout {
         }
     }
 
-    /// A client that is no address, in a line that has all quotes, may be that of another layout.
+    /// A client that is not an address, in a line that has all quotes, may be that of another layout.
     fn blame(&self, line: &[u8], error: LogError) -> LogError {
         match error {
             LogError::Field(field) if self.delimiters(line) + 1 >= self.segments.len() => {

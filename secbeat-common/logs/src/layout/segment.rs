@@ -202,7 +202,7 @@ impl Segment {
         (is_one && field.kind.may_be(value)).then_some((value, rest))
     }
 
-    /// What stands before a field and its literal at the end of a text, and the field.
+    /// Returns what stands before a field and its literal at the end of a text, and the field.
     fn read_right<'a>(
         &self,
         at: usize,
@@ -235,7 +235,7 @@ impl Segment {
             .clone()
             .filter(|at| self.fields[*at].field.role == Role::Time);
         if let Some(at) = times.next() {
-            for Found { before, value, after } in self.find_times(at, text, values.zone()) {
+            for TimeMatch { before, value, after } in self.find_times(at, text, values.zone()) {
                 if self.read_free(fields.start..at, before, values).is_ok()
                     && self.read_free(at + 1..fields.end, after, values).is_ok()
                 {
@@ -288,19 +288,19 @@ impl Segment {
 
     /// The times in a text that the literals around the field surround, the latest first: clients may write earlier ones and
     /// later ones into the fields around it, and a later one hides nothing.
-    fn find_times<'a>(&self, at: usize, text: &'a [u8], zone: &Zone) -> impl Iterator<Item = Found<'a>> {
+    fn find_times<'a>(&self, at: usize, text: &'a [u8], zone: &Zone) -> impl Iterator<Item = TimeMatch<'a>> {
         let (literal, then) = (self.literal_before(at), &self.fields[at].then);
         let found = memmem::find_iter(text, literal).filter_map(|found| {
             let start = found + literal.len();
             let (at_ms, len) = time::find_end(&text[start..], then, zone)?;
-            let found = Found {
+            let found = TimeMatch {
                 before: &text[..start],
                 value: &text[start..start + len],
                 after: &text[start + len + then.len()..],
             };
             Some((at_ms, found))
         });
-        let mut all: Vec<(i64, Found<'a>)> = found.collect();
+        let mut all: Vec<(i64, TimeMatch<'a>)> = found.collect();
         all.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
         all.into_iter().map(|(_, found)| found)
     }
@@ -365,13 +365,13 @@ impl Segment {
 }
 
 /// A time, and what stands around it.
-struct Found<'a> {
+struct TimeMatch<'a> {
     before: &'a [u8],
     value: &'a [u8],
     after: &'a [u8],
 }
 
-/// Where a field's value at the beginning of a text ends.
+/// Returns where a field's value at the beginning of a text ends.
 fn end_of(kind: Kind, text: &[u8], zone: &Zone) -> Option<usize> {
     match kind {
         Kind::Time => {
@@ -400,7 +400,7 @@ fn end_of(kind: Kind, text: &[u8], zone: &Zone) -> Option<usize> {
     }
 }
 
-/// Where an address at the beginning of a text ends, if `then` follows it.
+/// Returns where an address at the beginning of a text ends, if `then` follows it.
 fn address_end(text: &[u8], then: &[u8], parse: fn(&[u8]) -> Option<IpAddr>) -> Option<usize> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']' | b'%');
     let run = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());

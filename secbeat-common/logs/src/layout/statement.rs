@@ -9,7 +9,7 @@ use super::PatternError;
 ///
 /// # Errors
 ///
-/// When a quote is not closed, when the log would be JSON, or when its server escapes nothing.
+/// Returns an error if a quote is not closed, when the log would be JSON, or when its server escapes nothing.
 pub(super) fn format(text: &str) -> Result<Cow<'_, str>, PatternError> {
     let text = text.trim();
     // As Tomcat's server.xml has a quote.

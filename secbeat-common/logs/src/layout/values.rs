@@ -1,4 +1,4 @@
-//! What is known of a line so far.
+//! Values of a line so far.
 
 use std::{borrow::Cow, net::IpAddr};
 

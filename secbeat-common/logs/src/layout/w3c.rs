@@ -5,7 +5,7 @@ use super::{
     field::{Field, Kind, Role},
 };
 
-/// What a header line says; `None` if a line is none.
+/// Returns what a header line says; `None` if a line is none.
 pub(in super::super) fn fields_of_header(line: &[u8]) -> Option<&str> {
     let fields = line.strip_prefix(b"#Fields:")?;
     std::str::from_utf8(fields).ok()

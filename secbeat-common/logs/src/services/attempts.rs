@@ -9,7 +9,7 @@ use super::Blame;
 
 /// Attempts that are remembered.
 const MAX_ATTEMPTS: usize = 8192;
-/// How long an attempt may be quiet between its lines, in milliseconds: longer than sshd waits for a login, and short against
+/// Time that an attempt may be quiet between its lines, in milliseconds: longer than sshd waits for a login, and short against
 /// the time until a process id is used again.
 const QUIET_MS: i64 = 150_000;
 /// Kinds of lines that are told apart within one attempt.
@@ -20,13 +20,13 @@ const MAX_TIMES: u32 = 100;
 /// each, so that nobody hides attempts behind a name.
 const MAX_NAME: usize = 128;
 
-/// Which attempts were counted lately.
+/// The attempts that were counted lately.
 ///
 /// Several lines of a process about one client are one attempt as long as their kinds differ: sshd writes `Invalid user`,
 /// `Failed password` and `Connection closed` about one. A kind that comes again is another attempt.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    known: HashMap<Key, Known>,
+    known: HashMap<Key, KnownAttempt>,
     /// In the order in which they came, to forget the oldest first.
     order: VecDeque<Key>,
 }
@@ -34,7 +34,7 @@ pub struct Attempts {
 type Key = (IpAddr, String);
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownAttempt {
     /// Lines of each kind.
     kinds: Vec<(String, u32)>,
     counted: u32,
@@ -42,8 +42,8 @@ struct Known {
 }
 
 impl Attempts {
-    /// How many attempts `blame`, a line that came at `now_ms` (milliseconds since the Unix epoch), tells of that were not
-    /// counted yet.
+    /// Returns how many attempts `blame`, a line that came at `now_ms` (milliseconds since the Unix epoch), tells of that were
+    /// not counted yet.
     pub fn count(&mut self, blame: &Blame<'_>, now_ms: i64) -> u32 {
         let times = blame.times.clamp(1, MAX_TIMES);
         let Some(attempt) = &blame.attempt else {
@@ -61,7 +61,7 @@ impl Attempts {
         }
         let known = self.known.entry(key).or_default();
         if now_ms.saturating_sub(known.last_ms) > QUIET_MS {
-            *known = Known::default();
+            *known = KnownAttempt::default();
         }
         known.last_ms = now_ms;
         let is_room = known.kinds.len() < MAX_KINDS;

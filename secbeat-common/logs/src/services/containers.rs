@@ -1,4 +1,4 @@
-//! What a container's runtime writes around a service's lines.
+//! Wrappers of a container's runtime around a service's lines.
 
 use std::{borrow::Cow, mem};
 

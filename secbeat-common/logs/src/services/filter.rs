@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::SignedDuration;
-use regex::bytes::Regex;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
@@ -11,7 +10,8 @@ use super::{
     doubt::Reach,
     head::Heads,
     journald::Journald,
-    pattern::{Admission, Pattern, compile, compile_part, expand},
+    lazy::{Compile, Expression},
+    pattern::{Admission, Pattern, expand},
     prefilter::Prefilter,
 };
 
@@ -37,7 +37,7 @@ pub enum Class {
     Scan,
 }
 
-/// Which lines are of one attempt.
+/// The lines that are of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attempt {
@@ -52,7 +52,7 @@ pub enum Attempt {
 pub struct Filter {
     pub name: String,
     pub title: String,
-    /// Where the service listens by default.
+    /// Ports at which the service listens by default.
     pub ports: Vec<u16>,
     /// Where its lines are by default: absolute paths, in which `*` may stand for others.
     pub paths: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Filter {
     /// `None`: each line is an attempt of its own.
     pub attempt: Option<Attempt>,
     pub rule: DefaultRule,
-    /// What whoever uses the filter should know.
+    /// Note for users of the filter.
     pub note: Option<String>,
     pub must: Vec<SelfTest>,
     pub must_not: Vec<String>,
@@ -68,9 +68,9 @@ pub struct Filter {
     pub(super) heads: Heads,
     pub(super) patterns: Vec<Meaning>,
     /// Messages that can be forged by what a client chose, and blame nobody.
-    pub(super) open: Vec<Regex>,
+    pub(super) open: Vec<Expression>,
     /// What a whole message matches, if a client can break a line; see [`Judged::broken`](super::Judged::broken).
-    pub(super) whole: Vec<Regex>,
+    pub(super) whole: Vec<Expression>,
     /// How far a message that is not whole can reach.
     pub(super) reach: Reach,
     /// Messages that blame nobody, with a client where those that do may seem to have theirs.
@@ -80,7 +80,7 @@ pub struct Filter {
     /// The same, by an account alone.
     pub(super) admits: Vec<Admission>,
     /// Messages that are nobody's fault.
-    pub(super) ignore: Vec<Regex>,
+    pub(super) ignore: Vec<Expression>,
     pub(super) prefilter: Prefilter,
 }
 
@@ -164,6 +164,8 @@ struct Table {
     ignore: Vec<String>,
     must: Vec<SelfTest>,
     must_not: Vec<String>,
+    #[serde(skip)]
+    compile: Compile,
 }
 
 #[derive(Deserialize)]
@@ -188,12 +190,18 @@ impl Filter {
     ///
     /// The first thing that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let table: Table = toml::from_str(text).map_err(|error| {
+        Self::read(text, Compile::Now)
+    }
+
+    /// As [`parse`](Self::parse), with expressions that are compiled then.
+    pub(super) fn read(text: &str, compile: Compile) -> Result<Self, FilterError> {
+        let mut table: Table = toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
                 .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             FilterError::new(format!("line {line}"), error.message().replace('\n', ", "))
         })?;
+        table.compile = compile;
         table.check()?;
         let patterns = table.meanings()?;
         let (forgives, admits) = table.forgiving()?;
@@ -228,7 +236,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Whether it says nowhere that the service's lines are, so that whoever uses it has to.
+    /// Whether it does not say where the service's lines are, so that its user has to.
     #[must_use]
     pub fn names_no_log(&self) -> bool {
         self.paths.is_empty() && self.journald == Journald::default()
@@ -310,7 +318,7 @@ impl Table {
         let mut meanings = Vec::new();
         for (at, table) in self.patterns.iter().enumerate() {
             for (number, text) in table.texts.iter().enumerate() {
-                let pattern = Pattern::new(text, &self.fields)
+                let pattern = Pattern::new(text, &self.fields, self.compile)
                     .map_err(|what| FilterError::new(format!("pattern[{at}].match[{number}]"), what))?;
                 meanings.push(Meaning {
                     pattern,
@@ -324,14 +332,14 @@ impl Table {
         Ok(meanings)
     }
 
-    /// What takes back what other lines said: with a client, and without.
+    /// Returns what takes back what other lines said: with a client, and without.
     fn forgiving(&self) -> Result<(Vec<Pattern>, Vec<Admission>), FilterError> {
         let (mut patterns, mut admissions) = (Vec::new(), Vec::new());
         for (at, text) in self.forgives.iter().enumerate() {
             let error = |what: String| FilterError::new(format!("forgives[{at}]"), what);
             match Admission::is_one(text) {
-                true => admissions.push(Admission::new(text, &self.fields).map_err(error)?),
-                false => patterns.push(Pattern::new(text, &self.fields).map_err(error)?),
+                true => admissions.push(Admission::new(text, &self.fields, self.compile).map_err(error)?),
+                false => patterns.push(Pattern::new(text, &self.fields, self.compile).map_err(error)?),
             }
         }
         Ok((patterns, admissions))
@@ -340,7 +348,8 @@ impl Table {
     /// Patterns that blame nobody by themselves.
     fn places(&self, key: &str, texts: &[String]) -> Result<Vec<Pattern>, FilterError> {
         let compiled = texts.iter().enumerate().map(|(at, text)| {
-            Pattern::new(text, &self.fields).map_err(|what| FilterError::new(format!("{key}[{at}]"), what))
+            Pattern::new(text, &self.fields, self.compile)
+                .map_err(|what| FilterError::new(format!("{key}[{at}]"), what))
         });
         compiled.collect()
     }
@@ -348,9 +357,10 @@ impl Table {
     fn heads(&self) -> Result<Heads, FilterError> {
         let programs = self.programs.iter().map(|program| regex_syntax::escape(program));
         let programs: Vec<_> = programs.map(|program| program.replace(r"\*", ".*")).collect();
-        let programs = (!programs.is_empty()).then(|| compile(&programs.join("|")));
+        let programs = (!programs.is_empty()).then(|| Expression::whole(&programs.join("|"), self.compile));
         let own = self.heads.iter().enumerate().map(|(at, head)| {
-            let head = expand(head, &self.fields).and_then(|head| compile_part(&format!(r"\A(?:{head})")));
+            let head = expand(head, &self.fields);
+            let head = head.and_then(|head| Expression::part(format!(r"\A(?:{head})"), self.compile));
             head.map_err(|what| FilterError::new(format!("heads[{at}]"), what))
         });
         Ok(Heads {
@@ -361,9 +371,9 @@ impl Table {
         })
     }
 
-    fn compiled(&self, key: &str, texts: &[String]) -> Result<Vec<Regex>, FilterError> {
+    fn compiled(&self, key: &str, texts: &[String]) -> Result<Vec<Expression>, FilterError> {
         let compiled = texts.iter().enumerate().map(|(at, text)| {
-            let text = expand(text, &self.fields).and_then(|text| compile(&text));
+            let text = expand(text, &self.fields).and_then(|text| Expression::whole(&text, self.compile));
             text.map_err(|what| FilterError::new(format!("{key}[{at}]"), what))
         });
         compiled.collect()

@@ -1,10 +1,10 @@
-//! What stands before a message: syslog's head, the journal's fields, or the service's own.
+//! Heads of messages: syslog's head, the journal's fields, or the service's own.
 
 use std::borrow::Cow;
 
 use jiff::{Timestamp, tz::TimeZone};
-use regex::bytes::Regex;
 
+use super::lazy::Expression;
 use crate::{
     time::{Zone, split_time},
     wrap::{is_level, repeated},
@@ -46,7 +46,7 @@ pub struct Clock {
 pub(super) struct Headed<'a> {
     pub(super) message: &'a [u8],
     pub(super) pid: Option<Cow<'a, str>>,
-    /// How often syslog says that the message came.
+    /// Number of times that syslog says that the message came.
     pub(super) times: u32,
     /// Syslog names the program, in a file, so the message came by syslog, which may have cut it. The journal cuts none.
     pub(super) is_by_syslog: bool,
@@ -66,9 +66,9 @@ enum When<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     /// Programs by whose name syslog or the journal calls the service; `None` if it calls it anything.
-    pub(super) programs: Option<Regex>,
+    pub(super) programs: Option<Expression>,
     /// The service's own heads, each anchored at the begin.
-    pub(super) own: Vec<Regex>,
+    pub(super) own: Vec<Expression>,
 }
 
 impl Heads {
@@ -143,7 +143,7 @@ impl Heads {
 
     /// Whether `text` begins with a head of the service's own.
     fn begins(&self, text: &[u8]) -> bool {
-        let is_head = |own: &Regex| own.find(text).is_some_and(|head| !head.is_empty());
+        let is_head = |own: &Expression| own.find(text).is_some_and(|head| !head.is_empty());
         self.own.iter().any(is_head)
     }
 
@@ -166,7 +166,7 @@ impl Heads {
 }
 
 impl Headed<'_> {
-    /// When it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
+    /// Returns when it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
     pub(super) fn at_ms(&self, clock: &Clock) -> Option<i64> {
         match self.when {
             When::Unknown => None,
@@ -379,6 +379,7 @@ fn time_of_this_year(text: &[u8], clock: &Clock) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::lazy::Compile;
 
     /// 2026-11-28T09:00:01.123Z
     const AT_MS: i64 = 1_795_856_401_123;
@@ -440,12 +441,13 @@ mod tests {
         }
     }
 
-    /// A word behind the time, and one that ends with a colon, are no host and program.
+    /// A word behind the time, and one that ends with a colon, are not host and program.
     #[test]
     fn a_head_of_ones_own_comes_before_that_of_syslog() {
+        let head = r"\A(?P<time>\S+Z|Nov \d+ [\d:]+):? ";
         let heads = Heads {
             programs: None,
-            own: vec![Regex::new(r"\A(?P<time>\S+Z|Nov \d+ [\d:]+):? ").unwrap()],
+            own: vec![Expression::part(head.to_owned(), Compile::Now).unwrap()],
         };
         for (line, message) in [
             (

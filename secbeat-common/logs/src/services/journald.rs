@@ -1,4 +1,4 @@
-//! Where the journal has a service's messages.
+//! Units and identifiers of a service in the journal.
 
 use serde::Deserialize;
 
@@ -58,7 +58,7 @@ pub fn is_unit(text: &str) -> bool {
     text.contains('.') && !text.starts_with(['-', '@']) && text.bytes().all(is_name)
 }
 
-/// The slice in which systemd puts the instances of a template, by default; `None` of a unit that is no [template](is_unit).
+/// The slice in which systemd puts the instances of a template, by default; `None` of a unit that is not a [template](is_unit).
 #[must_use]
 pub fn slice_of_instances(unit: &str) -> Option<String> {
     let (template, _) = unit.split_once("@*.")?;

@@ -1,13 +1,12 @@
-//! Whom a line blames.
+//! Attribution of a line to a client.
 
 use std::{borrow::Cow, net::IpAddr};
-
-use regex::bytes::Regex;
 
 use super::{
     doubt::Reach,
     filter::{Attempt, Class, Filter, Meaning},
     head::{self, Clock, Headed, Input},
+    lazy::Expression,
     pattern::{Admission, Client, Found, Pattern},
 };
 
@@ -19,7 +18,7 @@ pub(super) const UNCUT: usize = 800;
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged<'a> {
-    /// When it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
+    /// Time at which it was logged, milliseconds since the Unix epoch; `None` if the line does not say.
     pub at_ms: Option<i64>,
     pub verdict: Verdict<'a>,
     /// The message may be only the begin of one: a client may have chosen a text with a line break, and so what follows as far as this
@@ -66,7 +65,7 @@ pub struct Blame<'a> {
     pub kind: &'a str,
     /// The same attempt always writes another line, which counts.
     pub is_echo: bool,
-    /// How often the line came: syslog writes one for many that are alike.
+    /// Number of times that the line came: syslog writes one for many that are alike.
     pub times: u32,
     /// As the client wrote it.
     pub user: Option<Cow<'a, str>>,
@@ -97,7 +96,7 @@ impl Filter {
             Verdict::Nothing => self.forgiven(&headed),
             _ => None,
         };
-        let is_whole = |whole: &Regex| whole.is_match(headed.message);
+        let is_whole = |whole: &Expression| whole.is_match(headed.message);
         let broken = (!self.whole.is_empty() && !self.whole.iter().any(is_whole)).then_some(self.reach);
         let verdict = match verdict {
             Verdict::Nothing if headed.is_perhaps_of_another && broken.is_none() => Verdict::Foreign,
@@ -136,7 +135,7 @@ impl Filter {
         !self.whole.is_empty() || self.prefilter.holds(line)
     }
 
-    /// Whom a message blames, and the time that it holds itself.
+    /// Returns whom a message blames, and the time that it holds itself.
     fn verdict<'a>(&'a self, headed: &Headed<'a>) -> (Verdict<'a>, Option<&'a [u8]>) {
         let message = headed.message;
         let (mut blamed, mut has_no_address) = (None::<(&Meaning, Client<'a>)>, false);
@@ -193,7 +192,7 @@ impl Filter {
         (Verdict::Blames(blame), client.time)
     }
 
-    /// Whom a message forgives that blames nobody.
+    /// Returns whom a message forgives that blames nobody.
     fn forgiven<'a>(&self, headed: &Headed<'a>) -> Option<Forgiven<'a>> {
         let of_client = |pattern: &Pattern| match pattern.find(headed.message) {
             Found::One(client) => Some(Forgiven {
@@ -217,7 +216,7 @@ impl Filter {
         forgiven.or_else(|| self.admits.iter().find_map(of_account))
     }
 
-    /// What all lines of the attempt have in common that a message with this `session` is about.
+    /// Returns what all lines of the attempt have in common that a message with this `session` is about.
     fn attempt_of<'a>(&self, headed: &Headed<'a>, session: Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
         match self.attempt? {
             Attempt::Pid => headed.pid.clone(),
@@ -227,13 +226,13 @@ impl Filter {
 }
 
 impl Filter {
-    /// What is wrong about its own lines, a sentence each.
+    /// Returns what is wrong about its own lines, a sentence each.
     #[must_use]
     pub fn failures(&self, clock: &Clock) -> Vec<String> {
         let blamed = |line: &str| match self.judge(&Input::Line(line.as_bytes()), clock).verdict {
             Verdict::Blames(blame) => Ok(blame.client),
             Verdict::Foreign => Err("is not taken for a line of the service"),
-            Verdict::Nothing => Err("blames nobody"),
+            Verdict::Nothing => Err("blames no client"),
             Verdict::NoAddress => Err("names no address"),
             Verdict::Ambiguous | Verdict::Doubted => Err("is ambiguous"),
         };
@@ -247,7 +246,7 @@ impl Filter {
         });
         let must_not = self.must_not.iter().filter_map(|line| {
             let client = blamed(line).ok()?;
-            Some(format!("must blame nobody, and blames {client}: {line}"))
+            Some(format!("must blame no client, and blames {client}: {line}"))
         });
         must.chain(must_not).collect()
     }

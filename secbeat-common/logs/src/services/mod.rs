@@ -1,4 +1,4 @@
-//! Lines of services that are no web servers, such as sshd and mail servers, read by filters that are data.
+//! Lines of services that are not web servers, such as sshd and mail servers, read by filters that are data.
 //!
 //! A [`Filter`] is a TOML file: what its service writes before a message, patterns of messages that blame a client, and
 //! lines to test them with. [`Filter::judge`] says whom a line blames.
@@ -18,6 +18,7 @@ mod head;
 pub mod import;
 mod journald;
 mod judge;
+mod lazy;
 mod pattern;
 mod prefilter;
 mod shipped;

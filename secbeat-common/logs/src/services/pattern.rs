@@ -2,18 +2,18 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
-use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::addresses::addresses;
+use super::{
+    addresses::addresses,
+    lazy::{Compile, Expression, one_line},
+};
 
-/// Most bytes of one compiled pattern.
-const MAX_SIZE: usize = 4 * 1024 * 1024;
 /// Shortest text that is worth looking for beforehand, in bytes.
 const MIN_LITERAL: usize = 3;
 /// Addresses of one line that are tried in full. More of them stand where the client's does only where a layout is open.
 const MAX_TRIED: usize = 64;
-/// Where the client's address stands.
+/// Position of the client's address.
 const CLIENT: &str = "{client}";
 /// The group of the account that the service says a login is for.
 const ACCOUNT: &str = "(?P<account>";
@@ -33,13 +33,13 @@ const FIELDS: [(&str, &str); 8] = [
     ("word", r"\S*"),
 ];
 
-/// A pattern that is compiled.
+/// A pattern that was read.
 #[derive(Debug)]
 pub(super) struct Pattern {
     /// The whole message, with anything without spaces as the client.
-    whole: Regex,
-    before: Regex,
-    behind: Regex,
+    whole: Expression,
+    before: Expression,
+    behind: Expression,
     /// What `before` ends with at any rate.
     tail: Vec<u8>,
     /// What each message holds that it matches; empty if that is not known.
@@ -52,7 +52,7 @@ pub(super) struct Pattern {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'t> {
     No,
-    /// It matches, with something as the client that is no address.
+    /// It matches, with something as the client that is not an address.
     NoAddress,
     One(Client<'t>),
     /// More than one address can be the client.
@@ -72,12 +72,12 @@ pub(super) struct Client<'t> {
 }
 
 impl Pattern {
-    /// Compiles `text`, in which `{name}` is a field: one of `fields`, or of those that each filter has.
+    /// Reads `text`, in which `{name}` is a field: one of `fields`, or of those that each filter has.
     ///
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>, when: Compile) -> Result<Self, String> {
         let parts: Vec<_> = text.split(CLIENT).collect();
         let [before, behind] = parts[..] else {
             return Err(format!(
@@ -88,11 +88,11 @@ impl Pattern {
         let (before, behind) = (expand(before, fields)?, expand(behind, fields)?);
         let (before_hir, behind_hir) = (parse(&before)?, parse(&behind)?);
         Ok(Self {
-            whole: compile(&format!(r#"(?:{before})[^\s"'<>]*(?:{behind})"#))?,
+            whole: Expression::whole(&format!(r#"(?:{before})[^\s"'<>]*(?:{behind})"#), when)?,
             tail: last_literal(&before_hir),
             is_open_before: holds_any_text(&before_hir),
-            before: compile(&before)?,
-            behind: compile(&behind)?,
+            before: Expression::whole(&before, when)?,
+            behind: Expression::whole(&behind, when)?,
             literal: literal(&[&before_hir, &behind_hir]),
         })
     }
@@ -138,7 +138,7 @@ impl Pattern {
 /// A message that says of an account of the host, and of no address, that somebody got in.
 #[derive(Debug)]
 pub(super) struct Admission {
-    whole: Regex,
+    whole: Expression,
     /// As that of a [`Pattern`].
     pub(super) literal: Vec<u8>,
 }
@@ -149,16 +149,16 @@ impl Admission {
         !text.contains(CLIENT) && text.contains(ACCOUNT)
     }
 
-    /// Compiles `text`, as [`Pattern::new`] does.
+    /// Reads `text`, as [`Pattern::new`] does.
     ///
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub(super) fn new(text: &str, fields: &BTreeMap<String, String>, when: Compile) -> Result<Self, String> {
         let text = expand(text, fields)?;
         Ok(Self {
             literal: literal(&[&parse(&text)?]),
-            whole: compile(&text)?,
+            whole: Expression::whole(&text, when)?,
         })
     }
 
@@ -167,29 +167,6 @@ impl Admission {
         let account = self.whole.captures(message)?.name("account")?;
         Some(String::from_utf8_lossy(account.as_bytes()))
     }
-}
-
-/// The expression that all of a text has to match.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub(super) fn compile(text: &str) -> Result<Regex, String> {
-    compile_part(&format!(r"\A(?:{text})\z"))
-}
-
-/// The expression as it is.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub(super) fn compile_part(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .unicode(false)
-        .dot_matches_new_line(true)
-        .size_limit(MAX_SIZE)
-        .build()
-        .map_err(|error| one_line(&error.to_string()))
 }
 
 fn parse(text: &str) -> Result<Hir, String> {
@@ -201,17 +178,11 @@ fn parse(text: &str) -> Result<Hir, String> {
         .map_err(|error| one_line(&error.to_string()))
 }
 
-/// The last line of an error of the parser is what it says; those before draw where.
-fn one_line(error: &str) -> String {
-    let last = error.lines().last().unwrap_or_default();
-    last.strip_prefix("error: ").unwrap_or(last).to_owned()
-}
-
 /// `text` with fields in place of their names.
 ///
 /// # Errors
 ///
-/// When it names a field that there is not.
+/// Returns an error if it names a field that there is not.
 pub(super) fn expand(text: &str, fields: &BTreeMap<String, String>) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;
@@ -297,7 +268,7 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> Result<Pattern, String> {
-        Pattern::new(text, &BTreeMap::new())
+        Pattern::new(text, &BTreeMap::new(), Compile::Now)
     }
 
     #[test]
@@ -317,7 +288,7 @@ mod tests {
         assert!(Admission::is_one(text));
         assert!(!Admission::is_one("user '(?P<account>.*)' of {client}"));
         assert!(!Admission::is_one("nobody"));
-        let admission = Admission::new(text, &BTreeMap::new()).unwrap();
+        let admission = Admission::new(text, &BTreeMap::new(), Compile::Now).unwrap();
         assert_eq!(admission.literal, b"x(a): user '");
         let account = |message: &'static str| admission.account(message.as_bytes());
         assert_eq!(account("x(a): user 'bob' let in").as_deref(), Some("bob"));

@@ -1,4 +1,4 @@
-//! Which patterns a line can match at all.
+//! Patterns that a line can match at all.
 
 use aho_corasick::AhoCorasick;
 
@@ -17,7 +17,7 @@ impl Prefilter {
     ///
     /// # Errors
     ///
-    /// When they are too many.
+    /// Returns an error if they are too many.
     pub(super) fn new(literals: &[&[u8]]) -> Result<Self, String> {
         let numbered = || literals.iter().enumerate();
         let (of, texts): (Vec<usize>, Vec<&&[u8]>) =

@@ -1,6 +1,6 @@
 //! Filters that are shipped.
 
-use super::{Filter, FilterError};
+use super::{Filter, FilterError, lazy::Compile};
 
 macro_rules! shipped {
     ($($name:literal),* $(,)?) => {
@@ -53,12 +53,17 @@ pub fn shipped_names() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)
 }
 
+/// The text of the shipped filter of this name.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    Some(text)
+}
+
 /// The shipped filter of this name, `None` if there is none.
 ///
 /// # Errors
 ///
 /// What is wrong with it; a test holds that nothing is.
 pub fn shipped(name: &str) -> Option<Result<Filter, FilterError>> {
-    let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
-    Some(Filter::parse(text))
+    Some(Filter::read(text(name)?, Compile::WhenNeeded))
 }

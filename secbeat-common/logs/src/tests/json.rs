@@ -88,13 +88,50 @@ fn two_values_of_a_key_are_nobodys() {
     assert!(understood(&named("nginx-json"), twice.as_bytes()).starts_with("203.0.113.7 "));
 }
 
+/// MinIO, and Echo before 5.1, believe the `X-Forwarded-For` of any client.
+#[test]
+fn a_program_that_believes_any_header_blames_nobody() {
+    let minio = r#"{"version":"1","time":"2026-11-21T10:06:56Z","api":{"name":"GetObject","status":"Not Found","statusCode":404},"remotehost":"6.6.6.6","userAgent":"curl"}"#;
+    let echo = r#"{"time":"2026-11-21T11:06:56+01:00","id":"","remote_ip":"6.6.6.6","host":"a","method":"GET","uri":"/x","status":404,"latency":1,"latency_human":"1ns"}"#;
+    let format = named("nginx-json");
+    for line in [minio, echo] {
+        assert_eq!(format.parse(line.as_bytes()), Err(LogError::AnyHeader), "{line}");
+    }
+    // Beside the other end of the connection it says nothing.
+    let line = echo.replace("\"id\":\"\"", "\"remote_addr\":\"203.0.113.7\"");
+    assert!(understood(&format, line.as_bytes()).starts_with("203.0.113.7 "));
+    // Who names the key means it.
+    let one = |path: &str| vec![path.to_owned()];
+    let keys = JsonKeys {
+        client: one("remotehost"),
+        time: one("time"),
+        status: one("api.statusCode"),
+        ..JsonKeys::default()
+    };
+    let stated = Format::json(keys).unwrap();
+    assert!(understood(&stated, minio.as_bytes()).starts_with("6.6.6.6 "));
+}
+
+#[test]
+fn akamais_paths_have_their_slash() {
+    for (path, expected) in [
+        ("x/y", "/x/y"),
+        ("/x", "/x"),
+        ("https://a/x", "https://a/x"),
+        ("*", "*"),
+    ] {
+        let line = format!(
+            r#"{{"reqTimeSec":"1795255616.750","cliIP":"203.0.113.7","statusCode":"404","reqHost":"a","reqMethod":"GET","reqPath":"{path}"}}"#
+        );
+        assert_eq!(
+            understood(&named("cloud-json"), line.as_bytes()),
+            format!("203.0.113.7 2026-11-21T10:06:56.75Z 404 GET {expected} host=a agent=–")
+        );
+    }
+}
+
 #[test]
 fn servers_of_objects_and_cdns_are_known() {
-    let minio = r#"{"version":"1","time":"2026-11-21T10:06:56Z","api":{"name":"GetObject","status":"Not Found","statusCode":404},"remotehost":"203.0.113.7","userAgent":"curl"}"#;
-    assert_eq!(
-        understood(&named("nginx-json"), minio.as_bytes()),
-        "203.0.113.7 2026-11-21T10:06:56Z 404 -  host=– agent=curl"
-    );
     for time in [
         r#""date":"2026-11-21","time":"10:06:56""#,
         r#""timestamp":"1795255616","timestamp(ms)":"1795255616000""#,
@@ -267,6 +304,16 @@ fn json_logs_of_other_servers_are_understood() {
         ),
         (
             "nginx-json",
+            r#"{"remoteAddress":"/203.0.113.7:4711","timestamp":"2026-11-21T10:06:56Z","method":"GET","path":"/x","status":"404 NOT_FOUND"}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–",
+        ),
+        (
+            "nginx-json",
+            r#"{"remoteAddr":"203.0.113.7","host":"6.6.6.6","time":"[21/Nov/2026:11:06:56 +0100]","request":"GET /x HTTP/1.1","statusCode":"404"}"#,
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=6.6.6.6 agent=–",
+        ),
+        (
+            "nginx-json",
             r#"{"remoteIP":"203.0.113.7","time":"2026-11-21 11:06:56.123","request":"GET /x HTTP/1.1","status":404}"#,
             "203.0.113.7 2026-11-21T11:06:56.123Z 404 GET /x host=– agent=–",
         ),
@@ -334,12 +381,16 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
         r#""downstream_remote_address":"203.0.113.7:4711""#,
         r#""remote_address":"203.0.113.7""#,
         r#""source_ip":"[2001:db8::7]:4711""#,
+        r#""peer":"/203.0.113.7:4711""#,
         r#""remote_addr":{"ip":"203.0.113.7"}"#,
         r#""peers":[1,"203.0.113.7"]"#,
         r#""peer":"203.0.113.7, 10.0.0.5""#,
         r#""conn":{"id":7,"client":{"address" : "203.0.113.7"}}"#,
         r#""conn":{"ips":["203.0.113.7"]}"#,
         r#""x_forwarded_for":["6.6.6.6","203.0.113.7"]"#,
+        // Under names that say nothing.
+        r#""from":"203.0.113.7""#,
+        r#""a":"6.6.6.6","b":"203.0.113.7""#,
     ] {
         let line = line(other);
         assert_eq!(
@@ -362,6 +413,9 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
         r#""headers":{"X-Real-Ip":["::1"],"client":"::1"}"#,
         r#""upstream":{"addr":"10.0.0.3:80"}"#,
         r#""query":["client","::1"],"tags":["client","::1"]"#,
+        r#""ua":"203.0.113.7","node":"10.0.0.7","route":"/203.0.113.7","accept_language":"9.9.9.9""#,
+        // The other end of the connection, which the server appended.
+        r#""from":"6.6.6.6:4711""#,
     ] {
         let line = line(other);
         let understood = understood(&named("nginx-json"), line.as_bytes());
@@ -450,6 +504,10 @@ fn two_addresses_of_which_none_is_remote_addr_are_nobodys() {
         r#""clientip":"6.6.6.6","slbip":"203.0.113.7""#,
         r#""alb_ip":"203.0.113.7","client_ip":"6.6.6.6""#,
         r#""client_ip":"6.6.6.6","cdn_ip":"203.0.113.7""#,
+        r#""client_ip":"6.6.6.6","source_ip":"203.0.113.7:4711""#,
+        r#""peer":"203.0.113.7","ip":"6.6.6.6""#,
+        r#""ip":"203.0.113.7","peer":"203.0.113.7","src":"203.0.113.8""#,
+        r#""client_ip":"6.6.6.6","source":"203.0.113.7""#,
     ] {
         assert_eq!(read(clients), nobodys, "{clients}");
     }
@@ -462,6 +520,11 @@ fn two_addresses_of_which_none_is_remote_addr_are_nobodys() {
         r#""client_ip":"6.6.6.6","remote_addr":"203.0.113.7""#,
         r#""remote_addr":"203.0.113.7","client_ip":"6.6.6.6","slb_ip":"10.0.0.5""#,
         r#""client_ip":"203.0.113.7","server_addr":"10.0.0.5","realip_remote_addr":"10.0.0.6""#,
+        r#""client_ip":"203.0.113.7","source_ip":"203.0.113.7:4711","pod_ip":"10.0.0.5""#,
+        // A client may write these, and would hide itself.
+        r#""client_ip":"203.0.113.7","true_client_ip":"6.6.6.6""#,
+        r#""client_ip":"203.0.113.7","utm_source":"6.6.6.6","client_version":"9.9.9.9""#,
+        r#""client_ip":"203.0.113.7","bind_address":"0.0.0.0","vip":"10.0.0.1","email_address":"6.6.6.6""#,
     ] {
         assert_eq!(read(clients), "203.0.113.7", "{clients}");
     }

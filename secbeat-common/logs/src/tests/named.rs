@@ -71,6 +71,9 @@ fn pythons_server_escapes_no_quotes() {
             format!("203.0.113.7 2026-11-21T10:06:56Z {expected} host=– agent=–")
         );
     }
+    // What other servers log behind the user agent is not a status.
+    let port = r#"203.0.113.7 - - [21/Nov/2026 10:06:56] "GET /x HTTP/1.1" 404 12 "-" "curl" 443"#;
+    assert!(shown("python-http-server", port).starts_with("! "));
     let combined = r#"203.0.113.7 - - [21/Nov/2026 10:06:56] "GET /x HTTP/1.1" 404 -"#;
     assert!(shown("combined", combined).starts_with("203.0.113.7 2026-11-21T10:06:56Z 404 "));
 }

@@ -101,11 +101,11 @@ fn a_pattern_that_cannot_work_is_refused() {
         ),
         (
             "$remote_addr$status [$msec]",
-            "nothing stands between `$remote_addr` and `$status`, so that nobody can tell where one ends",
+            "nothing stands between `$remote_addr` and `$status`, so that the end of the first cannot be found",
         ),
         (
             "$host$remote_addr $status [$msec]",
-            "nothing stands between `$host` and `$remote_addr`, so that nobody can tell where one ends",
+            "nothing stands between `$host` and `$remote_addr`, so that the end of the first cannot be found",
         ),
         (
             "$remote_addr $ $status",
@@ -190,7 +190,7 @@ fn a_pattern_in_which_a_client_could_move_a_field_is_refused() {
         ),
         (
             r#"$proxy_add_x_forwarded_for - $remote_user [$time_local] "$request" $status"#,
-            "a client can write a part of `$proxy_add_x_forwarded_for`, so that nobody can tell where it ends; put it between \
+            "a client can write a part of `$proxy_add_x_forwarded_for`, so that its end cannot be found; put it between \
              quotes",
         ),
         (

@@ -64,7 +64,7 @@ fn apaches_formats_that_a_client_could_move_are_refused() {
     );
     assert_eq!(
         refused(r#"%{X-Forwarded-For}i %l %u %t "%r" %>s"#),
-        "a client can write a part of `%{X-Forwarded-For}i`, so that nobody can tell where it ends; put it between quotes"
+        "a client can write a part of `%{X-Forwarded-For}i`, so that its end cannot be found; put it between quotes"
     );
     assert_eq!(refused(r#"%h %{%"#), "`%` in the pattern is followed by no name");
     assert_eq!(

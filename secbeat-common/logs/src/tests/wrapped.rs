@@ -90,6 +90,110 @@ fn a_line_is_understood_in_every_wrapper_and_in_several() {
 }
 
 #[test]
+fn a_line_is_understood_in_what_ships_it() {
+    let quoted = serde_json::to_string(COMBINED).unwrap();
+    let in_docker = serde_json::to_string(&docker(&format!("{COMBINED}\n"))).unwrap();
+    for line in [
+        format!(r#"{{"@metadata":{{"beat":"filebeat"}},"message":{quoted},"log":{{"offset":0}}}}"#),
+        format!(r#"{{"@metadata":{{"beat":"filebeat"}},"message":{in_docker},"log":{{"offset":0}}}}"#),
+        format!(
+            r#"{{"host":"web1","message":{quoted},"source_type":"file","timestamp":"2026-11-21T10:06:56Z"}}"#
+        ),
+        format!(r#"{{"date":1795255616.75,"log":{quoted}}}"#),
+        format!(r#"{{"date":1795255616.75,"stream":"stdout","logtag":"F","message":{quoted}}}"#),
+        format!(r#"{{"labels":{{"job":"nginx"}},"line":{quoted},"timestamp":"2026-11-21T10:06:56Z"}}"#),
+        format!("nginx.0: [1795255616.750000000, {{\"log\":{quoted}}}]"),
+        format!("2026-11-21T10:06:56+01:00\tnginx\t{{\"message\":{quoted}}}"),
+    ] {
+        for format in [
+            "combined",
+            r#"$remote_addr - $remote_user [$time_local] "$request" $status $bytes "$http_referer" "$http_user_agent""#,
+        ] {
+            let format: Format = format.parse().unwrap();
+            assert_eq!(read(&format, line.as_bytes(), 10_000), [SHOWN], "{line}");
+        }
+    }
+    // What a client sends is escaped once more, and a line of an application is not a wrapper.
+    let forged =
+        r#"{"date":1795255616.75,"log":"6.6.6.6 - - [21/Nov/2026:11:06:56 +0100] \"GET / HTTP/1.1\" 404 1"}"#;
+    let line = COMBINED.replace("curl", &forged.replace('"', r"\x22"));
+    assert!(understood(&Format::COMBINED, line.as_bytes()).starts_with("203.0.113.7 "));
+    let of_app = format!(r#"{{"time":"2026-11-21T10:06:56Z","level":"info","message":{quoted}}}"#);
+    assert!(understood(&Format::COMBINED, of_app.as_bytes()).starts_with("! "));
+}
+
+#[test]
+fn what_a_shipper_may_have_divided_blames_its_first_client_alone() {
+    let shipped = |text: &str| {
+        let text = serde_json::to_string(text).unwrap();
+        format!(r#"{{"date":1795255616.75,"log":{text}}}"#)
+    };
+    let forged = COMBINED.replace("203.0.113.7", "6.6.6.6");
+    let begin = COMBINED.replace("curl\"", "");
+    let part = format!("{begin}{}", "a".repeat(16 * 1024 - begin.len()));
+    let log = [COMBINED, &part, &forged, &"x".repeat(8 * 1024), COMBINED]
+        .map(shipped)
+        .join("\n");
+    let all = read(&Format::COMBINED, log.as_bytes(), 100_000);
+    assert_eq!((&*all[0], &*all[4]), (SHOWN, SHOWN));
+    assert!(all[1].starts_with("unreadable 203.0.113.7 "), "{}", all[1]);
+    assert!(all[2].starts_with("! "), "{}", all[2]);
+}
+
+#[test]
+fn a_long_line_is_read_in_what_ships_it() {
+    let long = "a".repeat(200_000);
+    let caddy = format!(
+        r#"{{"ts":1795255616,"msg":"handled request","request":{{"client_ip":"203.0.113.7","headers":{{"X":["é\n\"\\{long}"]}},"method":"GET","uri":"/x"}},"status":404}}"#
+    );
+    let combined = COMBINED.replace("curl", &format!("\\x22{long}"));
+    let expected = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=";
+    for (format, line) in [(named("caddy-json"), &caddy), (Format::COMBINED, &combined)] {
+        let quoted = serde_json::to_string(line).unwrap();
+        for shipped in [
+            format!(r#"{{"@metadata":{{"beat":"filebeat"}},"message":{quoted},"log":{{"offset":0}}}}"#),
+            format!(r#"{{"message":{quoted},"source_type":"file","timestamp":"2026-11-21T10:06:56Z"}}"#),
+            format!(r#"{{"date":1795255616.75,"log":{quoted}}}"#),
+            format!("2026-01-24T01:34:36Z stdout F {{\"date\":1795255616.75,\"log\":{quoted}}}"),
+        ] {
+            for pieces in [1000, 4001, 70_000] {
+                let all = read(&format, shipped.as_bytes(), pieces);
+                assert!(
+                    all.len() == 1 && all[0].starts_with(expected),
+                    "{format}: {:.200}",
+                    all[0]
+                );
+            }
+        }
+        // An application's own.
+        let of_app = format!(r#"{{"level":"info","message":{quoted}}}"#);
+        assert!(read(&format, of_app.as_bytes(), 70_000)[0].starts_with("! "));
+        for shipped in ["y", ""] {
+            let nested = format!(
+                r#"{{"event":{{"message":{quoted}}},"message":"{shipped}","agent":{{"type":"filebeat"}}}}"#
+            );
+            let all = read(&format, nested.as_bytes(), 70_000);
+            assert!(all[0].starts_with("! "), "{shipped}");
+        }
+    }
+    // What follows the line may be long, too.
+    let quoted = serde_json::to_string(COMBINED).unwrap();
+    let line = format!(r#"{{"message":{quoted},"agent":{{"type":"filebeat"}},"fields":{{"x":"{long}"}}}}"#);
+    assert_eq!(read(&Format::COMBINED, line.as_bytes(), 70_000), [SHOWN]);
+}
+
+#[test]
+fn parts_that_a_shipper_tells_apart_are_joined() {
+    let part = |tag: &str, text: &str| {
+        let text = serde_json::to_string(text).unwrap();
+        format!(r#"{{"date":1795255616.75,"stream":"stdout","logtag":"{tag}","message":{text}}}"#)
+    };
+    let (begin, end) = COMBINED.split_at(60);
+    let log = format!("{}\n{}", part("P", begin), part("F", end));
+    assert_eq!(read(&Format::COMBINED, log.as_bytes(), 10_000), [SHOWN]);
+}
+
+#[test]
 fn json_is_understood_in_dockers() {
     let traefik = r#"{"ClientHost":"203.0.113.7","StartUTC":"2026-11-21T10:06:56.1Z","RequestMethod":"GET","RequestPath":"/x","DownstreamStatus":404}"#;
     let expected = "203.0.113.7 2026-11-21T10:06:56.1Z 404 GET /x host=– agent=–";

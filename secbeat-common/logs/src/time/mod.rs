@@ -69,7 +69,7 @@ impl<const LEN: usize> Last<LEN> {
         })
     }
 
-    /// What `text` was the last time, or else is by `read`.
+    /// Returns what `text` was the last time, or else is by `read`.
     #[inline]
     fn or_read(
         last: &Cell<Self>,
@@ -192,7 +192,7 @@ impl Digits {
     }
 }
 
-/// Where a time without one was logged.
+/// Time zone of logged times that name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Zone(TimeZone);
 

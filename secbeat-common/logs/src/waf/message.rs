@@ -77,8 +77,8 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// What precedes the fields may quote the request. Quotes in the fields' values are escaped, so the last `[file "` is
-    /// the log's own.
+    /// Finds the fields of a line. What precedes them may quote the request. Quotes in the fields' values are escaped, so the
+    /// last `[file "` is the log's own.
     fn of(line: &'a str) -> Self {
         let start = line.rfind("[file \"").or_else(|| line.find("[id \""));
         Self {
@@ -98,7 +98,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Where the first quote is that no backslash escapes.
+/// Returns where the first quote is that no backslash escapes.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {

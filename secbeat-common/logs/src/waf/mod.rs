@@ -50,14 +50,14 @@ impl WafFormat {
     ///
     /// # Errors
     ///
-    /// When `line` is no such entry.
+    /// Returns an error if `line` is not such an entry.
     pub fn parse(
         self,
         line: &[u8],
         learned_from: LearnedFrom,
         zone: &TimeZone,
     ) -> Result<Option<WafEvent>, WafError> {
-        // The firewalls pass on bytes of the request that are no UTF-8.
+        // The firewalls pass on bytes of the request that are not UTF-8.
         let text = String::from_utf8_lossy(line);
         let entry = match self {
             Self::Modsecurity => modsecurity::parse(&text, zone)?,
@@ -67,7 +67,7 @@ impl WafFormat {
     }
 }
 
-/// A name that is no [`WafFormat`]'s.
+/// A name that no [`WafFormat`] has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid format of a WAF audit log `{0}`: expected modsecurity-json or coraza-json")]
 pub struct UnknownWafFormat(String);
@@ -76,7 +76,8 @@ fn unknown(name: &str) -> UnknownWafFormat {
     UnknownWafFormat(name.to_owned())
 }
 
-/// Why a line is no entry of an audit log. It quotes nothing of the line, since statistics show it to everybody on the host.
+/// The reason why a line is not an entry of an audit log. It quotes nothing of the line, since statistics show it to everybody on
+/// the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WafError {
     #[error("no JSON object of an audit log: {what} at byte {at}")]

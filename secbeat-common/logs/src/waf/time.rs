@@ -1,4 +1,4 @@
-//! When a transaction began, in milliseconds since the Unix epoch.
+//! Start of a transaction, in milliseconds since the Unix epoch.
 
 use jiff::{civil::DateTime, fmt::strtime, tz::TimeZone};
 

@@ -32,7 +32,7 @@ pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
     Some(without_colour(rest.strip_prefix(b" ")?))
 }
 
-/// What follows an escape sequence that sets a terminal's colour, if the text begins with one.
+/// Returns what follows an escape sequence that sets a terminal's colour, if the text begins with one.
 fn without_colour(text: &[u8]) -> &[u8] {
     quoted::without_colour(text).unwrap_or(text)
 }

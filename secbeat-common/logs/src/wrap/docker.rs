@@ -10,12 +10,12 @@ pub(crate) fn begins(line: &[u8]) -> bool {
     text_of(line).is_some()
 }
 
-/// What follows the quote that opens the text.
+/// Returns what follows the quote that opens the text.
 fn text_of(line: &[u8]) -> Option<&[u8]> {
     tokens(line, &[b"{", b"\"log\"", b":", b"\""])
 }
 
-/// What follows these tokens. Docker writes no spaces between them; who writes its files anew may.
+/// Returns what follows these tokens. Docker writes no spaces between them; a program that rewrites its files may.
 fn tokens<'a>(text: &'a [u8], tokens: &[&[u8]]) -> Option<&'a [u8]> {
     tokens
         .iter()

@@ -1,4 +1,4 @@
-//! What syslog writes before a message: RFC 3164, RFC 5424, and rsyslog's file format with ISO times.
+//! Heads of syslog: RFC 3164, RFC 5424, and rsyslog's file format with ISO times.
 
 use memchr::memchr;
 
@@ -26,7 +26,7 @@ pub(super) fn unwrap(line: &[u8]) -> Option<&[u8]> {
     )
 }
 
-/// What rsyslog writes in place of messages that are as the one before: how many there were, and the message.
+/// Returns what rsyslog writes in place of messages that are as the one before: how many there were, and the message.
 pub(crate) fn repeated(message: &[u8]) -> Option<(u32, &[u8])> {
     let rest = message.strip_prefix(b"message repeated ")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -35,7 +35,7 @@ pub(crate) fn repeated(message: &[u8]) -> Option<(u32, &[u8])> {
     Some((times, message.strip_prefix(b" ").unwrap_or(message)))
 }
 
-/// What follows `<0>` to `<191>`.
+/// Returns what follows `<0>` to `<191>`.
 pub(crate) fn without_priority(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"<")?;
     let end = memchr(b'>', &rest[..rest.len().min(4)])?;
@@ -73,7 +73,7 @@ pub(crate) fn is_level(word: &[u8]) -> bool {
     word[..dot].iter().all(is_part) && LEVELS.contains(&&word[dot + 1..])
 }
 
-/// What follows `Sat Nov 21 11:06:56 2026 daemon.info `, as OpenWrt's `logread` has it.
+/// Returns what follows `Sat Nov 21 11:06:56 2026 daemon.info `, as OpenWrt's `logread` has it.
 fn after_full_time(text: &[u8]) -> Option<&[u8]> {
     let (day, rest) = text.split_at_checked(4)?;
     let is_day = day[..3].iter().all(u8::is_ascii_alphabetic) && day[3] == b' ';
@@ -83,8 +83,8 @@ fn after_full_time(text: &[u8]) -> Option<&[u8]> {
     is_level(level).then_some(rest)
 }
 
-/// What follows `Sat 2026-11-21 11:06:56 CET ` or `1795255616.123456 `, as `journalctl` has it with `--output=short-full` and
-/// `--output=short-unix`.
+/// Returns what follows `Sat 2026-11-21 11:06:56 CET ` or `1795255616.123456 `, as `journalctl` has it with `--output=short-full`
+/// and `--output=short-unix`.
 fn after_journal_time(text: &[u8]) -> Option<&[u8]> {
     let (first, rest) = token(text)?;
     let is_place_of =
@@ -98,7 +98,7 @@ fn after_journal_time(text: &[u8]) -> Option<&[u8]> {
     (zone.len() <= 6 && zone.iter().all(is_of_zone)).then_some(rest)
 }
 
-/// What follows `[12345.678901] `, which may be padded.
+/// Returns what follows `[12345.678901] `, which may be padded.
 fn after_uptime(text: &[u8]) -> Option<&[u8]> {
     let (uptime, rest) = text
         .strip_prefix(b"[")?
@@ -109,8 +109,8 @@ fn after_uptime(text: &[u8]) -> Option<&[u8]> {
     rest.strip_prefix(b"] ").filter(|_| is_uptime)
 }
 
-/// What follows `Nov 21 11:06:56 `, with or without parts of a second, or with a year behind the day. A day may have one digit
-/// alone.
+/// Returns what follows `Nov 21 11:06:56 `, with or without parts of a second, or with a year behind the day. A day may have one
+/// digit alone.
 fn after_bsd_time(text: &[u8]) -> Option<&[u8]> {
     let (month, rest) = text.split_first_chunk::<4>()?;
     let rest = match rest {
@@ -135,7 +135,7 @@ fn after_bsd_time(text: &[u8]) -> Option<&[u8]> {
     (is_time && MONTHS.contains(&month)).then_some(rest)
 }
 
-/// What follows `2026-11-21T11:06:56+01:00 `, also with a space in place of the `T`.
+/// Returns what follows `2026-11-21T11:06:56+01:00 `, also with a space in place of the `T`.
 fn after_iso_time(text: &[u8]) -> Option<&[u8]> {
     let (time, rest) = token(text)?;
     let is_time = |at: usize, byte: &u8| match at {
@@ -170,7 +170,7 @@ pub(crate) fn is_haproxys_tag(word: &[u8]) -> bool {
     process.is_some_and(|process| process.iter().all(u8::is_ascii_digit))
 }
 
-/// What follows the time, host, program, process and message id, and the structured data.
+/// Returns what follows the time, host, program, process and message id, and the structured data.
 fn rfc_5424(text: &[u8]) -> Option<&[u8]> {
     let mut rest = match text.strip_prefix(b"- ") {
         Some(rest) => rest,
@@ -187,7 +187,7 @@ fn rfc_5424(text: &[u8]) -> Option<&[u8]> {
     Some(message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message))
 }
 
-/// What follows one element of structured data or more, `[id name="value"]`; a backslash escapes a quote or a bracket.
+/// Returns what follows one element of structured data or more, `[id name="value"]`; a backslash escapes a quote or a bracket.
 pub(crate) fn after_data(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     while let Some(mut element) = rest.strip_prefix(b"[") {

@@ -56,14 +56,14 @@ pub(super) fn is_usual(pattern: &str) -> bool {
     matches!(pattern.trim(), "" | "{^LN-BEG}" | "{^LN-BEG}{DATE}" | "^{DATE}")
 }
 
-/// What [`TIME`] holds, without its name.
+/// Returns what [`TIME`] holds, without its name.
 fn time() -> &'static str {
     TIME.strip_prefix("(?P<time>")
         .and_then(|time| time.strip_suffix(')'))
         .unwrap_or(TIME)
 }
 
-/// What the token that `text` begins with stands for, and its length.
+/// Returns what the token that `text` begins with stands for, and its length.
 fn token(text: &str) -> Option<(&'static str, usize)> {
     // `%ExY` is a year of this century, and so on.
     let (name, len) = match text.strip_prefix("%Ex") {

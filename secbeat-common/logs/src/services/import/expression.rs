@@ -4,8 +4,9 @@ use super::{
     PREFIX,
     structure::{branches, close_of, group_around},
 };
+use crate::services::lazy::{Compile, Expression};
 
-/// Where the client's address stands.
+/// Position of the client's address.
 const HOST: char = '\u{2}';
 /// Where what `prefregex` leaves is looked at.
 const CONTENT: char = '\u{3}';
@@ -87,7 +88,7 @@ fn flagged(expression: &str) -> (String, &str) {
     }
 }
 
-/// What `ignoreregex` says, for a whole message: at least what it says there.
+/// Returns what `ignoreregex` says, for a whole message: at least what it says there.
 ///
 /// # Errors
 ///
@@ -103,7 +104,8 @@ pub(super) fn ignored(expression: &str) -> Result<String, String> {
     }
     // As a pattern's, a message may begin and end with spaces.
     let text = format!(r"{flags}\s*(?:{text})\s*");
-    super::super::pattern::compile(&text).map(|_| text)
+    Expression::whole(&text, Compile::Now)?;
+    Ok(text)
 }
 
 fn finished(text: &str) -> Result<Translated, String> {
@@ -158,8 +160,8 @@ fn head_first(text: String) -> String {
     }
 }
 
-/// What a message matches if a host's name stands in the address's place of `text`, a pattern, and another address may follow, as in
-/// `<HOST>( via \S+)?`: fail2ban blames the name, so a message of these blames nobody.
+/// Returns what a message matches if a host's name stands in the address's place of `text`, a pattern, and another address may
+/// follow, as in `<HOST>( via \S+)?`: fail2ban blames the name, so a message of these blames nobody.
 pub(super) fn by_name(text: &str) -> Option<String> {
     let (before, behind) = text.split_once(r"\[?{client}\]?")?;
     let close = behind.starts_with('(').then(|| close_of(behind, 0))??;
@@ -168,8 +170,8 @@ pub(super) fn by_name(text: &str) -> Option<String> {
     Some(format!(r"{before}[\w.-]*[A-Za-z_][\w.-]*{group}{rest}"))
 }
 
-/// How a text begins that names no head: where it has `[]`, of which the date was taken out, or where the address comes first, the
-/// date stands in the line.
+/// Returns how a text begins that names no head: where it has `[]`, of which the date was taken out, or where the address comes
+/// first, the date stands in the line.
 fn within(text: String) -> (String, Begin) {
     if let Some(at) = empty_brackets(&text) {
         let (before, behind) = (&text[..at], &text[at + r"\[\]".len()..]);
@@ -181,7 +183,7 @@ fn within(text: String) -> (String, Begin) {
     }
 }
 
-/// Where the first `\[\]` stands that is not in a class.
+/// Returns where the first `\[\]` stands that is not in a class.
 fn empty_brackets(text: &str) -> Option<usize> {
     let (mut in_class, mut at) = (false, 0);
     let bytes = text.as_bytes();

@@ -24,7 +24,7 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// When a file that it needs is not there.
+    /// Returns an error if a file that it needs is not there.
     pub(super) fn read(
         file: &str,
         text: &str,
@@ -105,7 +105,7 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// When it names what there is not.
+    /// Returns an error if it names what there is not.
     pub(super) fn value(&self, key: &str) -> Result<Option<String>, String> {
         match self.raw(key) {
             Some(raw) => self.expand(raw, 0, &mut 0).map(Some),

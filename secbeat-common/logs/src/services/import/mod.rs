@@ -10,10 +10,10 @@ mod expression;
 mod ini;
 mod structure;
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
 
 use self::ini::Definition;
-use super::{Filter, is_unit, pattern::Pattern};
+use super::{Filter, is_unit, lazy::Compile, pattern::Pattern};
 
 /// What a filter of fail2ban became.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
         let told = expression.and_then(|text| expression::patterns(prefix.as_deref(), &text));
         let checked = told.and_then(|found| {
             let checked = found.iter().try_for_each(|pattern| {
-                Pattern::new(&pattern.text, &std::collections::BTreeMap::new()).map(|_| ())
+                Pattern::new(&pattern.text, &BTreeMap::new(), Compile::Now).map(drop)
             });
             checked.map(|()| found)
         });
@@ -136,7 +136,7 @@ impl Forms {
         }
     }
 
-    /// What is told of dates that stand elsewhere than lines do that are read.
+    /// Returns what is told of dates that stand elsewhere than lines do that are read.
     fn unread_dates(&self, definition: &Definition) -> Vec<String> {
         let dates = definition.value("datepattern").ok().flatten().unwrap_or_default();
         let unread = (1..).zip(dates.lines()).filter(|(_, pattern)| {

@@ -28,7 +28,7 @@ fn structure(text: &str, mut on: impl FnMut(usize, u8, usize)) {
     }
 }
 
-/// What bars outside of groups divide.
+/// Returns what bars outside of groups divide.
 pub(super) fn branches(text: &str) -> Vec<&str> {
     let mut bars = Vec::new();
     structure(text, |at, byte, depth| {

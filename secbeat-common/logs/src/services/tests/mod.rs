@@ -37,7 +37,8 @@ fn blamed(filter: &Filter, line: &str) -> String {
 fn every_shipped_filter_is_whole_and_passes_its_own_lines() {
     let mut wrong = String::new();
     for name in shipped_names() {
-        let filter = match shipped(name).unwrap() {
+        // All of its expressions, also those that none of its lines needs.
+        let filter = match Filter::parse(shipped::text(name).unwrap()) {
             Ok(filter) => filter,
             Err(error) => {
                 let _ = writeln!(wrong, "{name}: {error}");
