@@ -1,4 +1,4 @@
-//! What must be true for a signature to match.
+//! Conditions that must be true for a signature to match.
 
 use crate::{condition::Condition, scratch::Scratch, signature::Field};
 

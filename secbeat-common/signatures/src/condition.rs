@@ -1,16 +1,13 @@
-//! What a signature looks for.
+//! Conditions of a signature.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use regex_automata::{
-    Input,
-    meta::{BuildError, Config, Regex},
-    util::syntax,
-};
+use regex_automata::Input;
 use serde::Deserialize;
 use strum::VariantArray as _;
 
 use crate::{
+    expression::{self, Compile, Expression},
     literals::{required, shortest},
     signature::{Field, MAX_TEXT},
 };
@@ -19,16 +16,35 @@ use crate::{
 const MIN_LITERAL: usize = 3;
 /// Most values of a condition.
 const MAX_VALUES: usize = 64;
-/// Most bytes of memory of an expression's automaton.
-const MAX_EXPRESSION: usize = 64 * 1024;
 /// An expression is compared with so many bytes before and after the literal that calls for it.
 pub(crate) const WINDOW: usize = 128;
+/// A comparison with fewer bytes takes as long as one with so many.
+const LEAST_COMPARED: usize = 64;
 
-/// Ends of the names of scripts.
-const SCRIPTS: [&[u8]; 12] = [
-    b".php", b".php3", b".php4", b".php5", b".php7", b".phtml", b".cgi", b".pl", b".asp", b".aspx", b".ashx",
-    b".cfm",
-];
+/// Whether a name is that of a script, by its end.
+fn is_script(name: &[u8]) -> bool {
+    /// The longest end.
+    const LONGEST: usize = b".phtml".len();
+    let end = &name[name.len().saturating_sub(LONGEST)..];
+    let extension = memchr::memrchr(b'.', end).and_then(|dot| end.get(dot + 1..));
+    extension.is_some_and(|extension| {
+        matches!(
+            extension,
+            b"php"
+                | b"php3"
+                | b"php4"
+                | b"php5"
+                | b"php7"
+                | b"phtml"
+                | b"cgi"
+                | b"pl"
+                | b"asp"
+                | b"aspx"
+                | b"ashx"
+                | b"cfm"
+        )
+    })
+}
 
 /// One value, or a list of them.
 #[derive(Debug, Deserialize)]
@@ -63,14 +79,14 @@ pub(crate) struct Written {
 }
 
 /// Holds if one of these fields has one of these values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Condition {
     pub(crate) fields: Vec<Field>,
     pub(crate) values: Vec<Value>,
 }
 
 /// What a field may have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Value {
     /// One of these is in it, at a place where `check` then holds.
     pub(crate) literals: Vec<Vec<u8>>,
@@ -78,7 +94,7 @@ pub(crate) struct Value {
 }
 
 /// What must be true of a literal's place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Check {
     Contains,
     Starts,
@@ -86,12 +102,12 @@ pub(crate) enum Check {
     Equals,
     /// Whole segments of a path.
     Segment,
-    Expression(Arc<Regex>),
+    Expression(Arc<Expression>),
 }
 
 impl Written {
     /// The condition. With `is_trigger`, what it looks for can be found by a literal.
-    pub(crate) fn compile(self, is_trigger: bool) -> Result<Condition, String> {
+    pub(crate) fn compile(self, is_trigger: bool, when: Compile) -> Result<Condition, String> {
         let names = self.fields.into_vec();
         let fields: Vec<Field> = names.iter().map(|name| field(name)).collect::<Result<_, _>>()?;
         if fields.is_empty() {
@@ -114,10 +130,10 @@ impl Written {
             }
         }
         for glob in self.glob.map(OneOrMore::into_vec).unwrap_or_default() {
-            values.push(expression(&glob, &expression_of(&glob), is_trigger)?);
+            values.push(expression(&glob, &expression_of(&glob), is_trigger, when)?);
         }
         for regex in self.regex.map(OneOrMore::into_vec).unwrap_or_default() {
-            values.push(expression(&regex, &regex, is_trigger)?);
+            values.push(expression(&regex, &regex, is_trigger, when)?);
         }
         match values.len() {
             0 => Err(
@@ -170,10 +186,10 @@ fn expression_of(glob: &str) -> String {
     expression
 }
 
-fn expression(shown: &str, expression: &str, is_trigger: bool) -> Result<Value, String> {
+fn expression(shown: &str, expression: &str, is_trigger: bool, when: Compile) -> Result<Value, String> {
     if shown.len() > 2 * MAX_TEXT {
         return Err(format!(
-            "an expression of {} bytes; it may have {}",
+            "an expression of {} bytes: at most {} are allowed",
             shown.len(),
             2 * MAX_TEXT
         ));
@@ -183,42 +199,19 @@ fn expression(shown: &str, expression: &str, is_trigger: bool) -> Result<Value, 
             "`{shown}`: text is compared in lower case, so `{letter}` is in none"
         ));
     }
-    let config = syntax::Config::new()
-        .unicode(false)
-        .utf8(false)
-        .dot_matches_new_line(true);
-    let hir = syntax::parse_with(expression, &config)
-        .map_err(|error| format!("`{shown}`: {}", in_a_line(&error)))?;
+    let said = |what: String| format!("`{shown}`: {what}");
+    let hir = expression::parse(expression).map_err(said)?;
     let literals = required(&hir).unwrap_or_default();
     if is_trigger && (literals.is_empty() || shortest(&literals) < MIN_LITERAL) {
         return Err(format!(
             "`{shown}` matches texts that have no {MIN_LITERAL} given bytes in a row, by which it could be found"
         ));
     }
-    let limits = Config::new()
-        .utf8_empty(false)
-        .nfa_size_limit(Some(MAX_EXPRESSION))
-        .hybrid_cache_capacity(4 * MAX_EXPRESSION);
-    let regex = Regex::builder().configure(limits).build_from_hir(&hir);
-    let regex = regex.map_err(|error| format!("`{shown}`: {}", size_or(&error)))?;
+    let expression = Expression::new(expression, &hir, when).map_err(said)?;
     Ok(Value {
         literals,
-        check: Check::Expression(Arc::new(regex)),
+        check: Check::Expression(Arc::new(expression)),
     })
-}
-
-/// Errors of expressions show the place below the text, in lines of their own.
-fn in_a_line(error: &regex_syntax::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
-    last.trim_start_matches("error: ").to_owned()
-}
-
-fn size_or(error: &BuildError) -> String {
-    match error.size_limit() {
-        Some(limit) => format!("its automaton has more than {limit} bytes"),
-        None => error.to_string(),
-    }
 }
 
 /// The first letter of `expression` that is in no text of lower case; an escape such as `\S` is none.
@@ -231,11 +224,21 @@ fn upper_case(expression: &str) -> Option<char> {
     })
 }
 
+/// Where around a literal from `begin` to `end` expressions are compared.
+fn window(text: &[u8], begin: usize, end: usize) -> Range<usize> {
+    begin.saturating_sub(WINDOW)..text.len().min(end + WINDOW)
+}
+
 impl Check {
-    /// How many bytes are compared for it.
-    pub(crate) fn cost(&self) -> usize {
+    /// Whether it takes more than a glance.
+    pub(crate) const fn is_expression(&self) -> bool {
+        matches!(self, Self::Expression(_))
+    }
+
+    /// Returns how many bytes are compared for the literal in `text` from `begin` to `end`.
+    pub(crate) fn cost(&self, text: &[u8], begin: usize, end: usize) -> usize {
         match self {
-            Self::Expression(_) => 2 * WINDOW,
+            Self::Expression(_) => window(text, begin, end).len().max(LEAST_COMPARED),
             _ => 0,
         }
     }
@@ -254,9 +257,12 @@ impl Check {
                 is_border(begin.checked_sub(1).and_then(|before| text.get(before)))
                     && is_border(text.get(end))
             }
-            Self::Expression(regex) => {
-                let (first, last) = (begin.saturating_sub(WINDOW), text.len().min(end + WINDOW));
-                let is_match = |text: &[u8], last| regex.is_match(Input::new(text).range(first..last));
+            Self::Expression(expression) => {
+                let Range {
+                    start: first,
+                    end: last,
+                } = window(text, begin, end);
+                let is_match = |text: &[u8], last| expression.is_match(Input::new(text).range(first..last));
                 is_match(text, last)
                     || end_of_name(text, begin, last).is_some_and(|name| is_match(&text[..name], name))
             }
@@ -264,17 +270,17 @@ impl Check {
     }
 }
 
-/// Where between `from` and `to` a name ends that more follows: a script's before what servers hand it as path info (RFC 3875, section
-/// 4.1.5), or any before a slash at the end.
+/// Returns where between `from` and `to` a name ends that more follows: a script's before what servers hand it as path info
+/// (RFC 3875, section 4.1.5), or any before a slash at the end.
 fn end_of_name(text: &[u8], from: usize, to: usize) -> Option<usize> {
     let range = text.get(from..to.min(text.len()))?;
     let mut slashes = memchr::memchr_iter(b'/', range).map(|place| from + place);
-    let is_end = |slash: &usize| slash + 1 == text.len() || ends_with_any(&text[..*slash], &SCRIPTS);
+    let is_end = |slash: &usize| slash + 1 == text.len() || is_script(&text[..*slash]);
     slashes.find(is_end)
 }
 
-/// What a path leads to: without the path info of its first script, which runs whatever that is. Scripts that lead to pages of their
-/// own by it keep it.
+/// Returns what a path leads to: without the path info of its first script, which runs whatever that is. Scripts that lead to
+/// pages of their own by it keep it.
 pub(crate) fn without_path_info(path: &[u8]) -> &[u8] {
     /// Names of front controllers, and of programs that show code.
     const LEADING: [&[u8]; 10] = [
@@ -289,20 +295,19 @@ pub(crate) fn without_path_info(path: &[u8]) -> &[u8] {
         b"/hgweb.cgi",
         b"/trac.cgi",
     ];
+    const PROGRAMS: &[u8] = b"/cgi-bin/";
     // Domains of Poland are folders as well.
+    let programs = memchr::memmem::find(path, PROGRAMS).map(|at| at + PROGRAMS.len());
     let is_domain = |name: &[u8]| {
         name.ends_with(b".pl")
             && !name.ends_with(b"/index.pl")
-            && memchr::memmem::find(name, b"/cgi-bin/").is_none()
+            && programs.is_none_or(|programs| programs > name.len())
     };
+    let leads = |name: &[u8]| LEADING.iter().any(|leading| name.ends_with(leading));
     let mut names = memchr::memchr_iter(b'/', path).map(|slash| &path[..slash]);
-    let is_script =
-        |name: &&[u8]| ends_with_any(name, &SCRIPTS) && !ends_with_any(name, &LEADING) && !is_domain(name);
-    names.find(is_script).unwrap_or(path)
-}
-
-fn ends_with_any(text: &[u8], ends: &[&[u8]]) -> bool {
-    ends.iter().any(|end| text.ends_with(end))
+    names
+        .find(|name| is_script(name) && !leads(name) && !is_domain(name))
+        .unwrap_or(path)
 }
 
 impl Condition {
@@ -316,20 +321,6 @@ impl Condition {
         })
     }
 
-    /// Whether it is the same as another one. Expressions are if they are of the same place in a file.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let is_same = |(one, other): (&Value, &Value)| {
-            one.literals == other.literals
-                && match (&one.check, &other.check) {
-                    (Check::Expression(one), Check::Expression(other)) => Arc::ptr_eq(one, other),
-                    (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
-                }
-        };
-        self.fields == other.fields
-            && self.values.len() == other.values.len()
-            && self.values.iter().zip(&other.values).all(is_same)
-    }
-
     /// Whether all that it looks for are literals long enough to be looked for with many others.
     pub(crate) fn has_literals_alone(&self) -> bool {
         self.values.iter().all(|value| {
@@ -340,11 +331,44 @@ impl Condition {
     /// Whether `text` has one of the values, looked for by itself.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
         self.values.iter().any(|value| match &value.check {
-            Check::Expression(regex) => regex.is_match(Input::new(text)),
+            Check::Expression(expression) => expression.is_match(Input::new(text)),
             check => value.literals.iter().any(|literal| {
                 let mut places = memchr::memmem::find_iter(text, literal);
                 places.any(|begin| check.holds(text, begin, begin + literal.len()))
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_first_script_and_folders_called_as_domains_are_none() {
+        for (path, leads_to) in [
+            ("/a.php/x", "/a.php"),
+            ("/a/b.phtml/c.php/x", "/a/b.phtml"),
+            ("/a.phpx/x", "/a.phpx/x"),
+            ("/index.php/a.php/x", "/index.php/a.php"),
+            ("/www.example.pl/x", "/www.example.pl/x"),
+            ("/cgi-bin/a.pl/x", "/cgi-bin/a.pl"),
+            ("/www.example.pl/cgi-bin/a.pl/x", "/www.example.pl/cgi-bin/a.pl"),
+            ("/index.pl/x", "/index.pl"),
+            ("/a.php", "/a.php"),
+        ] {
+            assert_eq!(without_path_info(path.as_bytes()), leads_to.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_compared_costs_as_many_bytes_and_no_less_than_a_few() {
+        let hir = expression::parse("abc").unwrap();
+        let expression = Expression::new("abc", &hir, Compile::Now).unwrap();
+        let check = Check::Expression(Arc::new(expression));
+        let text = [b'x'; 1000];
+        assert_eq!(check.cost(b"abc", 0, 3), LEAST_COMPARED);
+        assert_eq!(check.cost(&text, 500, 503), 2 * WINDOW + 3);
+        assert_eq!(Check::Contains.cost(&text, 500, 503), 0);
     }
 }

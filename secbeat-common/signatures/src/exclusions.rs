@@ -1,4 +1,6 @@
-//! What keeps signatures from matching: few conditions, which many signatures share.
+//! Exclusions, which keep signatures from matching: few conditions, which many signatures share.
+
+use std::collections::HashMap;
 
 use strum::EnumCount as _;
 
@@ -10,9 +12,6 @@ use crate::{
     scratch::Scratch,
     signature::Field,
 };
-
-/// How many of the last exclusions are compared with a new one: those of one file follow each other.
-const NEAR: usize = 64;
 
 /// All of them.
 #[derive(Debug)]
@@ -26,6 +25,8 @@ pub(crate) struct Exclusions {
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     all: Vec<Exclusion>,
+    /// Their numbers: files, and signatures of a file, share them.
+    numbers: HashMap<Condition, u32>,
     literals: [Literals; Field::COUNT],
 }
 
@@ -39,12 +40,8 @@ struct Exclusion {
 impl Builder {
     /// The number of the exclusion by `condition`. Returns also whether it took `next`, a number among all conditions.
     pub(crate) fn add(&mut self, condition: Condition, next: u32) -> (u32, bool) {
-        let near = self.all.len().saturating_sub(NEAR);
-        let same = self.all[near..]
-            .iter()
-            .position(|other| other.condition.is_same(&condition));
-        if let Some(same) = same {
-            return ((near + same) as u32, false);
+        if let Some(same) = self.numbers.get(&condition) {
+            return (*same, false);
         }
         let is_found_by_literals = condition.has_literals_alone();
         if is_found_by_literals {
@@ -56,11 +53,13 @@ impl Builder {
                     .for_each(|value| literals.add(value, next, u32::MAX));
             }
         }
+        let exclusion = self.all.len() as u32;
+        self.numbers.insert(condition.clone(), exclusion);
         self.all.push(Exclusion {
             condition,
             number: is_found_by_literals.then_some(next),
         });
-        (self.all.len() as u32 - 1, is_found_by_literals)
+        (exclusion, is_found_by_literals)
     }
 
     pub(crate) fn build(self) -> Exclusions {
@@ -77,7 +76,7 @@ impl Exclusions {
         self.fields.iter().flatten().map(Index::memory).sum()
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
@@ -139,7 +138,11 @@ fn with_last<T>(
         forms.fill(field, text);
     }
     let done = forms.last().map(|form| match field {
-        Field::Path => with(without_path_info(form), scratch),
+        Field::Path => {
+            let leads_to = &mut scratch.leads_to;
+            let length = *leads_to.get_or_insert_with(|| without_path_info(form).len());
+            with(&form[..length], scratch)
+        }
         _ => with(form, scratch),
     });
     scratch.forms[field as usize] = forms;
@@ -150,27 +153,29 @@ fn with_last<T>(
 mod tests {
     use std::sync::Arc;
 
-    use regex_automata::meta::Regex;
-
     use super::Builder;
     use crate::{
         condition::{Check, Condition, Value},
+        expression::{Compile, Expression, parse},
         signature::Field,
     };
 
     #[test]
-    fn an_expression_that_signatures_of_a_file_share_is_one_exclusion() {
-        let regex = |text| Arc::new(Regex::new(text).unwrap());
-        let condition = |regex: &Arc<Regex>| Condition {
+    fn an_expression_that_files_share_is_one_exclusion() {
+        let regex = |text| {
+            let hir = parse(text).unwrap();
+            Arc::new(Expression::new(text, &hir, Compile::Now).unwrap())
+        };
+        let condition = |regex: &Arc<Expression>| Condition {
             fields: vec![Field::Query],
             values: vec![Value {
                 literals: Vec::new(),
                 check: Check::Expression(Arc::clone(regex)),
             }],
         };
-        let (one, other) = (regex("^a"), regex("^a"));
+        let (one, same, other) = (regex("^a"), regex("^a"), regex("^b"));
         let mut builder = Builder::default();
-        let numbers = [&one, &one, &other, &one].map(|regex| builder.add(condition(regex), 0));
+        let numbers = [&one, &same, &other, &one].map(|regex| builder.add(condition(regex), 0));
         assert_eq!(numbers, [(0, false), (0, false), (1, false), (0, false)]);
     }
 }

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use crate::{
     condition::{Condition, OneOrMore, Written},
+    expression::Compile,
     problem::Problem,
     request::Sample,
     signature::{Class, MAX_ID, MAX_TEXT, Severity, Signature},
@@ -106,7 +107,12 @@ impl StatusText {
 
 impl SignatureFile {
     /// Its signatures; what is wrong goes to `problems`, each thing once. `taken` has the ids of other files.
-    pub(crate) fn parse(&self, taken: &mut HashSet<String>, problems: &mut Vec<Problem>) -> Vec<Parsed> {
+    pub(crate) fn parse(
+        &self,
+        taken: &mut HashSet<String>,
+        problems: &mut Vec<Problem>,
+        when: Compile,
+    ) -> Vec<Parsed> {
         let problem = |line, id, message| Problem {
             file: self.name.clone(),
             line,
@@ -126,7 +132,7 @@ impl SignatureFile {
                 return Vec::new();
             }
         };
-        let none = match conditions(file.none, false) {
+        let none = match conditions(file.none, false, when) {
             Ok(none) => none,
             Err(message) => {
                 problems.push(problem(None, None, message));
@@ -140,7 +146,7 @@ impl SignatureFile {
             let id = table.get("id").and_then(toml::Value::as_str).map(str::to_owned);
             let signature = Table::deserialize(toml::Value::Table(table))
                 .map_err(|error| error.message().to_owned())
-                .and_then(|table| table.check(&self.name, line, &none));
+                .and_then(|table| table.check(&self.name, line, &none, when));
             match signature {
                 Ok(signature) if !taken.insert(signature.signature.id.clone()) => {
                     problems.push(problem(
@@ -163,14 +169,14 @@ impl SignatureFile {
     }
 }
 
-fn conditions(written: Vec<Written>, is_trigger: bool) -> Result<Vec<Condition>, String> {
-    let compile = |condition: Written| condition.compile(is_trigger);
+fn conditions(written: Vec<Written>, is_trigger: bool, when: Compile) -> Result<Vec<Condition>, String> {
+    let compile = |condition: Written| condition.compile(is_trigger, when);
     written.into_iter().map(compile).collect()
 }
 
 impl Table {
     /// The signature at `line` of the file called `file`, under whose `none` it does not match.
-    fn check(self, file: &str, line: usize, none: &[Condition]) -> Result<Parsed, String> {
+    fn check(self, file: &str, line: usize, none: &[Condition], when: Compile) -> Result<Parsed, String> {
         let is_id = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if self.id.is_empty() || self.id.len() > MAX_ID || !self.id.bytes().all(is_id) {
             return Err(format!(
@@ -202,9 +208,9 @@ impl Table {
             return Err("no condition in `all` or `any`".to_owned());
         }
         Ok(Parsed {
-            all: conditions(self.all, true)?,
-            any: conditions(self.any, true)?,
-            none: [conditions(self.none, false)?, none.to_vec()].concat(),
+            all: conditions(self.all, true, when)?,
+            any: conditions(self.any, true, when)?,
+            none: [conditions(self.none, false, when)?, none.to_vec()].concat(),
             statuses: self
                 .statuses
                 .iter()

@@ -1,4 +1,4 @@
-//! What is looked for in one field.
+//! Index of the literals of one field.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,11 @@ impl Index {
         }
         let literals: Vec<_> = literals
             .into_iter()
-            .map(|(text, probes)| Literal { text, probes })
+            .map(|(text, mut probes)| {
+                // Those that cost most come last.
+                probes.sort_by_key(|probe| probe.check.is_expression());
+                Literal { text, probes }
+            })
             .collect();
         let texts: Vec<_> = literals.iter().map(|literal| &literal.text[..]).collect();
         Some(Self {
@@ -97,7 +101,10 @@ impl Index {
             if there.starts_with(&literal.text) {
                 let end = begin + literal.text.len();
                 for probe in &literal.probes {
-                    probe.look(text, begin, end, scratch);
+                    if !probe.look(text, begin, end, scratch) {
+                        // Neither could one that costs as much.
+                        break;
+                    }
                 }
             }
             false
@@ -106,11 +113,15 @@ impl Index {
 }
 
 impl Probe {
-    /// Notes its condition, if that holds for the literal from `begin` to `end`.
-    fn look(&self, text: &[u8], begin: usize, end: usize, scratch: &mut Scratch) {
-        let is_new = !scratch.holds(self.condition);
-        if is_new && scratch.spend(self.check.cost()) && self.check.holds(text, begin, end) {
+    /// Notes its condition, if that holds for the literal from `begin` to `end`. Returns whether it could still be looked into.
+    fn look(&self, text: &[u8], begin: usize, end: usize, scratch: &mut Scratch) -> bool {
+        if scratch.holds(self.condition) {
+            return true;
+        }
+        let is_left = scratch.spend(self.check.cost(text, begin, end));
+        if is_left && self.check.holds(text, begin, end) {
             scratch.note(self.condition, self.signature);
         }
+        is_left
     }
 }

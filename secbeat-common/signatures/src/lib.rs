@@ -1,4 +1,4 @@
-//! What a single request gives away.
+//! Recognition of attacks in single requests.
 //!
 //! A [`SignatureFile`] has signatures as TOML; [`Matcher::build`] puts all of them into one automaton for each field of a request, and
 //! [`Matcher::find`] says which of them a [`Request`] matches. Text is compared in the forms in which servers understand it: as it
@@ -11,6 +11,7 @@ mod armed;
 mod blocks;
 mod condition;
 mod exclusions;
+mod expression;
 mod file;
 mod forms;
 mod index;

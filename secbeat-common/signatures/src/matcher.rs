@@ -12,6 +12,7 @@ use crate::{
     armed::{Armed, Excluded, Numbers},
     condition::Condition,
     exclusions::{self, Exclusions},
+    expression::Compile,
     file::{Parsed, SignatureFile},
     forms::MAX_FIELD,
     index::{Index, Literals},
@@ -19,6 +20,7 @@ use crate::{
     problem::Problem,
     request::Request,
     scratch::{Hits, MAX_HITS, Scratch},
+    shipped::is_shipped,
     signature::{Class, Field, Severity, Signature},
 };
 
@@ -26,6 +28,14 @@ use crate::{
 pub const MAX_SIGNATURES: usize = 10_000;
 /// The id of the signature of requests that have more to look at than is looked at.
 const CUT: &str = "too-much-to-look-at";
+/// Headers that are not remembered: they are secrets, and differ from client to client.
+const SECRETS: [&[u8]; 5] = [
+    b"authorization",
+    b"cookie",
+    b"proxy-authorization",
+    b"x-api-key",
+    b"x-auth-token",
+];
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -54,7 +64,11 @@ impl Matcher {
         let mut taken = HashSet::from([CUT.to_owned()]);
         let mut parsed = vec![built_in()];
         for file in files {
-            parsed.extend(file.parse(&mut taken, &mut problems));
+            let when = match is_shipped(file) {
+                true => Compile::WhenNeeded,
+                false => Compile::Now,
+            };
+            parsed.extend(file.parse(&mut taken, &mut problems, when));
         }
         problems.extend(
             disabled
@@ -167,12 +181,16 @@ impl Matcher {
             self.exclusions.len(),
         );
         let (path, query) = request.path_and_query();
-        self.search_agent(request.user_agent, scratch);
-        self.search(Field::Path, path, scratch);
-        self.search(Field::Query, query, scratch);
-        self.search_referer(request.referer, scratch);
-        self.search(Field::Host, request.host, scratch);
-        self.search(Field::ContentType, request.content_type, scratch);
+        for (field, text) in [
+            (Field::UserAgent, request.user_agent),
+            (Field::Path, path),
+            (Field::Query, query),
+            (Field::Referer, request.referer),
+            (Field::Host, request.host),
+            (Field::ContentType, request.content_type),
+        ] {
+            self.search_or_recall(field, text, scratch);
+        }
         if self.fields[Field::Header as usize].is_some() {
             let mut line = std::mem::take(&mut scratch.line);
             for (name, value) in request.headers {
@@ -180,7 +198,10 @@ impl Matcher {
                 line.extend_from_slice(name);
                 line.extend_from_slice(b": ");
                 line.extend_from_slice(value);
-                self.search(Field::Header, &line, scratch);
+                match SECRETS.contains(name) {
+                    true => self.search(Field::Header, &line, scratch),
+                    false => self.search_or_recall(Field::Header, &line, scratch),
+                }
             }
             scratch.line = line;
         }
@@ -190,15 +211,50 @@ impl Matcher {
         self.judge(request, scratch)
     }
 
-    /// Looks into the forms of a field.
-    fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
+    /// Whether the last request that was looked into with `scratch` could match more with another status.
+    #[must_use]
+    pub fn waits_for_status(&self, scratch: &Scratch) -> bool {
+        let goes_by_status = |index: &u32| {
+            let armed = self.armed.get(*index as usize);
+            armed.is_some_and(|armed| !armed.statuses.is_empty())
+        };
+        scratch.is_cut || scratch.touched.iter().any(goes_by_status)
+    }
+
+    /// Looks into the forms of a field, unless it is known from before what holds of it.
+    #[inline]
+    fn search_or_recall(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
         scratch.forms[field as usize].clear();
-        if text.is_empty() {
+        if text.is_empty() || self.fields[field as usize].is_none() {
             return;
         }
-        let index = self.fields[field as usize].as_ref();
+        // What holds already is not noted again, so what holds of a text is known where nothing does.
+        if !scratch.noted.is_empty() || scratch.is_cut {
+            return self.search(field, text, scratch);
+        }
+        let mut known = std::mem::take(&mut scratch.known[field as usize]);
+        match known.get(text) {
+            Some(slot) if scratch.spend_again(slot.spent) => {
+                for condition in &slot.conditions {
+                    scratch.note(*condition, self.owners[*condition as usize]);
+                }
+            }
+            _ => {
+                let before = scratch.spent();
+                self.search(field, text, scratch);
+                // What was cut short is not known to the end.
+                if !scratch.is_cut {
+                    known.put(text, &scratch.noted, scratch.spent().since(before));
+                }
+            }
+        }
+        scratch.known[field as usize] = known;
+    }
+
+    /// Looks into the forms of a field.
+    fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
         let text = &text[..text.len().min(MAX_FIELD)];
-        if let Some(index) = index
+        if let Some(index) = &self.fields[field as usize]
             && (normal::is_marked(text, field) || index.has_any(text))
         {
             Self::search_forms(index, field, text, scratch);
@@ -215,50 +271,7 @@ impl Matcher {
         scratch.forms[field as usize] = forms;
     }
 
-    /// The same for a user agent, before all other fields, unless it is known from before.
-    fn search_agent(&self, agent: &[u8], scratch: &mut Scratch) {
-        let mut agents = std::mem::take(&mut scratch.agents);
-        match agents.get(agent) {
-            Some(conditions) => self.note(Field::UserAgent, conditions, scratch),
-            None => {
-                self.search(Field::UserAgent, agent, scratch);
-                // What was cut short is not known to the end.
-                if !scratch.is_cut {
-                    agents.put(agent, &scratch.noted);
-                }
-            }
-        }
-        scratch.agents = agents;
-    }
-
-    /// The same for a referer.
-    fn search_referer(&self, referer: &[u8], scratch: &mut Scratch) {
-        // What holds already is not noted again, so what holds of the referer is known where nothing does.
-        if !scratch.noted.is_empty() || scratch.is_cut {
-            return self.search(Field::Referer, referer, scratch);
-        }
-        let mut referers = std::mem::take(&mut scratch.referers);
-        match referers.get(referer) {
-            Some(conditions) => self.note(Field::Referer, conditions, scratch),
-            None => {
-                self.search(Field::Referer, referer, scratch);
-                if !scratch.is_cut {
-                    referers.put(referer, &scratch.noted);
-                }
-            }
-        }
-        scratch.referers = referers;
-    }
-
-    /// Notes what is known of a field from before.
-    fn note(&self, field: Field, conditions: &[u32], scratch: &mut Scratch) {
-        scratch.forms[field as usize].clear();
-        for condition in conditions {
-            scratch.note(*condition, self.owners[*condition as usize]);
-        }
-    }
-
-    /// Which of the touched signatures match.
+    /// Returns which of the touched signatures match.
     fn judge(&self, request: &Request<'_>, scratch: &mut Scratch) -> Hits {
         let mut touched = std::mem::take(&mut scratch.touched);
         // The most severe first: what follows those that are told need not be looked into.
@@ -315,7 +328,7 @@ impl Matcher {
         (excluded.path || excluded.query) && !armed.hold(excluded, scratch)
     }
 
-    /// What is wrong with the samples of signatures: one that must match and does not, or the other way round.
+    /// Returns what is wrong with the samples of signatures: one that must match and does not, or the other way round.
     #[must_use]
     pub fn verify(&self) -> Vec<Problem> {
         let mut scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! What servers make of a text.
+//! Normal forms: how servers read a text.
 
 use crate::{
     blocks::{self, PLACES},
@@ -11,30 +11,33 @@ use crate::{
 pub(crate) fn is_marked(text: &[u8], field: Field) -> bool {
     match field {
         Field::Path => {
-            let is_mark = |byte, next| {
-                is_encoded(byte)
+            let is_mark = |byte: u8, next: u8| {
+                is_outside(byte, 0xbf)
+                    | (byte == b'\\')
                     | (byte == b';')
-                    | (byte == b'#')
-                    | (byte == 0)
                     | (byte == b'/') & ((next == b'/') | (next == b'.'))
-                    | is_dropped(byte) & (next == b'/')
+                    | (byte == b'.') & (next == b'/')
             };
             text.first() != Some(&b'/')
                 || text.last().is_some_and(|last| is_dropped(*last))
                 || has(text, is_mark)
         }
         Field::Query => has(text, |byte, next| {
-            is_encoded(byte)
+            is_outside(byte, b'~')
+                | (byte == b'\\')
                 | (byte == b'+')
                 | (byte == b';')
-                | (byte == b'#')
-                | !(b' '..=b'~').contains(&byte)
                 | (byte == b'/') & (next == b'*')
                 | (byte == b'*') & (next == b'/')
-                | (byte == b' ') & (next == b' ')
         }),
         _ => has(text, |byte, _| is_encoded(byte)),
     }
+}
+
+/// Whether a byte is before `&`, as those that are encoded and dropped are and few others, or behind `last`. It is one comparison.
+#[inline]
+fn is_outside(byte: u8, last: u8) -> bool {
+    byte.wrapping_sub(b'&') > last - b'&'
 }
 
 /// Whether [`decode`] may make something else of such a byte.
@@ -349,12 +352,12 @@ fn push_space<'a>(after: &'a [u8], writer: &mut Writer<'_>) -> &'a [u8] {
     after
 }
 
-/// What follows a comment that `text` is in.
+/// Returns what follows a comment that `text` is in.
 pub(crate) fn end_of_comment(text: &[u8]) -> &[u8] {
     memchr::memmem::find(text, b"*/").map_or(b"", |end| &text[end + 2..])
 }
 
-/// What follows the version that MySQL demands for what is in a comment.
+/// Returns what follows the version that MySQL demands for what is in a comment.
 pub(crate) fn version_of_comment(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit());
     &text[end.unwrap_or(text.len())..]
@@ -362,18 +365,21 @@ pub(crate) fn version_of_comment(text: &[u8]) -> &[u8] {
 
 /// The byte of ASCII that a reference such as `lt;`, `#60;` or `#x3c;` stands for, and the reference's length.
 pub(crate) fn reference(text: &[u8]) -> Option<(u8, usize)> {
-    const NAMED: [(&[u8], u8); 7] = [
-        (b"lt;", b'<'),
-        (b"gt;", b'>'),
-        (b"quot;", b'"'),
-        (b"apos;", b'\''),
-        (b"colon;", b':'),
-        (b"lpar;", b'('),
-        (b"tab;", b'\t'),
-    ];
-    if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
-        return Some((*byte, name.len()));
-    }
+    let (byte, length) = match text {
+        [b'l', b't', b';', ..] => (b'<', 3),
+        [b'g', b't', b';', ..] => (b'>', 3),
+        [b'q', b'u', b'o', b't', b';', ..] => (b'"', 5),
+        [b'a', b'p', b'o', b's', b';', ..] => (b'\'', 5),
+        [b'c', b'o', b'l', b'o', b'n', b';', ..] => (b':', 6),
+        [b'l', b'p', b'a', b'r', b';', ..] => (b'(', 5),
+        [b't', b'a', b'b', b';', ..] => (b'\t', 4),
+        _ => return number_reference(text),
+    };
+    Some((byte, length))
+}
+
+/// The same for one by a number.
+fn number_reference(text: &[u8]) -> Option<(u8, usize)> {
     let number = text.strip_prefix(b"#")?;
     let (digits, radix) = match number.strip_prefix(b"x") {
         Some(digits) => (digits, 16),

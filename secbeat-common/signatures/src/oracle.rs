@@ -8,6 +8,7 @@ use crate::{
     Field, MAX_HITS, Matcher, Request, Scratch, Signature,
     armed::Excluded,
     condition::{Condition, without_path_info},
+    expression::Compile,
     file::Parsed,
     forms::Forms,
     shipped,
@@ -22,7 +23,9 @@ use crate::{
 pub fn check(line: &[u8]) {
     static SHIPPED: OnceLock<(Matcher, Vec<Parsed>)> = OnceLock::new();
     let (matcher, parsed) = SHIPPED.get_or_init(|| {
-        let parse = |file: crate::SignatureFile| file.parse(&mut Default::default(), &mut Vec::new());
+        let parse = |file: crate::SignatureFile| {
+            file.parse(&mut Default::default(), &mut Vec::new(), Compile::WhenNeeded)
+        };
         (
             Matcher::build(&shipped(), &[]).0,
             shipped().into_iter().flat_map(parse).collect(),
@@ -45,7 +48,7 @@ pub fn check(line: &[u8]) {
     if first != second || !first.is_sorted() {
         panic!("{first:?} and then {second:?}");
     }
-    // Whoever pads a request does not hide what is in it, up to the bound.
+    // Anyone who pads a request does not hide what is in it, up to the bound.
     if matcher.find(&request, &mut Scratch::new()) != first {
         panic!("another search finds something else than {first:?}");
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a signature or a file.
+//! Problems of a signature or a file.
 
 use std::fmt;
 

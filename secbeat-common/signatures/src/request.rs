@@ -22,7 +22,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// What stands before the target's first question mark, and behind it.
+    /// Returns what stands before the target's first question mark, and behind it.
     pub(crate) fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
         match memchr::memchr(b'?', self.target) {
             Some(mark) => (&self.target[..mark], &self.target[mark + 1..]),

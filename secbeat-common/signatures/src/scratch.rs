@@ -1,16 +1,20 @@
-//! What a search works with: used again for each request, so that none allocates.
+//! Scratch memory of a search: used again for each request, so that none allocates.
 
 use arrayvec::ArrayVec;
 use strum::EnumCount as _;
 
-use crate::{forms::Forms, known::Known, signature::Field};
+use crate::{
+    forms::Forms,
+    known::{Known, Spent},
+    signature::Field,
+};
 
 /// Most signatures that are told of one request: the most severe ones.
 pub const MAX_HITS: usize = 8;
 /// Most signatures of which a condition holds in one request that are looked into.
 pub(crate) const MAX_TOUCHED: usize = 128;
 /// Most literals that one request is compared with, each at a place that has its gram.
-pub(crate) const MAX_PLACES: u32 = 4096;
+pub(crate) const MAX_PLACES: u32 = 2048;
 /// Most bytes that expressions are compared with in one request.
 pub(crate) const MAX_COMPARED: usize = 8 * 1024;
 
@@ -34,18 +38,20 @@ pub struct Scratch {
     looked_at: [u32; Field::COUNT],
     /// The signatures of which a condition holds.
     pub(crate) touched: Vec<u32>,
-    /// How many bytes may still be compared.
+    /// Number of bytes that may still be compared.
     pub(crate) left: usize,
-    /// How many literals may still be compared.
+    /// Number of literals that may still be compared.
     places: u32,
     /// There was more to look at than is looked at.
     pub(crate) is_cut: bool,
     /// By field.
     pub(crate) forms: [Forms; Field::COUNT],
-    pub(crate) agents: Known,
-    pub(crate) referers: Known,
+    /// By field.
+    pub(crate) known: [Known; Field::COUNT],
     /// The conditions that hold.
     pub(crate) noted: Vec<u32>,
+    /// How much of the path's last form leads to something, once that was asked for.
+    pub(crate) leads_to: Option<usize>,
     /// A header's line.
     pub(crate) line: Vec<u8>,
 }
@@ -68,8 +74,7 @@ impl Scratch {
             self.excluded.clear();
             self.excluded.resize(exclusions, (0, false));
             self.looked_at = [0; Field::COUNT];
-            self.agents.clear();
-            self.referers.clear();
+            self.known.iter_mut().for_each(Known::clear);
         }
         self.stamp += 1;
         self.touched.clear();
@@ -77,6 +82,7 @@ impl Scratch {
         self.left = MAX_COMPARED;
         self.places = MAX_PLACES;
         self.is_cut = false;
+        self.leads_to = None;
     }
 
     pub(crate) fn holds(&self, condition: u32) -> bool {
@@ -122,6 +128,24 @@ impl Scratch {
         let left = self.places.checked_sub(1);
         self.is_cut |= left.is_none();
         self.places = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// What this request has taken so far of what it may take.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent {
+            places: MAX_PLACES - self.places,
+            bytes: MAX_COMPARED - self.left,
+        }
+    }
+
+    /// Takes as much as an earlier request did. Returns whether there was so much; if not, it takes nothing.
+    pub(crate) fn spend_again(&mut self, spent: Spent) -> bool {
+        let left = self.places.checked_sub(spent.places);
+        let left = left.zip(self.left.checked_sub(spent.bytes));
+        if let Some((places, bytes)) = left {
+            (self.places, self.left) = (places, bytes);
+        }
         left.is_some()
     }
 

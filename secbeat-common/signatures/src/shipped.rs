@@ -38,3 +38,8 @@ pub fn shipped() -> Vec<SignatureFile> {
     };
     FILES.iter().map(file).collect()
 }
+
+/// Whether it is one of the shipped set, of which a test has compiled everything.
+pub(crate) fn is_shipped(file: &SignatureFile) -> bool {
+    FILES.contains(&(file.name.as_str(), file.text.as_str()))
+}

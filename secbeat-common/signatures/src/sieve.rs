@@ -1,4 +1,5 @@
-//! Where in a text any of many literals may be: each has a place by which it is found, and most texts have none of these.
+//! Prefilter for the places in a text where any of many literals may be: each has a place by which it is found, and most texts
+//! have none of these.
 
 use std::collections::HashMap;
 
@@ -6,8 +7,10 @@ use crate::blocks::{self, PLACES};
 
 /// Bytes by which a literal is found.
 const GRAM: usize = 4;
-/// Bits of the filter, as a power of two: it stays near a processor, and a few thousand literals set few of them.
-const BITS: u32 = 18;
+/// Only each such place of a text is looked at: a literal has a gram at one of them, wherever it begins.
+const STRIDE: usize = 2;
+/// Bits of the filter, as a power of two: few of them are set by a few thousand literals, so that few places are taken for one.
+const BITS: u32 = 20;
 /// Words of the filter.
 const WORDS: usize = 1 << (BITS - 6);
 
@@ -23,16 +26,21 @@ pub(crate) struct Sieve {
     buckets: Vec<u32>,
     bucket_bits: u32,
     anchors: Vec<Anchor>,
-    /// By byte: whether a literal that is shorter than a gram has it as its third.
+    /// By byte: whether an anchor whose last byte is any has it as its third.
     thirds: [bool; 256],
+    /// By byte: whether an anchor whose first byte is any has it as its last.
+    lasts: [bool; 256],
 }
 
-/// Where in a literal its gram is.
-#[derive(Debug)]
+/// Where in a literal one of its grams is. Literals too short for two grams have some of which one byte may be any: it counts as 0.
+#[derive(Debug, Default)]
 struct Anchor {
     gram: u32,
-    offset: u32,
+    /// -1 where the gram begins with the byte before the literal.
+    offset: i32,
     literal: u32,
+    /// The place in the gram of the byte that may be any.
+    any: Option<usize>,
 }
 
 impl Sieve {
@@ -49,13 +57,20 @@ impl Sieve {
             bucket_bits,
             anchors: Vec::new(),
             thirds: [false; 256],
+            lasts: [false; 256],
         };
         for anchor in &anchors {
             sieve.insert(anchor.gram);
-            if literals[anchor.literal as usize].len() < GRAM {
-                let [_, _, third, _] = anchor.gram.to_le_bytes();
-                sieve.thirds[usize::from(third)] = true;
-                (0..=u8::MAX).for_each(|next| sieve.insert(anchor.gram | folded([0, 0, 0, next])));
+            let [_, _, third, last] = anchor.gram.to_le_bytes();
+            match anchor.any {
+                None => continue,
+                Some(0) => sieve.lasts[usize::from(last)] = true,
+                Some(_) => sieve.thirds[usize::from(third)] = true,
+            }
+            for byte in 0..=u8::MAX {
+                let mut other = [0; GRAM];
+                other[anchor.any.unwrap_or_default()] = byte;
+                sieve.insert(anchor.gram | folded(other));
             }
         }
         sieve.anchors = anchors;
@@ -77,7 +92,7 @@ impl Sieve {
     #[inline]
     pub(crate) fn any(&self, text: &[u8], mut look: impl FnMut(usize, usize) -> bool) -> bool {
         let is_found = blocks::any::<{ PLACES + GRAM - 1 }>(text, 0, |block, begin, known| {
-            let mut found = self.filtered(block) >> known << known;
+            let mut found = self.filtered(block, begin % STRIDE) >> known << known;
             while found != 0 {
                 let place = found.trailing_zeros() as usize;
                 found &= found - 1;
@@ -96,12 +111,13 @@ impl Sieve {
         }
     }
 
-    /// The places of a block that have a gram that the filter has, as bits.
+    /// The places of a block, from `first` on, that are looked at and have a gram that the filter has, as bits.
     #[inline]
-    fn filtered(&self, block: &[u8; PLACES + GRAM - 1]) -> u32 {
+    fn filtered(&self, block: &[u8; PLACES + GRAM - 1], first: usize) -> u32 {
         let mut found = 0;
         // Without a branch, so that the processor looks at several places at a time.
-        for place in 0..PLACES {
+        for step in 0..PLACES / STRIDE {
+            let place = first % STRIDE + step * STRIDE;
             let (word, bit) = place_of(gram(block, place));
             found |= ((self.filter[word] >> bit) as u32 & 1) << place;
         }
@@ -110,11 +126,13 @@ impl Sieve {
 
     #[inline]
     fn look(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
-        let [a, b, c, _] = gram.to_le_bytes();
-        self.look_for(gram, at, look) || self.look_for_short([a, b, c], at, look)
+        let [a, b, c, d] = gram.to_le_bytes();
+        self.look_for(gram, at, look)
+            || self.look_for_short([a, b, c], at, look)
+            || self.lasts[usize::from(d)] && self.look_for(folded([0, b, c, d]), at, look)
     }
 
-    /// Looks for literals that are shorter than a gram.
+    /// Looks for anchors whose last byte may be any.
     #[inline]
     fn look_for_short(
         &self,
@@ -131,37 +149,52 @@ impl Sieve {
         let bucket = hash(gram, self.bucket_bits);
         let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
         self.anchors[range].iter().any(|anchor| {
-            let begin = at.checked_sub(anchor.offset as usize);
+            let begin = at.checked_add_signed(-anchor.offset as isize);
             anchor.gram == gram && begin.is_some_and(|begin| look(anchor.literal as usize, begin))
         })
     }
 }
 
-/// The anchor of each literal: its rarest gram, of those that few others have.
+/// The anchors of each literal: two grams that follow each other, rare ones of those that few others have. One of the two is at a place
+/// that is looked at.
 fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
     let mut order: Vec<_> = (0..literals.len()).collect();
     // Those that have little choice first.
     order.sort_by_key(|literal| literals[*literal].len());
     let mut used: HashMap<u32, u32> = HashMap::new();
-    let anchor = |literal: usize| {
-        let text = literals[literal];
-        let grams = text.windows(GRAM.min(text.len())).enumerate();
-        let best = grams
-            .map(|(offset, bytes)| {
-                let mut gram = [0; GRAM];
-                gram[..bytes.len()].copy_from_slice(bytes);
-                (folded(gram), offset, commonness(bytes))
-            })
-            .min_by_key(|(gram, _, common)| common + CROWDED * used.get(gram).unwrap_or(&0));
-        let (gram, offset, _) = best.unwrap_or_default();
-        *used.entry(gram).or_default() += 1;
-        Anchor {
-            gram,
-            offset: offset as u32,
-            literal: literal as u32,
-        }
-    };
-    order.into_iter().map(anchor).collect()
+    let mut anchors = Vec::with_capacity(2 * literals.len());
+    for number in order {
+        let literal = number as u32;
+        let of = |gram: [u8; GRAM], offset, any| Anchor {
+            gram: folded(gram),
+            offset,
+            literal,
+            any,
+        };
+        let pair = match *literals[number] {
+            [a, b, c] => [of([a, b, c, 0], 0, Some(3)), of([0, a, b, c], -1, Some(0))],
+            [a, b, c, d] => [of([a, b, c, d], 0, None), of([0, a, b, c], -1, Some(0))],
+            ref text => {
+                let pairs = text.windows(GRAM + 1).enumerate().map(|(offset, bytes)| {
+                    let [a, b, c, d, e] = bytes.first_chunk().copied().unwrap_or_default();
+                    let offset = offset as i32;
+                    [of([a, b, c, d], offset, None), of([b, c, d, e], offset + 1, None)]
+                });
+                let cost = |pair: &[Anchor; 2]| -> u32 {
+                    let of = |anchor: &Anchor| {
+                        let crowd = used.get(&anchor.gram).copied().unwrap_or_default();
+                        commonness(anchor.gram) + CROWDED * crowd
+                    };
+                    pair.iter().map(of).sum()
+                };
+                pairs.min_by_key(cost).unwrap_or_default()
+            }
+        };
+        pair.iter()
+            .for_each(|anchor| *used.entry(anchor.gram).or_default() += 1);
+        anchors.extend(pair);
+    }
+    anchors
 }
 
 #[inline]
@@ -189,16 +222,19 @@ fn place_of(gram: u32) -> (usize, usize) {
     (bit >> 6, bit & 63)
 }
 
-/// How often such bytes follow each other in requests, roughly.
-fn commonness(gram: &[u8]) -> u32 {
-    let of = |byte: u8| match byte {
-        b'e' | b'a' | b'i' | b'o' | b'n' | b't' | b's' | b'r' => 9,
-        b'l' | b'c' | b'd' | b'm' | b'p' | b'u' | b'g' | b'h' | b'/' => 7,
-        b'.' | b'-' | b'=' | b'0'..=b'9' | b'a'..=b'z' => 5,
-        b'_' | b'%' | b'&' | b' ' => 3,
-        _ => 1,
+/// How often the bytes of a gram follow each other in requests, roughly.
+fn commonness(gram: u32) -> u32 {
+    let of = |byte: u8| -> u32 {
+        match byte {
+            b'e' | b'a' | b'i' | b'o' | b'n' | b't' | b's' | b'r' => 9,
+            b'l' | b'c' | b'd' | b'm' | b'p' | b'u' | b'g' | b'h' | b'/' => 7,
+            b'.' | b'-' | b'=' | b'0'..=b'9' | b'a'..=b'z' => 5,
+            // The one that `_` is folded to, too.
+            0x7f | b'%' | b'&' | b' ' => 3,
+            _ => 1,
+        }
     };
-    gram.iter().map(|byte| of(*byte)).sum()
+    gram.to_le_bytes().into_iter().map(of).sum()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a signature says of itself.
+//! Description of a signature.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray};

@@ -1,4 +1,4 @@
-//! Where forms of a text are written.
+//! Writer of the forms of a text.
 
 use crate::blocks::PLACES;
 

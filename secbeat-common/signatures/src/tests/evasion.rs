@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use proptest::prelude::*;
 
 use super::{matcher, shipped_files};
-use crate::{Field, Hits, MAX_HITS, Matcher, Request, Scratch, Signature, condition::Check};
+use crate::{
+    Field, Hits, MAX_HITS, Matcher, Request, Scratch, Signature, condition::Check, expression::Compile,
+};
 
 fn found(matcher: &Matcher, request: &Request<'_>) -> Vec<String> {
     ids(matcher, &matcher.find(request, &mut Scratch::new()))
@@ -200,7 +202,7 @@ fn excluded_parts() -> Vec<String> {
     let mut taken = HashSet::new();
     let parsed = shipped_files()
         .into_iter()
-        .flat_map(|file| file.parse(&mut taken, &mut Vec::new()));
+        .flat_map(|file| file.parse(&mut taken, &mut Vec::new(), Compile::Now));
     let exclusions = parsed.flat_map(|parsed| parsed.none);
     let of_path = exclusions.filter(|condition| condition.fields.contains(&Field::Path));
     let values = of_path.flat_map(|condition| condition.values);
@@ -284,6 +286,32 @@ fn a_user_agent_that_was_seen_is_judged_as_before() {
             assert_eq!(matcher.find(&request, &mut scratch).len(), expected, "{agent}");
         }
     }
+}
+
+#[test]
+fn what_was_seen_before_counts_towards_the_bound() {
+    fn is_cut(target: &str, scratch: &mut Scratch) -> bool {
+        let request = Request {
+            target: target.as_bytes(),
+            ..Request::default()
+        };
+        let hits = matcher().find(&request, scratch);
+        ids(matcher(), &hits).iter().any(|id| id == "too-much-to-look-at")
+    }
+    // Much to compare, and no match.
+    let path = format!("/{}", "x/etc/passwdx".repeat(20));
+    let mut cut_together = 0;
+    for times in 1..40 {
+        let query = "q=union+selects&".repeat(times);
+        let both = format!("{path}?{query}");
+        let mut scratch = Scratch::new();
+        let is_first_cut = is_cut(&both, &mut scratch);
+        assert_eq!(is_cut(&both, &mut scratch), is_first_cut, "{times}");
+        let is_query_cut = is_cut(&format!("/?{query}"), &mut Scratch::new());
+        cut_together += usize::from(is_first_cut && !is_query_cut);
+    }
+    assert!(cut_together > 0);
+    assert!(!is_cut(&path, &mut Scratch::new()));
 }
 
 #[test]

@@ -232,6 +232,15 @@ fn all_any_and_none_are_taken_together_with_methods_and_statuses() {
         let found = !matcher.find(&request, &mut Scratch::new()).is_empty();
         assert_eq!(found, expected, "{method} {target} {status}");
     }
+    let mut scratch = Scratch::new();
+    for (target, waits) in [("/abc?xyz", true), ("/other?thing", false), ("/abc", true)] {
+        let request = Request {
+            target: target.as_bytes(),
+            ..Request::default()
+        };
+        assert!(matcher.find(&request, &mut scratch).is_empty(), "{target}");
+        assert_eq!(matcher.waits_for_status(&scratch), waits, "{target}");
+    }
 }
 
 #[test]
