@@ -1,4 +1,4 @@
-//! What the fuzzers found out, replayed; grown by `cargo xtask fuzz`.
+//! Replay of the fuzzers' findings; grown by `cargo xtask fuzz`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "for tests")]
 

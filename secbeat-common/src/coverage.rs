@@ -1,11 +1,11 @@
-//! How much of all clients some networks hold together.
+//! Share of all clients that some networks hold together.
 
 use ipnet::IpNet;
 
 use crate::prefix::Prefix;
 
-/// The addresses of a family that clients have: what is no multicast, not reserved, and not "this network" (RFC 6890), and for IPv6
-/// what is globally routed (RFC 4291, section 2.5.4).
+/// The addresses of a family that clients have: what is not multicast, not reserved, and not "this network" (RFC 6890), and for
+/// IPv6 what is globally routed (RFC 4291, section 2.5.4).
 const CLIENTS_V4: [&str; 9] = [
     "1.0.0.0/8",
     "2.0.0.0/7",
@@ -19,7 +19,7 @@ const CLIENTS_V4: [&str; 9] = [
 ];
 const CLIENTS_V6: [&str; 1] = ["2000::/3"];
 
-/// How much of a family's clients some networks hold together.
+/// Share of a family's clients that some networks hold together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// `IPv4` or `IPv6`.

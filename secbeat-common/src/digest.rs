@@ -15,7 +15,7 @@ use crate::{prefix::Prefix, wire::BlockCommand};
 
 /// What times are rounded to.
 const STEP_MS: i64 = 10_000;
-/// How long a ban may take to every edge.
+/// Time that a ban may take to every edge.
 const SETTLED_MS: i64 = 10_000;
 /// How long before its end a ban no longer counts: the daemons' clocks may differ by nearly as much.
 const ENDING_MS: i64 = 30_000;
@@ -23,7 +23,7 @@ const ENDING_MS: i64 = 30_000;
 /// long as whatever was issued too late for it ends late enough.
 pub const SHORTEST_MS: i64 = 60_000;
 
-/// What a digest knows of a ban.
+/// A digest's data of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     pub target: Prefix,
@@ -142,7 +142,7 @@ impl Digest {
             let cells = cells.range(from_ms.div_euclid(STEP_MS)..);
             cells.fold(Sum::default(), |sum, (_, cell)| sum.plus(*cell))
         };
-        // Whoever was issued later ends later still, see `SHORTEST_MS`.
+        // One that was issued later ends later still, see `SHORTEST_MS`.
         let sum = sum(&self.ending, span.ending_from_ms).minus(sum(&self.issued, span.issued_before_ms));
         Extract {
             span,
@@ -152,13 +152,13 @@ impl Digest {
     }
 }
 
-/// Which bans are spoken of. Both times are milliseconds since the Unix epoch and whole steps of ten seconds.
+/// Range of the bans that a digest covers. Both times are milliseconds since the Unix epoch and whole steps of ten seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Span {
-    /// Issued before.
+    /// Time before which the bans were issued.
     pub issued_before_ms: i64,
-    /// Ending then or later.
+    /// Earliest end of the bans.
     pub ending_from_ms: i64,
 }
 
@@ -182,7 +182,7 @@ impl Span {
 pub struct Extract {
     #[serde(flatten)]
     pub span: Span,
-    /// How many they are.
+    /// Number of bans.
     pub bans: u64,
     /// The sum of their hashes modulo 2^128, 32 hex digits.
     pub digest: String,

@@ -21,7 +21,7 @@ pub struct Entry {
     pub key: u64,
     /// See [`end`]; with [`LOCAL`], and in a line's first entry with [`OVERFLOWS`].
     pub end: u32,
-    /// What was dropped and not yet added to the ban: see [`held`].
+    /// Dropped packets that are not yet added to the ban: see [`held`].
     pub met: u32,
 }
 
@@ -62,7 +62,7 @@ const END_SHIFT: u32 = 6;
 
 /// Bits of [`Entry::met`] for bytes; the packets are above.
 const BYTE_BITS: u32 = 25;
-/// [`Entry::met`] of an entry whose ban was just looked up: one packet that is no packet.
+/// [`Entry::met`] of an entry whose ban was just looked up: the counter says one packet, which is none.
 pub const ARMED: u32 = 1 << BYTE_BITS;
 /// With so many, the ban is looked up again.
 const MET_MOST: u32 = 64;
@@ -100,8 +100,8 @@ pub const fn source(key: u64) -> Result<u32, u64> {
     }
 }
 
-/// What an entry says of a ban that ends at `jiffies`: an end that is never later, and at most 64 jiffies earlier. What follows is
-/// left to the maps.
+/// Returns what an entry says of a ban that ends at `jiffies`: an end that is never later, and at most 64 jiffies earlier. What
+/// follows is left to the maps.
 #[inline(always)]
 #[must_use]
 pub const fn end(jiffies: u64) -> u32 {
@@ -167,7 +167,7 @@ pub trait Memory {
     fn end(&self, line: Self::Line, entry: usize) -> u32;
 }
 
-/// How many lines there are, if the lane is in force with this generation of the allowlist.
+/// Returns how many lines there are, if the lane is in force with this generation of the allowlist.
 #[inline(always)]
 pub fn lines_in_force<M: Memory>(memory: &M, generation: u32) -> Option<u32> {
     let header = memory.line(0)?;
@@ -176,7 +176,7 @@ pub fn lines_in_force<M: Memory>(memory: &M, generation: u32) -> Option<u32> {
     (is_filled && is_allowing).then(|| memory.key(header, LINES) as u32)
 }
 
-/// Where `key` is among `lines` lines.
+/// Returns where `key` is among `lines` lines.
 #[inline(always)]
 pub fn find<M: Memory>(memory: &M, key: u64, lines: u32) -> Option<(M::Line, usize)> {
     let [first, second] = places(key, lines);

@@ -30,7 +30,7 @@ pub use self::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub net: Prefix,
-    /// When it ends, in nanoseconds since boot; [`NEVER`] for no end.
+    /// Time at which it ends, in nanoseconds since boot; [`NEVER`] for no end.
     pub ends: u64,
 }
 
@@ -42,9 +42,9 @@ pub const MAGIC: u64 = 0x5342_6c69_7374_0001;
 
 /// Words of the header, behind [`MAGIC`]. The first line of the IPv6 stretches, and in the upper half how many lines there are.
 pub const LINES_V6: usize = 1;
-/// How many classes there are.
+/// Number of classes.
 pub const CLASS_COUNT: usize = 2;
-/// When it was built, in milliseconds since 1970.
+/// Time at which it was built, in milliseconds since 1970.
 pub const BUILT: usize = 3;
 /// A number that no other table has: who reads it before and after reads one table in between.
 pub const GENERATION: usize = 4;
@@ -78,7 +78,7 @@ pub const MAX_CLASSES: usize = 1 << 16;
 pub const BANS: u64 = 1 << 62;
 /// One of its lists allows.
 pub const ALLOWS: u64 = 1 << 63;
-/// Where the class is that it becomes.
+/// Place of the class that it becomes.
 const NEXT_SHIFT: u32 = 32;
 const NEXT: u64 = 0xffff << NEXT_SHIFT;
 

@@ -7,15 +7,15 @@ use crate::verdict::Verdict;
 
 /// Name of the XDP program, in the object and in `bpftool prog`.
 pub const PROGRAM: &str = "secbeat";
-/// The same program for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
+/// The filter program for drivers that hand over a packet in several buffers (jumbo frames); needs Linux 5.18.
 pub const PROGRAM_FRAGS: &str = "secbeat_frags";
 /// The XDP programs that are attached, the preferred one first.
 pub const XDP_PROGRAMS: [&str; 2] = [PROGRAM_FRAGS, PROGRAM];
-/// The same for the stack's ingress hook (tcx, Linux 6.6), on interfaces whose packets have Ethernet headers.
+/// The filter program for the stack's ingress hook (tcx, Linux 6.6), on interfaces whose packets have Ethernet headers.
 pub const PROGRAM_TC: &str = "secbeat_tc";
-/// The same on interfaces whose packets begin with the IP header: tunnels, WireGuard, PPP.
+/// The filter program for that hook on interfaces whose packets have no Ethernet header of their own: tunnels, WireGuard, PPP.
 pub const PROGRAM_TC_IP: &str = "secbeat_tc_ip";
-/// Those for the stack's ingress hook.
+/// Programs for the stack's ingress hook.
 pub const TC_PROGRAMS: [&str; 2] = [PROGRAM_TC, PROGRAM_TC_IP];
 /// All programs that are attached.
 pub const PROGRAMS: [&str; 4] = [PROGRAM_FRAGS, PROGRAM, PROGRAM_TC, PROGRAM_TC_IP];
@@ -32,7 +32,7 @@ pub const LIST_PROBE: &str = "list_probe";
 pub const BANNED_V4: &str = "BANNED_V4";
 /// LRU hash of banned IPv6 sources: the upper 8 bytes in network order → [`Ban`]; an attacker owns a whole /64.
 pub const BANNED_V6: &str = "BANNED_V6";
-/// Array of [`sieve_words`] words, four bits of one of them for each banned source (see [`Sieved`]): a blocked Bloom filter. Whoever
+/// Array of [`sieve_words`] words, four bits of one of them for each banned source (see [`Sieved`]): a blocked Bloom filter. Anyone who
 /// writes a ban into the two maps above sets its bits first. Consulted only while [`Settings::sieve_in_use`].
 pub const SIEVE: &str = "SIEVE";
 /// Array of [`lane::Line`](crate::lane::Line)s: the [express lane](crate::lane) in front of the two maps above.
@@ -103,7 +103,7 @@ pub const NET_SLOTS: u32 = 4096;
 /// Most prefixes that are banned through it. One slot stays free, without which kernels before 6.13 refuse to replace an
 /// entry.
 pub const MAX_TRIE_NETS: u32 = NET_SLOTS - 1;
-/// As many networks are banned through `BANNED_NETS` at most; when there are more, all of them move into a table.
+/// Most networks that are banned through `BANNED_NETS`; when there are more, all of them move into a table.
 pub const FEW_NETS: u32 = 1024;
 /// Most networks that are banned at a time. In a table they take about 80 MB, of IPv6 alone about 128 MB.
 pub const MAX_BANNED_NETS: u32 = 1_000_000;
@@ -134,22 +134,22 @@ pub const FLOOD_SLOTS: u32 = 64;
 /// Bytes of the ring buffer. A power of two and a multiple of every page size (64 KiB on some ARM and POWER machines).
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
-/// Why and until when a source is banned.
+/// The reason why and until when a source is banned.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ban {
     /// End of the ban in jiffies (`bpf_jiffies64`): what the program compares, since reading jiffies costs one load.
     pub expires_jiffies: u64,
-    /// The same end in nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`); [`NEVER`](Self::NEVER) has none.
+    /// End in nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`); [`NEVER`](Self::NEVER) has none.
     pub expires_boot_ns: u64,
     /// Packets dropped because of this ban (in observe mode: that would have been). Exact for the first 64; from then on
     /// each CPU may hold up to 63 more back in [`FLOODS`].
     pub dropped_packets: u64,
     /// Bytes of those packets.
     pub dropped_bytes: u64,
-    /// Why: a [`reason`] code.
+    /// Reason: a [`reason`] code.
     pub reason: u8,
-    /// Who wrote it: an [`origin`] code.
+    /// Origin: an [`origin`] code.
     pub origin: u8,
     /// Earlier bans of this source within the strike window.
     pub strikes: u16,
@@ -203,11 +203,11 @@ pub mod origin {
 pub struct NetKey {
     /// 0–128.
     pub prefix_len: u32,
-    /// Network order.
+    /// Address in network order.
     pub addr: [u8; 16],
 }
 
-/// Why a network is never dropped.
+/// The reason why a network is never dropped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allow {
@@ -235,7 +235,7 @@ pub mod allow {
     pub const UPSTREAM: u32 = 8;
     /// A proxy that names its clients: its packets are theirs.
     pub const TRUSTED_PROXY: u32 = 9;
-    /// On the fleet's allowlist.
+    /// Listed on the fleet's allowlist.
     pub const FLEET: u32 = 10;
     /// Allowlisted on this host at run time.
     pub const LOCAL: u32 = 11;
@@ -276,14 +276,14 @@ pub const fn sieve_shift(words: u32) -> u32 {
 /// The place of a source in `SIEVE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sieved {
-    /// Which word.
+    /// Index of the word.
     pub word: u32,
     /// The word with up to four bits of this source alone.
     pub bits: u64,
 }
 
 impl Sieved {
-    /// Of a source as [`Flood::source`] has it, in a sieve with this [`sieve_shift`]. Whoever knows the hash and chooses addresses
+    /// Of a source as [`Flood::source`] has it, in a sieve with this [`sieve_shift`]. Anyone who knows the hash and chooses addresses
     /// gains no more than lookups in vain.
     #[inline(always)]
     #[must_use]
@@ -326,7 +326,7 @@ pub struct Flood {
 
 /// Codes of [`Flood::family`].
 pub mod family {
-    /// No source.
+    /// Packets without a source.
     pub const NONE: u32 = 0;
     /// A key of `BANNED_V4`.
     pub const V4: u32 = 4;
@@ -338,7 +338,7 @@ pub mod family {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropEvent {
-    /// When, in nanoseconds since boot, suspend included.
+    /// Time in nanoseconds since boot, suspend included.
     pub boot_ns: u64,
     /// [`Ban::dropped_packets`] with this one.
     pub dropped_packets: u64,
@@ -378,7 +378,7 @@ impl DropEvent {
     }
 }
 
-/// What the program is told at run time.
+/// Settings of the program at run time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -386,7 +386,7 @@ pub struct Settings {
     pub mode: u32,
     /// Changes before each change of `ALLOWED_NETS`; never 0 once an allowlist was written. See [`Ban::unallowed_in`].
     pub allow_generation: u32,
-    /// Where networks are: bits of [`nets`].
+    /// Places of networks: bits of [`nets`].
     pub nets_in_use: u32,
     /// Packets of one ban between two events: a power of two, or 0 for no events at all.
     pub event_every: u32,

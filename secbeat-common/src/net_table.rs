@@ -10,7 +10,7 @@ use crate::prefix::Prefix;
 pub struct NetTable<T> {
     /// Sorted by address and then by length, so that what lies within a network follows it without a gap.
     nets: BTreeMap<Prefix, T>,
-    /// How many networks there are of each length; `true` for IPv4.
+    /// Number of networks of each length; `true` for IPv4.
     lengths: BTreeMap<(bool, u8), usize>,
 }
 
@@ -34,7 +34,7 @@ impl<T> NetTable<T> {
         self.nets.is_empty()
     }
 
-    /// What is kept for exactly `net`.
+    /// Returns what is kept for exactly `net`.
     #[must_use]
     pub fn get(&self, net: &Prefix) -> Option<&T> {
         self.nets.get(net)

@@ -14,7 +14,7 @@ use crate::maps::NetKey;
 
 /// Length of a single IPv4 source.
 pub(crate) const SINGLE_LEN_V4: u8 = 32;
-/// Length of a single IPv6 source: whoever has one address of a /64 has them all.
+/// Length of a single IPv6 source: a client that has one address of a /64 has them all.
 pub(crate) const SINGLE_LEN_V6: u8 = 64;
 /// Length of the widest IPv4 network that may be banned: the size in which the address space was handed out.
 pub(crate) const MIN_BANNED_LEN_V4: u8 = 8;
@@ -67,7 +67,7 @@ struct WirePrefix {
     len: u8,
 }
 
-/// What is wrong with a prefix.
+/// Mistake in a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
     #[error("`{0}` is neither an IP address nor a CIDR prefix")]
@@ -83,7 +83,7 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// When `len` exceeds the 32 or 128 bits of the address family.
+    /// Returns an error if `len` exceeds the 32 or 128 bits of the address family.
     pub fn new(addr: IpAddr, len: u8) -> Result<Self, PrefixError> {
         let (addr, len) = match addr {
             // All that a translator knows is not all of IPv4.
@@ -130,7 +130,7 @@ impl Prefix {
         )))
     }
 
-    /// The prefix of `len` bits around it; itself if it is no narrower.
+    /// The prefix of `len` bits around it; itself if it is not narrower.
     #[must_use]
     #[inline]
     pub fn widened(self, len: u8) -> Self {
@@ -230,7 +230,7 @@ impl Prefix {
             .filter_map(move |len| Self::new(self.addr(), len).ok())
     }
 
-    /// Why nobody should ever ban it, if so: addresses that are no client's, or that every client may need, and networks
+    /// Returns why nobody should ever ban it, if so: addresses that no client has, or that every client may need, and networks
     /// wider than what one provider commonly holds, which are a slip of the keyboard and half a continent.
     #[must_use]
     pub fn unbannable(&self) -> Option<&'static str> {
@@ -293,7 +293,7 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// When `key` is not exactly what [`key`](Self::key) writes.
+    /// Returns an error if `key` is not exactly what [`key`](Self::key) writes.
     pub fn from_key(key: &str) -> Result<Self, PrefixError> {
         let parse = || {
             let mut parts = key.split('.');
@@ -632,7 +632,7 @@ mod tests {
             prop_assert_eq!(Prefix::try_from(WirePrefix::from(prefix)), Ok(prefix));
         }
 
-        /// Whoever it is, and however that is written.
+        /// Any address, however it is written.
         #[test]
         fn every_way_to_write_an_ipv4_client_is_one_source(bits in any::<u32>(), net in any_prefix()) {
             let v4 = Ipv4Addr::from_bits(bits);

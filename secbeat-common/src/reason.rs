@@ -1,4 +1,4 @@
-//! Why a target is banned: a person's word, or a rule by its name.
+//! Reason of a ban: an operator's order, or a rule by its name.
 
 use std::{fmt, str::FromStr};
 
@@ -27,7 +27,7 @@ impl fmt::Display for RuleName {
     }
 }
 
-/// Text that is no [`RuleName`].
+/// Text that is not a [`RuleName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid rule name `{0}`: expected 1 to {MAX_RULE_NAME} lower-case letters, digits and hyphens, a letter first"
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for RuleName {
 /// What no rule may be called.
 const MANUAL: &str = "manual";
 
-/// Why a target is banned. Users meet it as a word: `manual`, or the rule's name.
+/// The reason why a target is banned. Users meet it as a word: `manual`, or the rule's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     Manual,

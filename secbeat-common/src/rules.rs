@@ -1,4 +1,4 @@
-//! Which requests a rule asks for, by their answer's status, their method, path and host.
+//! Selection of requests that a rule asks for, by their answer's status, their method, path and host.
 
 mod paths;
 mod patterns;

@@ -1,9 +1,9 @@
-//! Commands that nobody but an orchestrator can have written: signed with Ed25519 (RFC 8032) by a [`Signer`], read by whoever
+//! Commands that nobody but an orchestrator can have written: signed with Ed25519 (RFC 8032) by a [`Signer`], read by anyone who
 //! has [`Trust`] in its key.
 //!
 //! A signature covers what the message is for, the message, and the revision of the bucket after which it was written. So a
 //! command cannot be taken for one of another kind, and what has been replaced once does not come back
-//! ([`Opened::after`]): whoever may read a bucket on the bus can have a stored message delivered onto any subject. For the
+//! ([`Opened::after`]): anyone who may read a bucket on the bus can have a stored message delivered onto any subject. For the
 //! same reason a message names its target, whatever the key under which it stands. Keys are written as NATS writes its
 //! own: `SV…` signs, `V…` is its public half.
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::{self, Decoded, Kind, Message, WireError};
 
-/// A message that edges obey. Its kind is what it is for.
+/// A message that edges accept. Its kind is what it is for.
 pub trait Command: Message {}
 
 /// The first bytes of a public key, by which its owner is looked for.
@@ -52,7 +52,7 @@ struct Stamp {
     halves: [[u8; 32]; 2],
 }
 
-/// Why a command is not to be obeyed.
+/// The reason why a command is not to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub enum Untrusted {
     Forged,
 }
 
-/// A text that is no key.
+/// A text that is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadKey(&'static str);
@@ -97,7 +97,7 @@ impl SecretKey {
         &self.public
     }
 
-    /// `SV…`: whoever has it can ban anybody.
+    /// `SV…`: anyone who has it can ban any client.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
@@ -185,11 +185,11 @@ impl From<Option<SecretKey>> for Signer {
 }
 
 impl Signer {
-    /// `command` as it is to stand in its bucket, written by somebody who has seen that up to its revision `after`.
+    /// Returns `command` as it is stored in its bucket, by a writer that has read the bucket up to revision `after`.
     ///
     /// # Errors
     ///
-    /// When it is too large for a message.
+    /// Returns an error if it is too large for a message.
     pub fn seal<C: Command>(&self, command: &C, after: u64) -> Result<Vec<u8>, WireError> {
         let body = wire::encode(command)?;
         let signature = self.0.as_ref().map(|secret| {
@@ -277,7 +277,7 @@ impl Trust {
         envelopes.into_iter().map(opened).collect()
     }
 
-    /// What is to be verified, and by which key; nothing if all commands count.
+    /// Returns what is to be verified, and by which key; nothing if all commands count.
     fn signature(&self, envelope: &Envelope) -> Result<Option<(Signature, &VerifyingKey)>, Untrusted> {
         if !self.is_needed() {
             return Ok(None);
@@ -311,7 +311,7 @@ impl Envelope {
     }
 }
 
-/// What a signature covers. No name of a kind contains a zero byte.
+/// Returns what a signature covers. No name of a kind contains a zero byte.
 fn signed<C: Command>(after: u64, body: &[u8]) -> Vec<u8> {
     [
         b"secbeat ",

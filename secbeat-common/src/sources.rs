@@ -1,4 +1,4 @@
-//! What counts as one source.
+//! Prefix lengths that count as one source.
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive};
 

@@ -27,9 +27,9 @@ const SERVICE: &str = "secbeat.events.service.";
 /// Key-value bucket of who owns which partition: [`partition_lease`] and [`member`] → `Lease`.
 pub const LEASES_BUCKET: &str = "secbeat_leases";
 /// The key in [`LEASES_BUCKET`] of how far the audit was sent to a syslog server: JSON, `created` of the audit in nanoseconds since the
-/// Unix epoch and `sequence`. It is no lease.
+/// Unix epoch and `sequence`. It is not a lease.
 pub const AUDIT_POSITION_KEY: &str = "audit.syslog";
-/// The key in [`LEASES_BUCKET`] of how often each signature was met, and how often that was wrong: JSON. It is no lease.
+/// The key in [`LEASES_BUCKET`] of how often each signature was met, and how often that was wrong: JSON. It is not a lease.
 pub const SIGNATURE_COUNTS_KEY: &str = "counts.signatures";
 /// The bucket with the rows that reports are made of: `hour.` and `day.` with the time, as `day.2026-11-20`.
 pub const REPORTS_BUCKET: &str = "secbeat_reports";
@@ -42,7 +42,7 @@ pub const BANS_BUCKET: &str = "secbeat_bans";
 pub const BANS_STREAM: &str = "KV_secbeat_bans";
 /// What the server republishes: every write to [`BANS_BUCKET`].
 pub const BANS_ALL: &str = "$KV.secbeat_bans.>";
-/// Where the server republishes it: `nats sub 'secbeat.commands.block.>'` shows bans live.
+/// Subject at which the server republishes it: `nats sub 'secbeat.commands.block.>'` shows bans live.
 pub const COMMANDS_ALL: &str = "secbeat.commands.block.>";
 
 /// Key-value bucket of what edges are told about the detector's rules.
@@ -64,9 +64,9 @@ pub const EDGES_BUCKET: &str = "secbeat_edges";
 pub const EDGES_STREAM: &str = "KV_secbeat_edges";
 /// Every write to [`EDGES_BUCKET`].
 pub const EDGES_ALL: &str = "$KV.secbeat_edges.>";
-/// How long an edge's record stays without being renewed.
+/// Time that an edge's record stays without being renewed.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(15);
-/// How often an edge renews it.
+/// Interval at which an edge renews it.
 pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Every edge's acknowledgements.
@@ -78,13 +78,13 @@ pub const ALLOW_STREAM: &str = "KV_secbeat_allow";
 /// Every write to [`ALLOW_BUCKET`].
 pub const ALLOW_ALL: &str = "$KV.secbeat_allow.>";
 
-/// Where answers to the member of the fleet called `name` go.
+/// Returns where answers to the member of the fleet called `name` go.
 #[must_use]
 pub fn inbox(name: &str) -> String {
     format!("_INBOX_{name}")
 }
 
-/// Where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
+/// Returns where `edge_id` publishes the telemetry of `partition`. `edge_id` is one subject token (see [`is_token`]).
 #[must_use]
 pub fn telemetry(edge_id: &str, partition: u16) -> String {
     format!("{TELEMETRY}{edge_id}.{partition}")
@@ -96,14 +96,14 @@ pub fn telemetry_by(edge_id: &str) -> String {
     format!("{TELEMETRY}{edge_id}.>")
 }
 
-/// Where `edge_id` publishes what its web application firewalls report. One subject for all partitions: such events are
+/// Returns where `edge_id` publishes what its web application firewalls report. One subject for all partitions: such events are
 /// rare, each orchestrator reads all of them and keeps those of the sources that it owns.
 #[must_use]
 pub fn waf_events(edge_id: &str) -> String {
     format!("{WAF}{edge_id}")
 }
 
-/// Where `edge_id` publishes what logs of its services report, as [`waf_events`].
+/// Returns where `edge_id` publishes what logs of its services report, as [`waf_events`].
 #[must_use]
 pub fn service_events(edge_id: &str) -> String {
     format!("{SERVICE}{edge_id}")
@@ -126,19 +126,19 @@ pub fn edge_of(subject: &str) -> Option<&str> {
     rest.split('.').next()
 }
 
-/// Where a write of `edge_id`'s record in [`EDGES_BUCKET`] goes.
+/// Returns where a write of `edge_id`'s record in [`EDGES_BUCKET`] goes.
 #[must_use]
 pub fn presence(edge_id: &str) -> String {
     format!("$KV.{EDGES_BUCKET}.{edge_id}")
 }
 
-/// Where `edge_id` publishes telemetry of `partition` that waited for the bus.
+/// Returns where `edge_id` publishes telemetry of `partition` that waited for the bus.
 #[must_use]
 pub fn late_telemetry(edge_id: &str, partition: u16) -> String {
     format!("{}.{LATE}", telemetry(edge_id, partition))
 }
 
-/// What the owner of `partition` reads: the telemetry of all edges, live and late.
+/// Returns what the owner of `partition` reads: the telemetry of all edges, live and late.
 #[must_use]
 pub fn telemetry_of(partition: u16) -> [String; 2] {
     [telemetry("*", partition), late_telemetry("*", partition)]
@@ -181,13 +181,13 @@ pub fn member(id: &str) -> String {
     format!("{MEMBER}{id}")
 }
 
-/// Where a write of `key` of [`LEASES_BUCKET`] goes.
+/// Returns where a write of `key` of [`LEASES_BUCKET`] goes.
 #[must_use]
 pub fn lease(key: &str) -> String {
     format!("$KV.{LEASES_BUCKET}.{key}")
 }
 
-/// What a key of [`LEASES_BUCKET`] is about.
+/// Subject of a key of [`LEASES_BUCKET`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseKey {
     /// See [`partition_lease`].
@@ -216,7 +216,7 @@ pub fn is_late(subject: &str) -> bool {
         .is_some_and(|(telemetry, last)| last == LATE && telemetry.starts_with(TELEMETRY))
 }
 
-/// Where an edge acknowledges what its kernel enforces.
+/// Returns where an edge acknowledges what its kernel enforces.
 #[must_use]
 pub fn acks(edge_id: &str) -> String {
     format!("secbeat.acks.{edge_id}")
@@ -268,7 +268,7 @@ impl AuditPart {
         }
     }
 
-    /// What [`stream`](Self::stream) captures.
+    /// Returns what [`stream`](Self::stream) captures.
     #[must_use]
     pub fn all(self) -> String {
         format!("{}.>", self.root())
@@ -285,13 +285,13 @@ impl AuditPart {
         }
     }
 
-    /// Where a record of `kind` goes that is about a target of this key, or about the list of this id.
+    /// Returns where a record of `kind` goes that is about a target of this key, or about the list of this id.
     #[must_use]
     pub fn record(self, kind: &str, of: &str) -> String {
         format!("{}.{kind}.{of}", self.root())
     }
 
-    /// Where its records of `kind` (of all kinds unless given) about `target` (about everybody unless given) are found.
+    /// Returns where its records of `kind` (of all kinds unless given) about `target` (about everybody unless given) are found.
     /// Earlier releases named the kind alone: those subjects are among them, and what is found there has still to be sifted.
     #[must_use]
     pub fn records(self, kind: Option<&str>, target: Option<&Prefix>) -> Vec<String> {
@@ -305,13 +305,13 @@ impl AuditPart {
     }
 }
 
-/// Where a write of `target`'s ban goes (below [`BANS_ALL`]).
+/// Returns where a write of `target`'s ban goes (below [`BANS_ALL`]).
 #[must_use]
 pub fn ban(target: &Prefix) -> String {
     format!("$KV.{BANS_BUCKET}.{}", target.key())
 }
 
-/// Where a write of the allowlist's entry for `network` goes (below [`ALLOW_ALL`]).
+/// Returns where a write of the allowlist's entry for `network` goes (below [`ALLOW_ALL`]).
 #[must_use]
 pub fn allow(network: &Prefix) -> String {
     format!("$KV.{ALLOW_BUCKET}.{}", network.key())

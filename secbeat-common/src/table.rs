@@ -60,8 +60,8 @@ pub const FRONT_V4: u32 = WORDS as u32;
 pub const INDEX_V4: u32 = FRONT_V4 + (1 << 18);
 /// For each IPv6 /18 the same, in fours of words; 0 where nothing is banned.
 pub const INDEX_V6: u32 = INDEX_V4 + (1 << 16);
-/// Where the stretches begin. One of IPv4 is a word, its first address above its owner; one of IPv6 is four words: the upper and
-/// the lower half of its first address, its owner, and nothing. An owner is the line of a record, or 0.
+/// Beginnings of the stretches. One of IPv4 is a word, its first address above its owner; one of IPv6 is four words: the
+/// upper and the lower half of its first address, its owner, and nothing. An owner is the line of a record, or 0.
 pub const BODY: u32 = INDEX_V6 + (1 << 18);
 
 /// The most steps of a search among the stretches that begin in one IPv4 /16.

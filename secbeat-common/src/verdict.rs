@@ -1,4 +1,4 @@
-//! What became of a packet. The discriminants index the `COUNTERS` map and never change meaning.
+//! Verdicts on packets. The discriminants index the `COUNTERS` map and never change meaning.
 
 /// The XDP program's verdict on one packet.
 #[repr(u32)]

@@ -184,7 +184,7 @@ fn judge_source<C: Clock>(
     }
 }
 
-/// What the express lane says, which knows sources and no ports.
+/// Returns what the express lane says, which knows sources and no ports.
 #[inline(always)]
 fn in_lane(address: &impl Fn() -> [u32; 4], settings: &Settings, bytes: u64) -> u32 {
     if settings.ports_in_use != 0 {
@@ -204,8 +204,8 @@ const ALLOWED: u32 = Verdict::Allowed as u32;
 const OBSERVED: u32 = Verdict::Observed as u32;
 const OTHER_PORT: u32 = Verdict::OtherPort as u32;
 
-/// What the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes` bytes, which
-/// they reach by its port or do not; as the number of a [`Verdict`]. The lists are those of [`lists::find_lists`].
+/// Returns what the bans of networks around an address (its halves), and the lists that it is on, mean for a packet of `bytes`
+/// bytes, which they reach by its port or do not; as the number of a [`Verdict`]. The lists are those of [`lists::find_lists`].
 ///
 /// No program inlines it: the kernel verifies a global function once, and what is inlined again with each way that leads to it,
 /// which is ten times as much.
@@ -272,7 +272,7 @@ fn is_thorough(dropped_packets: u64) -> bool {
     dropped_packets.is_multiple_of(REMEMBER_FROM)
 }
 
-/// What `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from
+/// Returns what `ban`, which had dropped `before` packets when it was last looked up, means for a packet of `bytes` bytes from
 /// `address`; and whether the allowlist touches the ban nowhere, so that it means the same for all that it covers. Asked is whether it
 /// reaches the packet's port, and whether a list allows the address.
 #[inline(always)]

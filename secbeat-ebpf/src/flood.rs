@@ -1,4 +1,4 @@
-//! What a CPU remembers of the sources that flood it, so that most packets of a flood need no hash lookup.
+//! The drop cache: what a CPU remembers of the sources that flood it, so that most packets of a flood need no hash lookup.
 //!
 //! A lookup in the ban maps is the dearest step of a drop, since hash maps are reached by calls while the JIT inlines
 //! array maps. A source is remembered when its ban has just been found valid by both clocks, the allowlist touches the
@@ -152,7 +152,7 @@ fn credit(flood: &Flood) {
     add(flood, unsafe { &mut *ban });
 }
 
-/// Adds what was dropped from memory to `ban`, if it is the one that was remembered; was it?
+/// Adds what was dropped from memory to `ban`, if that is the one that was remembered. Returns whether it is.
 #[inline(always)]
 fn add(flood: &Flood, ban: &mut Ban) -> bool {
     let same = ban.expires_boot_ns == flood.expires_boot_ns;

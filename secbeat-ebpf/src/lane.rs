@@ -45,8 +45,8 @@ impl Memory for Shared {
     }
 }
 
-/// What the lane says of a packet of `bytes` bytes from the source with this key; of an IPv6 address, `lower` is the other half. As
-/// the number of a [`Verdict`], or [`MISS`].
+/// Returns what the lane says of a packet of `bytes` bytes from the source with this key; of an IPv6 address, `lower` is the
+/// other half. As the number of a [`Verdict`], or [`MISS`].
 ///
 /// No program inlines it: see [`judge_networks`](crate::filter::judge_networks).
 #[unsafe(no_mangle)]

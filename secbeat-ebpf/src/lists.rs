@@ -14,8 +14,8 @@ use crate::{
     maps::{LIST_COUNTS, LISTS, SETTINGS},
 };
 
-/// What the lists that an address (its halves) is on mean for a packet of `bytes` bytes, which they reach by its port or do not; as the
-/// number of a [`Verdict`]. An address that no list bans is clean.
+/// Returns what the lists that an address (its halves) is on mean for a packet of `bytes` bytes, which they reach by its port or
+/// do not; as the number of a [`Verdict`]. An address that no list bans is clean.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn judge_lists(upper: u64, lower: u64, bytes: u64, reaches: u32, lists: u64) -> u32 {
@@ -51,7 +51,7 @@ pub(crate) fn allow(lists: u64, bytes: u64) -> bool {
 /// The lists of the table at `slot` that an address is on, as bits, with [`BANS`] and [`ALLOWS`].
 ///
 /// Each step is a function of its own, which the kernel verifies once, and asks for the table again. If another table has come into
-/// force meanwhile, all is read anew.
+/// force meanwhile, all is read again.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn find_lists(slot: u32, upper: u64, lower: u64) -> u64 {

@@ -15,9 +15,12 @@ mod maps;
 use aya_ebpf::{
     bindings::{
         TC_ACT_SHOT, TC_ACT_UNSPEC,
+        bpf_hdr_start_off::BPF_HDR_START_NET,
         xdp_action::{XDP_DROP, XDP_PASS},
     },
-    helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
+    helpers::generated::{
+        bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_skb_load_bytes_relative, bpf_xdp_get_buff_len,
+    },
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -66,16 +69,38 @@ pub(crate) fn secbeat_tc(context: TcContext) -> i32 {
     ))
 }
 
-/// The same on interfaces whose packets have no Ethernet header.
+/// The same on interfaces whose packets have no Ethernet header of their own.
 #[classifier]
 pub(crate) fn secbeat_tc_ip(context: TcContext) -> i32 {
     let frame = linear(&context);
     tc_action(run::<clock::Jiffies>(
         &frame,
-        parse::ip(&frame),
+        as_the_stack_has_it(&context, &frame),
         context.len().into(),
         || interface_in_stack(&context),
     ))
+}
+
+/// The packet that the stack has found in `frame`, by its protocol and the place of its network header.
+#[inline(always)]
+fn as_the_stack_has_it(context: &TcContext, frame: &Frame) -> Result<Packet, NoSource> {
+    let mut start = [0_u64; 2];
+    // SAFETY: the context that this program was called with, and a buffer of that length.
+    let (failed, ethertype) = unsafe {
+        let failed = bpf_skb_load_bytes_relative(
+            context.skb.skb.cast_const().cast(),
+            0,
+            (&raw mut start).cast(),
+            size_of::<[u64; 2]>() as u32,
+            BPF_HDR_START_NET,
+        );
+        (failed, (*context.skb.skb).protocol)
+    };
+    if failed != 0 {
+        return Err(NoSource::NotIp);
+    }
+    // In network order, in the lower half.
+    parse::network(frame, start, u16::from_be(ethertype as u16))
 }
 
 /// The part of a packet that lies in one piece, with all its headers in it.
@@ -160,7 +185,7 @@ const fn xdp_action(is_dropped: bool) -> u32 {
     if is_dropped { XDP_DROP } else { XDP_PASS }
 }
 
-/// What passes goes on to the programs behind this one.
+/// Leaves what passes to the programs behind this one.
 #[inline(always)]
 const fn tc_action(is_dropped: bool) -> i32 {
     if is_dropped { TC_ACT_SHOT } else { TC_ACT_UNSPEC }

@@ -26,7 +26,8 @@ pub(crate) static BANNED_V6: LruHashMap<[u8; 8], Ban, { DEFAULT_BAN_SLOTS as usi
 pub(crate) static SIEVE: Array<u64, { sieve_words(DEFAULT_BAN_SLOTS) as usize }, { SIEVE_FLAGS as usize }> =
     Array::new();
 
-/// Where a hash of 64 bits is cut to a word of `SIEVE`. The edge sets it with the number of words, before it loads the object.
+/// Number of bits by which a hash of 64 bits is shifted to a word of `SIEVE`. The edge sets it with the number of words, before it loads the
+/// object.
 #[unsafe(no_mangle)]
 static SIEVE_SHIFT: u32 = sieve_shift(sieve_words(DEFAULT_BAN_SLOTS));
 

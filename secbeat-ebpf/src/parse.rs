@@ -1,4 +1,4 @@
-//! From the first byte of an Ethernet frame, or of an IP packet, to its IP source.
+//! From the first byte of an Ethernet frame, or of what the stack has of a packet, to its IP source.
 //!
 //! EtherTypes: IEEE 802 Numbers (IANA). IPv4: RFC 791; IPv6: RFC 8200; VLAN tags: IEEE 802.1Q, 802.1ad; PPPoE: RFC 2516.
 
@@ -56,11 +56,11 @@ impl Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     pub source: Source,
-    /// Where its IP header begins.
+    /// Offset of its IP header.
     header: usize,
 }
 
-/// Where a packet wants to go on its host.
+/// Destination of a packet on its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
     /// The destination port of a TCP segment or UDP datagram.
@@ -71,7 +71,7 @@ pub enum Port {
     None,
 }
 
-/// Why a packet has no source to look up.
+/// The reason why a packet has no source to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSource {
     /// Another protocol, more than [`MAX_VLAN_TAGS`] tags, or too short to name a protocol.
@@ -117,8 +117,19 @@ impl Frame {
         self.start + len <= self.end
     }
 
-    /// What is behind the first `offset` bytes, which need not exist. For offsets that the packet says: the verifier believes a
-    /// comparison only of the pointer that is then read through, so that this one must not be computed twice.
+    /// Whether the bytes from `offset` on are those of `start`.
+    #[inline(always)]
+    fn has(&self, offset: usize, start: [u64; 2]) -> bool {
+        if !self.holds(offset + size_of_val(&start)) {
+            return false;
+        }
+        // SAFETY: checked above.
+        let halves: [u64; 2] = unsafe { [self.read(offset), self.read(offset + 8)] };
+        halves == start
+    }
+
+    /// Returns what is behind the first `offset` bytes, which need not exist. For offsets that the packet says: the verifier
+    /// believes a comparison only of the pointer that is then read through, so that this one must not be computed twice.
     #[inline(always)]
     fn behind(&self, offset: usize) -> Self {
         Self {
@@ -176,21 +187,25 @@ pub fn ethernet(frame: &Frame) -> Result<Packet, NoSource> {
     }
 }
 
-/// The same of an IP packet without a header before it, as devices without Ethernet have them.
+/// The same of a packet that the stack takes for one of `ethertype`, and whose network header begins with `start`. It lies at the
+/// beginning, as on devices without Ethernet, or behind the Ethernet header of the device below, which IPsec leaves there
+/// (`xfrm4_remove_tunnel_encap`).
 ///
 /// # Errors
 ///
 /// As [`ethernet`].
 #[inline(always)]
-pub fn ip(packet: &Frame) -> Result<Packet, NoSource> {
-    if !packet.holds(IPV4_HEADER) {
+pub fn network(frame: &Frame, start: [u64; 2], ethertype: u16) -> Result<Packet, NoSource> {
+    let header = if frame.has(0, start) {
+        0
+    } else if frame.has(ETHERNET_HEADER, start) {
+        ETHERNET_HEADER
+    } else {
         return Err(NoSource::NotIp);
-    }
-    // SAFETY: within the shortest header, checked above.
-    let version_ihl: u8 = unsafe { packet.read(0) };
-    match version_ihl >> 4 {
-        4 => ipv4(packet, 0),
-        6 => ipv6(packet, 0),
+    };
+    match ethertype {
+        ETHERTYPE_IPV4 => ipv4(frame, header),
+        ETHERTYPE_IPV6 => ipv6(frame, header),
         _ => Err(NoSource::NotIp),
     }
 }
@@ -454,11 +469,21 @@ mod tests {
         }
     }
 
+    /// What the stack has of the packet in it.
+    fn start_of(packet: &[u8]) -> [u64; 2] {
+        let word = |at: usize| u64::from_ne_bytes(packet[at..at + 8].try_into().unwrap());
+        [word(0), word(8)]
+    }
+
     fn port_of(packet: &[u8]) -> Port {
         let range = packet.as_ptr_range();
         // SAFETY: the range of a live slice.
         let frame = unsafe { Frame::new(range.start as usize, range.end as usize) };
-        port(&frame, &ip(&frame).unwrap())
+        let ethertype = match packet[0] >> 4 {
+            4 => ETHERTYPE_IPV4,
+            _ => ETHERTYPE_IPV6,
+        };
+        port(&frame, &network(&frame, start_of(packet), ethertype).unwrap())
     }
 
     /// From port 1025 to 443.
@@ -536,34 +561,55 @@ mod tests {
     }
 
     #[test]
-    fn finds_sources_of_packets_without_a_link_header() {
-        let source_of = |bytes: &[u8]| {
+    fn finds_sources_where_the_stack_has_its_network_header() {
+        let source_in = |bytes: &[u8], start, ethertype| {
             let range = bytes.as_ptr_range();
             // SAFETY: the range of a live slice.
-            ip(&unsafe { Frame::new(range.start as usize, range.end as usize) }).map(|packet| packet.source)
+            let frame = unsafe { Frame::new(range.start as usize, range.end as usize) };
+            network(&frame, start, ethertype).map(|packet| packet.source)
         };
         let v6 = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
-        for (packet, expected) in [
-            (v4_header(), Source::V4([198, 51, 100, 7])),
-            (v6_header(), Source::V6(v6)),
+        for (packet, ethertype, expected) in [
+            (v4_header(), ETHERTYPE_IPV4, Source::V4([198, 51, 100, 7])),
+            (v6_header(), ETHERTYPE_IPV6, Source::V6(v6)),
         ] {
-            assert_eq!(source_of(&packet), Ok(expected));
-            for len in 0..packet.len() {
-                let cut = if len < IPV4_HEADER {
-                    NoSource::NotIp
-                } else {
-                    NoSource::Malformed
-                };
-                assert_eq!(source_of(&packet[..len]), Err(cut), "{len} bytes");
+            let start = start_of(&packet);
+            // The address of a card may begin as an IP header does.
+            let mut confusing = frame(&[], ethertype, &packet);
+            confusing[..2].copy_from_slice(&[0x48, 0x21]);
+            for whole in [packet.clone(), frame(&[], ethertype, &packet), confusing] {
+                assert_eq!(source_in(&whole, start, ethertype), Ok(expected));
+                let link = whole.len() - packet.len();
+                for len in 0..whole.len() {
+                    let cut = if len < link + 16 {
+                        NoSource::NotIp
+                    } else {
+                        NoSource::Malformed
+                    };
+                    assert_eq!(
+                        source_in(&whole[..len], start, ethertype),
+                        Err(cut),
+                        "{len} bytes"
+                    );
+                }
+                // MPLS, whose label may begin as an IP header does, and a frame in a tunnel.
+                for other in [0x8847, 0x8848, 0x6558, 0] {
+                    assert_eq!(
+                        source_in(&whole, start, other),
+                        Err(NoSource::NotIp),
+                        "{other:#x}"
+                    );
+                }
             }
+            // A header of another length, as of a tunnel with many peers.
+            let farther = [vec![0x45; 24], packet.clone()].concat();
+            assert_eq!(source_in(&farther, start, ethertype), Err(NoSource::NotIp));
         }
-        for other in [&[][..], &[0x10; 64], &[0x00; 64], &[0xff; 64]] {
-            assert_eq!(source_of(other), Err(NoSource::NotIp));
-        }
-        // What an Ethernet frame begins with is not taken for a packet, and the other way round.
+        // What it says itself goes for nothing.
+        let start = start_of(&v6_header());
         assert_eq!(
-            source_of(&frame(&[], ETHERTYPE_IPV4, &v4_header())),
-            Err(NoSource::NotIp)
+            source_in(&v6_header(), start, ETHERTYPE_IPV4),
+            Err(NoSource::Malformed)
         );
     }
 

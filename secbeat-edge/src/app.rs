@@ -30,7 +30,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use self::{
-    enforcement::Enforcement,
+    enforcement::{Enforcement, Loading},
     fleet::Fleet,
     inputs::Inputs,
     reporting::Reporting,
@@ -54,7 +54,7 @@ use crate::{
     presence::Announcer,
     privileges::{self, Privileged, PrivilegedThread},
     signatures::FleetFile,
-    stand_in::{Heard, Kept, Local, Tap},
+    stand_in::{DetectionRecord, Kept, Local, Tap},
     unwatched::Unwatched,
 };
 
@@ -71,7 +71,7 @@ pub struct App {
     tasks: Tasks,
     traces: Traces,
     /// Sender of the fleet's detector settings.
-    hear: watch::Sender<Option<Heard>>,
+    hear: watch::Sender<Option<DetectionRecord>>,
     /// Sender of reloaded `[[list]]` tables.
     lists: Option<Configured>,
 }
@@ -85,30 +85,36 @@ pub struct Member {
     pub brought: Brought,
 }
 
-/// What was opened while the process still had root's rights.
+/// Sockets and files that were opened while the process still had root's rights.
 #[derive(Debug)]
 pub struct Opened {
     pub listeners: Listeners,
     pub privileged: Privileged,
+    /// `None` if bans are not enforced in the kernel.
+    loading: Option<Loading>,
 }
 
 impl Opened {
-    /// Opens the listeners, and gives up all rights but what the kernel and the logs take. No other thread may run yet.
+    /// Opens the listeners, begins to load the program, and gives up all rights but what the kernel and the logs take. No other thread may
+    /// run yet.
     ///
     /// # Errors
     ///
-    /// When an address cannot be listened on, or the kernel refuses.
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
+    /// Returns an error if an address cannot be listened on, or the kernel refuses.
+    pub fn new(config: &Config, object: ObjectSource) -> anyhow::Result<Self> {
         let listeners = Listeners::open(config)?;
         let privileged = Privileged {
             kernel: PrivilegedThread::start("kernel")?,
             logs: PrivilegedThread::start("logs")?,
             lists: PrivilegedThread::start("lists")?,
         };
+        // The kernel takes longer to check the program than all else does together.
+        let loading = Loading::begin(config, object, &privileged.kernel);
         privileges::drop_all()?;
         Ok(Self {
             listeners,
             privileged,
+            loading,
         })
     }
 }
@@ -120,15 +126,11 @@ impl App {
     /// # Errors
     ///
     /// Whatever the config or the host does not allow.
-    pub async fn build(
-        config: Config,
-        member: Member,
-        object: ObjectSource,
-        host: Opened,
-    ) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, member: Member, host: Opened) -> anyhow::Result<Self> {
         let Opened {
             listeners,
             privileged,
+            loading,
         } = host;
         let mut tasks = Tasks::default();
         let Member {
@@ -158,7 +160,8 @@ impl App {
         );
         let orders = brought.orders.take();
         let surroundings = (&fleet, &traces, brought);
-        let enforcement = Enforcement::attach(&config, object, host, surroundings, privileged.kernel).await?;
+        let enforcement =
+            Enforcement::attach(&config, loading, host, surroundings, privileged.kernel).await?;
         // The kernel's types take 18 MB while they are read.
         memory::give_back();
         let pins = enforcement.has_kernel.then(|| Pins::at(&config.kernel.pin_dir));
@@ -252,7 +255,7 @@ impl App {
         })
     }
 
-    /// Where to tell of services that nobody watches.
+    /// Returns where to tell of services that nobody watches.
     #[must_use]
     pub fn unwatched(&self) -> Unwatched {
         self.api.unwatched.clone()
@@ -316,6 +319,7 @@ impl App {
 
         let (mut outcome, mut enforced) = (Ok(()), None);
         supervised.ready();
+        tokio::spawn(memory::let_go_of_the_start());
         tokio::select! {
             () = shutdown => info!("stopping; bans stay in the kernel"),
             ended = tasks.next_end() => outcome = ended,

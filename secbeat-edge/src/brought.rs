@@ -1,4 +1,4 @@
-//! What a host takes along when it joins a fleet, and what it keeps when it leaves.
+//! Bans that a host takes along when it joins a fleet, and keeps when it leaves.
 
 use anyhow::Context as _;
 use secbeat_common::{
@@ -44,7 +44,7 @@ impl InForce {
     ///
     /// # Errors
     ///
-    /// When the kernel's maps cannot be read.
+    /// Returns an error if the kernel's maps cannot be read.
     pub fn look(config: &Config, issuer: &str) -> anyhow::Result<Self> {
         let pins = Pins::at(&config.kernel.pin_dir);
         let is_pinned = config.enforcement.in_kernel() && pins.are_there();
@@ -65,7 +65,7 @@ impl InForce {
     ///
     /// # Errors
     ///
-    /// When the kernel's maps cannot be read.
+    /// Returns an error if the kernel's maps cannot be read.
     pub fn with_the_kernels_allowlist(mut self, config: &Config) -> anyhow::Result<Self> {
         let pins = Pins::at(&config.kernel.pin_dir);
         if !config.enforcement.in_kernel() || !pins.are_there() {

@@ -157,7 +157,7 @@ pub struct ConfigFile<'a> {
     pub default: &'a Path,
     /// What of the file is the edge's; all of it unless said.
     pub part: Option<Part>,
-    /// Where the API answers without a config.
+    /// Address of the API without a config.
     pub api: SocketAddr,
     /// Where state is without a config.
     pub state_dir: &'a Path,
@@ -196,12 +196,12 @@ impl<'a> ConfigFile<'a> {
         }))
     }
 
-    /// Where the config is, or would be.
+    /// Returns where the config is, or would be.
     fn path(&self) -> &'a Path {
         self.named.unwrap_or(self.default)
     }
 
-    /// Where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
+    /// Returns where the daemon's API and the pins are, and whom to protect: from the config if there is one, else the defaults.
     fn places(&self) -> anyhow::Result<Places> {
         match self.load() {
             Ok(Some(config)) => Ok(Places::of(&config)),
@@ -261,7 +261,7 @@ impl<'a> ConfigFile<'a> {
         places
     }
 
-    /// Where filters are: the usual folder without a config.
+    /// Returns where filters are: the usual folder without a config.
     fn filters(&self) -> anyhow::Result<Filters> {
         let config = self.load()?;
         Ok(config.map_or_else(
@@ -270,8 +270,8 @@ impl<'a> ConfigFile<'a> {
         ))
     }
 
-    /// Which signatures are looked for: as the config says if there is one, else the default; and as the fleet says, as far as the
-    /// daemon has heard.
+    /// Returns which signatures are looked for: as the config says if there is one, else the default; and as the fleet says, as
+    /// far as the daemon has heard.
     fn signatures(&self) -> anyhow::Result<Sought> {
         let (config, state_dir) = match self.load()? {
             Some(config) => (config.signatures, config.state_dir),
@@ -290,7 +290,7 @@ impl<'a> ConfigFile<'a> {
     ///
     /// # Errors
     ///
-    /// When the config cannot be used.
+    /// Returns an error if the config cannot be used.
     pub fn own_signatures(&self) -> anyhow::Result<Vec<OwnSignature>> {
         Ok(signatures::own(&self.signatures()?))
     }

@@ -43,7 +43,7 @@ use crate::{
     telemetry::TelemetryConfig,
 };
 
-/// Where the config lies unless `--config` says otherwise.
+/// Default path of the config, without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/secbeat/edge.toml";
 
 /// The whole file.
@@ -60,15 +60,15 @@ pub struct Config {
     /// `{ site = "eu" }`. At most 16.
     #[serde(default)]
     pub labels: Labels,
-    /// Where bans are enforced.
+    /// Layers that enforce bans.
     #[serde(default)]
     pub enforcement: Enforcement,
-    /// Address of the local API, on loopback. Everybody on this host may read there; nobody may change anything.
+    /// Address of the local API, on loopback. All users of this host may read there; none may change anything.
     #[serde(default = "default_api")]
     #[schemars(with = "schema::Listen")]
     pub api_listen: SocketAddr,
-    /// Unix socket of the local API. Root and members of the group `secbeat` may add and remove bans by it, everybody
-    /// else on this host may read. `""` for none: then no command can change a running edge.
+    /// Unix socket of the local API. Root and members of the group `secbeat` may add and remove bans by it, other
+    /// users of this host may read. `""` for none: then no command can change a running edge.
     #[serde(default = "default_socket")]
     #[schemars(with = "schema::Socket")]
     pub api_socket: SocketPath,
@@ -120,10 +120,10 @@ pub struct Config {
     /// `GET /authz` responds with 200 or 403, for a web server of your own that asks about its clients.
     #[serde(default)]
     pub authz: Authz,
-    /// What single requests give away.
+    /// Signatures of attacks in single requests.
     #[serde(default)]
     pub signatures: SignaturesConfig,
-    /// How this edge reports responses to the orchestrator.
+    /// Settings of the reports to the orchestrator.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
     /// The detector on this host.
@@ -146,7 +146,7 @@ pub struct Config {
     part: Option<Part>,
 }
 
-/// What of a file is the edge's.
+/// The edge's part of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// Keys and tables at the top of the file.
@@ -157,7 +157,7 @@ pub struct Part {
     pub check: fn(&Path) -> Result<(), ConfigError>,
 }
 
-/// Where bans are enforced.
+/// Layers that enforce bans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
@@ -214,7 +214,7 @@ pub struct Detect {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authz {
-    /// Address to listen on. Default: off. Anybody who can reach it can find out who is banned: keep it on
+    /// Address to listen on. Default: off. Anyone who can reach it can find out who is banned: keep it on
     /// loopback or among your own hosts.
     #[schemars(with = "Option<schema::Listen>")]
     pub listen: Option<SocketAddr>,
@@ -247,13 +247,13 @@ fn alike<T: std::fmt::Debug>(one: &T, other: &T) -> bool {
     format!("{one:?}") == format!("{other:?}")
 }
 
-/// Where the local API listens unless the config says otherwise.
+/// Returns where the local API listens unless the config says otherwise.
 #[must_use]
 pub fn default_api() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
-/// Where the local API's Unix socket is unless the config says otherwise.
+/// Returns where the local API's Unix socket is unless the config says otherwise.
 #[must_use]
 pub fn default_socket() -> SocketPath {
     SocketPath::of(PROGRAM)
@@ -262,7 +262,7 @@ pub fn default_socket() -> SocketPath {
 /// The daemon's name.
 pub const PROGRAM: &str = "secbeat-edge";
 
-/// Where filters of the host are, unless told otherwise.
+/// Returns where filters of the host are, unless told otherwise.
 #[must_use]
 pub fn default_filters_dir() -> PathBuf {
     PathBuf::from("/etc/secbeat/filters")
@@ -309,7 +309,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When a log may not be read, or is named twice.
+    /// Returns an error if a log may not be read, or is named twice.
     pub fn check_sources(&self, path: &Path) -> Result<(), ConfigError> {
         access_log::check(&self.access_log)
             .and_then(|()| waf::check(&self.waf_log, &self.access_log))
@@ -352,11 +352,11 @@ impl Config {
         Filters(self.filters_dir.clone())
     }
 
-    /// How this edge takes part in the fleet.
+    /// Returns how this edge takes part in the fleet.
     ///
     /// # Errors
     ///
-    /// When its credentials cannot be used.
+    /// Returns an error if its credentials cannot be used.
     pub fn membership(&self) -> anyhow::Result<Membership> {
         self.nats.membership(Role::Edge, &self.path)
     }
@@ -365,7 +365,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When two contradict each other, or the host's name cannot serve as one.
+    /// Returns an error if two contradict each other, or the host's name cannot serve as one.
     pub fn edge_id(&self, member: &Membership) -> anyhow::Result<String> {
         let configured = self.edge_id.as_ref().map(|EdgeId(id)| id);
         if let Some(Login { name, .. }) = &member.login {
@@ -387,7 +387,7 @@ impl Config {
         Ok(id)
     }
 
-    /// What the search for protected addresses starts from, with the servers' addresses.
+    /// Returns what the search for protected addresses starts from, with the servers' addresses.
     #[must_use]
     pub fn known(&self, nats: &NatsServers) -> Known {
         Known {
@@ -417,7 +417,7 @@ impl Config {
         }
     }
 
-    /// What the reverse proxy is told, if there is to be one.
+    /// Returns what the reverse proxy is told, if there is to be one.
     #[must_use]
     pub fn proxy(&self) -> Option<&ProxyConfig> {
         self.proxy.as_ref()
@@ -472,7 +472,7 @@ impl Config {
         differs.map(|(name, _)| name).collect()
     }
 
-    /// Where the local API's Unix socket is, if there is one.
+    /// Returns where the local API's Unix socket is, if there is one.
     #[must_use]
     pub fn api_socket(&self) -> Option<PathBuf> {
         self.api_socket.find(PROGRAM)
@@ -484,7 +484,7 @@ impl Config {
         self.state_dir.join(DETACHED)
     }
 
-    /// Which interfaces are to be protected: none where bans are not enforced in the kernel.
+    /// Returns which interfaces are to be protected: none where bans are not enforced in the kernel.
     #[must_use]
     pub fn interfaces(&self) -> Selection {
         let except = self
@@ -500,7 +500,7 @@ impl Config {
         Selection::new(named, except.collect())
     }
 
-    /// What the kernel side is told.
+    /// Returns what the kernel side is told.
     #[must_use]
     pub fn xdp(&self) -> XdpSetup {
         XdpSetup {

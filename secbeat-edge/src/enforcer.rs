@@ -7,6 +7,7 @@ mod drop_events;
 pub(crate) mod handle;
 mod kernel_side;
 mod listed;
+mod losses;
 mod modes;
 mod report;
 mod switch;
@@ -21,9 +22,9 @@ use secbeat_edge_core::{
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{debug, error};
 
-use self::{acks::Acks, drop_events::DropCounts, handle::Message};
+use self::{acks::Acks, drop_events::DropCounts, handle::Message, losses::Losses};
 pub(crate) use self::{
-    attach::{KernelConfig, attach},
+    attach::{KernelConfig, NeverBanned, attach},
     handle::{ActiveBan, EnforcerEnded, EnforcerHandle, EnforcerReport, NotSwitched, Unfulfilled},
     kernel_side::KernelSide,
 };
@@ -37,12 +38,12 @@ use crate::{
     stand_in::Tap,
 };
 
-/// How often expired bans are swept out of the maps.
+/// Interval at which expired bans are swept out of the maps.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the interfaces are looked at, beside each time that the kernel says something of them.
+/// Interval at which the interfaces are looked at, beside each time that the kernel says something of them.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often the program's events are read while there are some: its ring buffer has room for thousands. Otherwise it is looked
-/// for them with each [`TICK`].
+/// Interval at which the program's events are read while there are some: its ring buffer has room for thousands. Otherwise it is
+/// looked for them with each [`TICK`].
 const DROP_EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 /// Messages that are taken at once, so that their bans go to the kernel together.
 const MESSAGES_AT_ONCE: usize = 1024;
@@ -58,7 +59,7 @@ pub(crate) struct Surroundings {
     pub host_changes: mpsc::Receiver<Vec<HostChange>>,
     pub publisher: Publisher,
     pub traces: Traces,
-    /// Counts commands that are not obeyed.
+    /// Counts commands that are not accepted.
     pub refused: RefusedCommands,
     pub stand_in: Tap,
 }
@@ -76,6 +77,7 @@ pub(crate) struct EnforcerTask {
     next_ticket: u64,
     /// The step of a reconciliation to take once no message waits.
     step: Option<Step>,
+    losses: Losses,
     /// As of the latest look.
     attachments: Vec<Attachment>,
     /// State carried over when joining a fleet, as far as the core does not have it.
@@ -115,6 +117,7 @@ impl EnforcerTask {
             replies: HashMap::new(),
             next_ticket: 0,
             step: None,
+            losses: Losses::default(),
             attachments: Vec::new(),
             brought,
         };
@@ -150,7 +153,8 @@ impl EnforcerTask {
                 }
                 _ = look.tick() => {
                     self.look_at_interfaces();
-                    if self.surroundings.kernel.as_ref().is_some_and(KernelSide::is_outdated) {
+                    let is_outdated = self.surroundings.kernel.as_ref().is_some_and(KernelSide::is_outdated);
+                    if is_outdated || self.has_lost_bans() {
                         self.handle(Event::ReconcileDue);
                     }
                 }
@@ -175,6 +179,18 @@ impl EnforcerTask {
                 return;
             }
         }
+    }
+
+    /// Whether something else took bans out of the kernel. What an LRU map evicts is left to the next reconciliation.
+    fn has_lost_bans(&mut self) -> bool {
+        let Some(kernel) = &self.surroundings.kernel else {
+            return false;
+        };
+        if self.step.is_some() || self.core.is_crowded() {
+            return false;
+        }
+        let held = self.core.held(moment_now().boot);
+        self.losses.find(held, |target| kernel.bans.get_known(target))
     }
 
     /// Takes messages in order, but updates of the bucket that come one after the other as one event. A removal begins a new

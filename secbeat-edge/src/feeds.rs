@@ -24,7 +24,7 @@ use crate::{
     lists::{ListName, ListVerdict, Lists, NewList, Origin},
 };
 
-/// How often it is looked for a list that is to be tried again, or whose time has ended.
+/// Interval at which it is looked for a list that is to be tried again, or whose time has ended.
 const LOOK: Duration = Duration::from_secs(5);
 /// Ends of lists in the kernel are moved when they are this part of the time to live behind: moving them builds a table.
 const SLACK: i64 = 10;
@@ -53,7 +53,7 @@ struct InForce {
 }
 
 impl Feeds {
-    /// What the fleet is told, with what the lists of `pins` met.
+    /// Returns what the fleet is told, with what the lists of `pins` met.
     pub(crate) fn in_force(&self, pins: Option<&Pins>) -> Vec<FeedInForce> {
         if self.0.lock().is_empty() {
             return Vec::new();
@@ -104,7 +104,7 @@ impl Feeds {
         }
     }
 
-    /// What is to be done at `now_ms`.
+    /// Returns what is to be done at `now_ms`.
     fn due(&self, now_ms: i64) -> Vec<Held> {
         let held = self.0.lock();
         held.values()
@@ -172,7 +172,7 @@ impl FeedKeeper {
         }
     }
 
-    /// What the edge has of the feeds.
+    /// Returns what the edge has of the feeds.
     pub(crate) fn feeds(&self) -> Feeds {
         self.feeds.clone()
     }

@@ -1,4 +1,4 @@
-//! What operators of this host allowlist at run time, on disk: a restart or a reboot must not forget it.
+//! Allowlist of this host's operators at run time, on disk: a restart or a reboot must not forget it.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ pub(crate) struct LocalAllowlistFile {
     path: PathBuf,
 }
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotChanged {
     #[error(transparent)]
@@ -36,7 +36,7 @@ impl LocalAllowlistFile {
     ///
     /// # Errors
     ///
-    /// When there is a file that cannot be read.
+    /// Returns an error if there is a file that cannot be read.
     pub(crate) fn read(&self, now_ms: i64) -> anyhow::Result<LocalAllowlist> {
         let json = match fs::read(&self.path) {
             Ok(json) => json,

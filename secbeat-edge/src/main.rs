@@ -32,7 +32,7 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
     if let Err(error) = open_files::raise_limit(config.open_files(), config.proxy().is_some()) {
         tracing::warn!(%error, "the limit on open files stays as it is");
     }
-    let host = Opened::new(&config)?;
+    let host = Opened::new(&config, object_source(bpf_object))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -48,7 +48,7 @@ fn run(cli: &Cli, bpf_object: Option<&std::path::Path>) -> anyhow::Result<()> {
             membership,
             brought: Brought::default(),
         };
-        let app = App::build(config, member, object_source(bpf_object), host).await?;
+        let app = App::build(config, member, host).await?;
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

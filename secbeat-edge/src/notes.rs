@@ -1,4 +1,4 @@
-//! What was noted of bans that were made on this host. The kernel keeps such bans while no daemon runs; this file keeps their notes.
+//! Notes of bans that were made on this host. The kernel keeps such bans while no daemon runs; this file keeps their notes.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ struct Saved {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Noted {
-    /// When the ban ends, in nanoseconds since boot. Another ban of the target ends at another time.
+    /// Time at which the ban ends, in nanoseconds since boot. Another ban of the target ends at another time.
     ends_ns: u64,
     note: String,
 }
@@ -56,7 +56,7 @@ impl Notes {
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn remember(
         &self,
         target: &Prefix,

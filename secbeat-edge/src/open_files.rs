@@ -1,4 +1,4 @@
-//! How many files and connections the daemon may have open.
+//! Limit of files and connections that the daemon may have open.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 ///
 /// # Errors
 ///
-/// When the limit cannot be read or raised.
+/// Returns an error if the limit cannot be read or raised.
 pub fn raise_limit(needed: u64, has_proxy: bool) -> io::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;

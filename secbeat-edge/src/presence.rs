@@ -28,7 +28,7 @@ use crate::{
     telemetry::TelemetryStats,
 };
 
-/// How long one write may take.
+/// Time that one write may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes this edge's record.
@@ -116,7 +116,8 @@ impl Announcer {
     }
 }
 
-/// How `logs` do at `now_ms` of the host's wall clock, those in trouble first: all of them, or as many as a record has room for.
+/// Returns the state of `logs` at `now_ms` of the host's wall clock, those in trouble first: all of them, or as many as a record has
+/// room for.
 fn followed(logs: &[Arc<Health>], now_ms: i64) -> Vec<FollowedLog> {
     let logs = logs.iter().map(|log| {
         let not_understood =
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(followed(&many, 0).len(), MAX_LOGS);
     }
 
-    /// When the next record is heard, in seconds since the start, and its number; no number of one that was taken away.
+    /// Returns when the next record is heard, in seconds since the start, and its number; no number of one that was taken away.
     async fn heard(edges: &mut Follower, start: tokio::time::Instant) -> (u64, Option<i64>) {
         loop {
             if let Update::Changed(entry) = edges.next().await {

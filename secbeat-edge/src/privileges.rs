@@ -34,7 +34,7 @@ impl PrivilegedThread {
     ///
     /// # Errors
     ///
-    /// When there can be no more threads.
+    /// Returns an error if there can be no more threads.
     pub fn start(name: &str) -> anyhow::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
@@ -44,28 +44,46 @@ impl PrivilegedThread {
         Ok(Self(jobs))
     }
 
+    /// Has it do `work` next; the receiver gets what comes of it, or learns that `work` panicked.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        // If the thread has died, the job is dropped, and `reply` with it.
+        drop(self.0.send(Box::new(move || drop(reply.send(work())))));
+        answer
+    }
+
     /// Does `work` there.
     ///
     /// # Errors
     ///
-    /// When `work` panicked.
+    /// Returns an error if `work` panicked.
     pub async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> anyhow::Result<T> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move || drop(reply.send(work())));
-        let died = || anyhow!("a thread with capabilities died");
-        self.0.send(job).map_err(|_| died())?;
-        answer.await.map_err(|_| died())
+        answered(&mut self.begin(work)).await
     }
+}
+
+/// What came of the work that a [thread](PrivilegedThread) has begun.
+///
+/// # Errors
+///
+/// Returns an error if it panicked.
+pub(crate) async fn answered<T>(answer: &mut oneshot::Receiver<T>) -> anyhow::Result<T> {
+    answer
+        .await
+        .map_err(|_| anyhow!("a thread with capabilities died"))
 }
 
 /// Gives up every capability of the calling thread and of those that it will start.
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(crate) fn drop_all() -> anyhow::Result<()> {
     keep(&CapsHashSet::new())
 }
@@ -74,7 +92,7 @@ pub(crate) fn drop_all() -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(crate) fn drop_all_but_reading() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]))
 }
@@ -83,7 +101,7 @@ pub(crate) fn drop_all_but_reading() -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(crate) fn drop_all_but_maps() -> anyhow::Result<()> {
     keep(&CapsHashSet::from([Capability::CAP_BPF]))
 }
@@ -93,7 +111,7 @@ pub(crate) fn drop_all_but_maps() -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(crate) fn drop_all_but_loading() -> anyhow::Result<()> {
     let mut needed = CapsHashSet::from([
         Capability::CAP_NET_ADMIN,

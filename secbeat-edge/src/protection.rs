@@ -46,7 +46,7 @@ impl Protection {
         &self.known.configured
     }
 
-    /// What the search starts from, and the names as last resolved.
+    /// Returns what the search starts from, and the names as last resolved.
     #[must_use]
     pub(crate) fn known(&self) -> (&Known, &Names) {
         (&self.known, &self.names)

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use self::{files::own_files, fleet::fleet_files};
 pub(crate) use self::{files::read_file, fleet::FleetFile};
 
-/// Where an operator's own signatures lie unless the config says otherwise.
+/// Default folder of an operator's own signatures.
 const DEFAULT_DIRECTORY: &str = "/etc/secbeat/signatures.d";
 
 /// What single requests give away: `/.env`, `?id=1 union select`, a scanner's user agent (docs/signatures.md). SIGHUP reads this table
@@ -122,7 +122,7 @@ struct State {
 /// What makes a matcher: the operator's files, the ids that are disabled, and the fleet's files.
 type Made = (Vec<SignatureFile>, Vec<String>, Vec<SignatureFile>);
 
-/// Why what the fleet published is not taken over.
+/// The reason why what the fleet published is not taken over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotTaken {
     #[error(
@@ -131,6 +131,15 @@ pub(crate) enum NotTaken {
     Older,
     #[error("the fleet's signatures cannot be used, and those before stay in force: {0}")]
     Unusable(Problem),
+}
+
+/// What a request matches before its response is known.
+#[derive(Debug, Default)]
+pub(crate) struct HeadMatches {
+    /// The most severe first.
+    pub(crate) matched: Vec<MatchedSignature>,
+    /// Whether it may match more once there is a status.
+    pub(crate) waits_for_status: bool,
 }
 
 thread_local! {
@@ -149,7 +158,7 @@ impl Signatures {
     ///
     /// # Errors
     ///
-    /// When it was there before, or anything in it is wrong; then nothing changes.
+    /// Returns an error if it was there before, or anything in it is wrong; then nothing changes.
     pub(crate) fn publish(&self, set: FleetSignatures) -> Result<bool, NotTaken> {
         let mut state = self.0.state.lock();
         match &state.fleet {
@@ -174,7 +183,7 @@ impl Signatures {
         Ok(true)
     }
 
-    /// Which are looked for now.
+    /// Returns which are looked for now.
     pub(crate) fn in_force(&self) -> SignaturesInForce {
         (**self.0.told.load()).clone()
     }
@@ -229,17 +238,17 @@ impl Signatures {
         state.made_of = Some(made);
     }
 
-    /// What the head of a request matches, before it is answered.
-    pub(crate) fn of_head(&self, head: &Parts) -> Vec<MatchedSignature> {
+    /// Returns what the head of a request matches, before it is answered.
+    pub(crate) fn of_head(&self, head: &Parts) -> HeadMatches {
         if self.0.matcher.load().is_none() {
-            return Vec::new();
+            return HeadMatches::default();
         }
         let of = |name: HeaderName| head.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let headers = head.headers.iter();
         let headers: Vec<_> = headers
             .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
             .collect();
-        self.find(&Request {
+        self.look_into(&Request {
             method: head.method.as_str().as_bytes(),
             target: head
                 .uri
@@ -259,22 +268,28 @@ impl Signatures {
         })
     }
 
-    /// What `request` matches, the most severe first.
+    /// Returns what `request` matches, the most severe first.
     pub(crate) fn find(&self, request: &Request<'_>) -> Vec<MatchedSignature> {
+        self.look_into(request).matched
+    }
+
+    fn look_into(&self, request: &Request<'_>) -> HeadMatches {
         let matcher = self.0.matcher.load();
         let Some(matcher) = matcher.as_deref() else {
-            return Vec::new();
+            return HeadMatches::default();
         };
         SCRATCH.with_borrow_mut(|scratch| {
             let hits = matcher.find(request, scratch);
             let signatures = hits.iter().filter_map(|hit| matcher.signature(*hit));
-            signatures
-                .map(|signature| MatchedSignature {
-                    id: signature.id.clone(),
-                    class: signature.class.to_string(),
-                    severity: signature.severity.to_string(),
-                })
-                .collect()
+            let matched = signatures.map(|signature| MatchedSignature {
+                id: signature.id.clone(),
+                class: signature.class.to_string(),
+                severity: signature.severity.to_string(),
+            });
+            HeadMatches {
+                matched: matched.collect(),
+                waits_for_status: matcher.waits_for_status(scratch),
+            }
         })
     }
 }

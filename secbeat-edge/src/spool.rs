@@ -1,4 +1,4 @@
-//! Where telemetry waits on disk while NATS is away.
+//! Disk buffer of telemetry while NATS is unreachable.
 //!
 //! A folder of segment files, written and read by one thread of its own, so that no disk ever holds up the runtime. It
 //! is bounded in bytes and in age: past either the oldest goes, counted. Records carry checksums, and what a killed
@@ -41,7 +41,7 @@ use crate::{
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Pause before a folder that could not be used is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// Where the kernel says which boot this is.
+/// File in which the kernel says which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The spool's place and bounds.
@@ -58,7 +58,7 @@ pub struct SpoolConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedBatch {
     pub partition: u16,
-    /// When it was closed, milliseconds of the boot clock.
+    /// Time at which it was closed, milliseconds of the boot clock.
     pub closed_ms: u64,
     /// Answers in it.
     pub answers: u64,
@@ -84,7 +84,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// When no thread can be had.
+    /// Returns an error if no thread can be had.
     pub(crate) fn start(config: SpoolConfig, stats: Arc<TelemetryStats>) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
         let waiting = Arc::<AtomicUsize>::default();
@@ -142,7 +142,7 @@ struct Keeper {
     config: SpoolConfig,
     boot: Uuid,
     store: Option<Store>,
-    /// When opening was last tried.
+    /// Time at which opening was last tried.
     tried: Option<Instant>,
     waiting: Arc<AtomicUsize>,
     stats: Arc<TelemetryStats>,
@@ -224,7 +224,7 @@ pub(crate) fn boot_ms() -> u64 {
     boot_now().0 / 1_000_000
 }
 
-/// Which boot of the host this is. Where the kernel does not say, a new one each time: then nothing outlives the process.
+/// Returns which boot of the host this is. Where the kernel does not say, a new one each time: then nothing outlives the process.
 pub(crate) fn boot_id() -> Uuid {
     std::fs::read_to_string(BOOT_ID)
         .ok()

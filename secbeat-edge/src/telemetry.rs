@@ -47,12 +47,14 @@ use crate::{
 
 /// Answers that the task takes from the queue at a time.
 const CHUNK: usize = 256;
-/// Answers within [`GATHER`] from which on the task no longer wakes up for each, but looks once every [`GATHER`]: at tens of
-/// thousands of answers a second, waking it costs the request path more than all the rest of telemetry.
-const BUSY: usize = 16;
+/// Answers within [`GATHER`] from which on the task no longer wakes up for each, but looks once every [`GATHER`]: at thousands
+/// of answers a second, waking it costs the request path more than all the rest of telemetry.
+const BUSY: usize = 4;
+/// Answers at a time, after a full [`CHUNK`], that look as if more were to come.
+const MANY: usize = 16;
 const GATHER: Duration = Duration::from_millis(1);
-/// How long a flush that is due waits while answers come faster than one by one, as those of a log that is written in large pieces.
-/// A message costs those who send, keep and read it as much as dozens of answers in it.
+/// Time that a flush that is due waits while answers come faster than one by one, as those of a log that is written in large
+/// pieces. A message costs those who send, keep and read it as much as dozens of answers in it.
 const CATCH_UP: Duration = Duration::from_millis(5);
 /// How long after answers came so fast, what they took of memory is given back.
 const CALM: Duration = Duration::from_secs(1);
@@ -62,7 +64,7 @@ const CALM: Duration = Duration::from_secs(1);
 #[error("the telemetry's queue is closed")]
 pub struct Closed;
 
-/// Where the sources of telemetry report to. Cheap to clone.
+/// Receiver of what the sources of telemetry report. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     /// `None` where telemetry is switched off.
@@ -188,7 +190,8 @@ pub trait Sink: Send {
 ///
 /// # Errors
 ///
-/// When `edge_id` is no subject token, the names are too long for a batch, or no thread can be had for the spool.
+/// Returns an error if `edge_id` is not a subject token, the names are too long for a batch, or no thread can be had for the
+/// spool.
 pub(crate) fn start(
     edge_id: &str,
     upstreams: Vec<String>,
@@ -307,7 +310,7 @@ impl<S: Sink> TelemetryTask<S> {
         self.start.elapsed()
     }
 
-    /// When to flush, unless the batcher is full before. What comes close behind goes along.
+    /// Returns when to flush, unless the batcher is full before. What comes close behind goes along.
     fn due(&self) -> Option<Duration> {
         let catch_up = if self.pace.has_more {
             self.catch_up

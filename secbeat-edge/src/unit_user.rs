@@ -57,7 +57,7 @@ impl UnitUser {
     ///
     /// # Errors
     ///
-    /// When this process may not take other rights.
+    /// Returns an error if this process may not take other rights.
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
         let becoming = || format!("taking the rights of the user `{}`", self.user.name);
         let before = getgroups().with_context(becoming)?;

@@ -1,10 +1,10 @@
-//! Services of this host that nobody watches, as whoever runs the edge has found out.
+//! Services of this host that nobody watches, as the edge's operator has found out.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What is told of them: a line each, which the API and the metrics show. Copies are one.
+/// Lines about them, one each, which the API and the metrics show. Copies are one.
 #[derive(Clone, Debug, Default)]
 pub struct Unwatched(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! What may be put on an allowlist at run time, on that of the fleet as on that of a host.
+//! Entries that may be added to an allowlist at run time, on that of the fleet as on that of a host.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ const MAX_MS: i64 = 100 * 366 * 24 * 3_600_000;
 pub struct AllowView {
     /// CIDR.
     pub network: String,
-    /// Why it is there; empty if nothing was said.
+    /// The reason why it is there; empty if nothing was said.
     pub comment: String,
     /// RFC 3339; missing if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct AllowView {
     /// Milliseconds until it ends; missing if it never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_in_ms: Option<i64>,
-    /// Who added it.
+    /// The user or daemon that added it.
     pub added_by: String,
     /// RFC 3339.
     pub added_at: String,
@@ -63,7 +63,7 @@ impl AllowView {
 pub struct AllowRequest {
     /// An address, which stands for its source, or a CIDR.
     pub network: String,
-    /// Why it is there; at most 256 bytes.
+    /// The reason why it is there; at most 256 bytes.
     pub comment: String,
     /// As `4h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ impl AllowRequest {
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// Returns an error if it is invalid.
     pub fn entry(self, added_by: String, now_ms: i64) -> Result<AllowEntry, Failure> {
         let network = named_target("network", &self.network, false)?;
         check(&network)?;
@@ -147,7 +147,7 @@ fn check(network: &Prefix) -> Result<(), Failure> {
     if network.is_empty() {
         return Err(bad_request(
             "network",
-            format!("{network} is everybody, and nobody would be banned any more"),
+            format!("{network} covers all addresses: no client could be banned any more"),
         ));
     }
     if network.holds_ipv4() {

@@ -21,7 +21,7 @@ const BLOCKS: usize = 128 * 1024;
 ///
 /// # Errors
 ///
-/// Those of reading its first bytes.
+/// Returns the errors of reading its first bytes.
 pub fn decompressed(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut begin = Vec::with_capacity(ZSTD.len());
     raw.by_ref().take(ZSTD.len() as u64).read_to_end(&mut begin)?;

@@ -77,7 +77,7 @@ fn line_at(text: &str, offset: usize) -> usize {
 ///
 /// # Errors
 ///
-/// When it cannot be read, is not TOML, has unknown keys, or has a value that its type refuses.
+/// Returns an error if it cannot be read, is not TOML, has unknown keys, or has a value that its type refuses.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     load_part(path, |_| true)
 }
@@ -128,7 +128,7 @@ fn parse<T: DeserializeOwned>(
     })
 }
 
-/// What serde says, in the words of the docs.
+/// Returns what serde says, in the words of the docs.
 fn plain(message: &str) -> String {
     const NONZERO: &str = "invalid value: integer `0`, expected a nonzero";
     const ZONE: &str = "failed to find time zone `";
@@ -154,7 +154,7 @@ fn plain(message: &str) -> String {
 ///
 /// # Errors
 ///
-/// When it is neither an address nor CIDR.
+/// Returns an error if it is neither an address nor CIDR.
 pub fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Prefix, D::Error> {
     parse_network(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
@@ -163,7 +163,7 @@ pub fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Prefix, D::
 ///
 /// # Errors
 ///
-/// When an element is none.
+/// Returns an error if an element is none.
 pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
     Vec::<String>::deserialize(deserializer)?
         .iter()
@@ -176,13 +176,13 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix
 ///
 /// # Errors
 ///
-/// When an element is none, or everybody.
+/// Returns an error if an element is not a network, or covers all addresses.
 pub fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
     let proxies = networks(deserializer)?;
     match proxies.iter().find(|network| network.is_empty()) {
         None => Ok(proxies),
-        Some(everybody) => Err(D::Error::custom(format!(
-            "{everybody} covers all addresses: any client could name itself. List the proxies' own networks"
+        Some(network) => Err(D::Error::custom(format!(
+            "{network} covers all addresses: any client could name itself. List the proxies' own networks"
         ))),
     }
 }
@@ -195,7 +195,7 @@ fn parse_network(text: &str) -> Result<Prefix, NetworkError> {
     Ok(network)
 }
 
-/// Why a text is no network that a config may name.
+/// The reason why a text is not a network that a config may name.
 #[derive(Debug, thiserror::Error)]
 enum NetworkError {
     #[error(transparent)]

@@ -41,11 +41,11 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// How this daemon takes part in the fleet: by its credentials, if there are any. `config` is the config file's path.
+    /// Returns how this daemon takes part in the fleet: by its credentials, if there are any. `config` is the config file's path.
     ///
     /// # Errors
     ///
-    /// When they cannot be used, or were named and are not there.
+    /// Returns an error if they cannot be used, or were named and are not there.
     pub fn membership(&self, role: Role, config: &Path) -> anyhow::Result<Membership> {
         let path = self.path(role, config);
         let is_there = path.try_exists();
@@ -68,7 +68,7 @@ impl Nats {
         credentials.and_then(|credentials| credentials.membership())
     }
 
-    /// Where the credentials are, or would be.
+    /// Returns where the credentials are, or would be.
     #[must_use]
     pub fn path(&self, role: Role, config: &Path) -> PathBuf {
         let name = self.credentials.clone();
@@ -82,7 +82,7 @@ impl Nats {
             .unwrap_or_else(|| config.parent().unwrap_or(Path::new("")).join(&name))
     }
 
-    /// Where the servers are, as far as this config says.
+    /// Returns where the servers are, as far as this config says.
     #[must_use]
     pub fn servers(&self) -> NatsServers {
         let urls = self.urls.iter().chain(&self.url).cloned().collect();
@@ -160,7 +160,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When it cannot be used, in one line without a secret.
+    /// Returns an error if it cannot be used, in one line without a secret.
     pub fn load(path: &Path, role: Role) -> anyhow::Result<Self> {
         let shown = path.display();
         let metadata = fs::metadata(path).with_context(|| format!("credentials {shown}"))?;
@@ -182,11 +182,11 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// What the daemon goes by.
+    /// Returns what the daemon goes by.
     ///
     /// # Errors
     ///
-    /// When a key or a certificate is none.
+    /// Returns an error if a key or a certificate is none.
     pub fn membership(&self) -> anyhow::Result<Membership> {
         let servers = self.servers()?;
         let user = KeyPair::from_seed(&self.nkey.0).ok();
@@ -228,11 +228,11 @@ impl Credentials {
         })
     }
 
-    /// Where the servers are.
+    /// Returns where the servers are.
     ///
     /// # Errors
     ///
-    /// When it does not say so.
+    /// Returns an error if it does not say so.
     pub fn servers(&self) -> anyhow::Result<NatsServers> {
         let one = self.url.iter().map(|url| (url, "url"));
         let all = one.chain(self.urls.iter().map(|url| (url, "urls")));
@@ -245,7 +245,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When that cannot be written.
+    /// Returns an error if that cannot be written.
     pub fn save(&self, path: &Path, replace: bool) -> anyhow::Result<()> {
         let text = toml::to_string(self).context("writing credentials as TOML")?;
         let text = format!(
@@ -260,10 +260,10 @@ impl Credentials {
 ///
 /// # Errors
 ///
-/// When it cannot be written, or is there and not to be replaced.
+/// Returns an error if it cannot be written, or is there and not to be replaced.
 pub fn write_private(path: &Path, bytes: &[u8], replace: bool) -> anyhow::Result<()> {
     let shown = path.display();
-    ensure!(replace || !path.exists(), "{shown} is there already");
+    ensure!(replace || !path.exists(), "{shown} exists already");
     whole_file::replace(path, bytes, Readers::Owner, Outlives::PowerCut)
         .with_context(|| format!("writing {shown}"))
 }
@@ -296,7 +296,7 @@ impl Membership {
 pub struct Login {
     pub name: String,
     pub nkey: Secret,
-    /// The certificate (PEM) that vouches for the server; whoever the system trusts if `None`.
+    /// The certificate (PEM) that vouches for the server; the system's trust store if `None`.
     pub authority: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and the one error that says why.
+//! End of a command: its exit code, and the one error that says why.
 
 use std::{process::ExitCode, time::Duration};
 

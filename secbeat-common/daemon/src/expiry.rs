@@ -1,4 +1,4 @@
-//! When the certificates of the bus end: of the authority in a member's credentials, and of each server.
+//! Expiry of the certificates of NATS: of the authority in a member's credentials, and of each server.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -29,11 +29,11 @@ use crate::{
     time::{now_ms, rfc3339},
 };
 
-/// How often certificates are looked at.
+/// Interval at which certificates are looked at.
 const PERIOD: Duration = Duration::from_secs(6 * 3600);
 /// When a server that was not reached is asked again.
 const RETRY: Duration = Duration::from_secs(30);
-/// How long a server may take.
+/// Time that a server may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long before its end a certificate is an alarm, in milliseconds.
 const SOON_MS: i64 = 30 * DAY_MS;
@@ -164,18 +164,18 @@ fn alarm(seen: &[Expiry], now_ms: i64) {
     }
 }
 
-/// When the first to end of the certificates in `pem` does, milliseconds since the Unix epoch.
+/// Returns when the first to end of the certificates in `pem` does, milliseconds since the Unix epoch.
 fn of_authority(pem: &str) -> anyhow::Result<i64> {
     let ends = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|certificate| end(&certificate?));
     let ends = ends.collect::<anyhow::Result<Vec<_>>>()?;
     ends.into_iter().max().context("no certificate")
 }
 
-/// When a certificate ends, milliseconds since the Unix epoch.
+/// Returns when a certificate ends, milliseconds since the Unix epoch.
 ///
 /// # Errors
 ///
-/// When it is none.
+/// Returns an error if it is invalid.
 pub fn end(certificate: &CertificateDer<'_>) -> anyhow::Result<i64> {
     let (_, parsed) = parse_x509_certificate(certificate).context("reading a certificate")?;
     Ok(parsed.validity().not_after.timestamp().saturating_mul(1000))
@@ -185,7 +185,7 @@ pub fn end(certificate: &CertificateDer<'_>) -> anyhow::Result<i64> {
 ///
 /// # Errors
 ///
-/// When it is none, or names nobody.
+/// Returns an error if it is invalid, or names nobody.
 pub fn names(certificate: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {
     let (_, parsed) = parse_x509_certificate(certificate).context("reading a certificate")?;
     let names = parsed.subject_alternative_name()?.context("it names no server")?;
@@ -204,7 +204,8 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// When the certificate ends that a server shows, be it valid or not; milliseconds since the Unix epoch. Nothing is sent to it.
+/// Returns when the certificate ends that a server shows, be it valid or not; milliseconds since the Unix epoch. Nothing is sent
+/// to it.
 async fn of_server(url: &NatsUrl) -> anyhow::Result<i64> {
     let stream = TcpStream::connect((url.host(), url.port())).await?;
     // The server speaks first, in the clear: what it is, and that TLS follows.

@@ -36,7 +36,7 @@ fn client_by(proxy: Option<Proxy>, roots: RootCerts, patience: Duration) -> Agen
     config(patience).tls_config(tls).proxy(proxy).build().into()
 }
 
-/// The same of whoever listens on a Unix socket, if it is a user that `of` accepts.
+/// The same of the program that listens on a Unix socket, if it is a user that `of` accepts.
 pub(super) fn client_on(socket: &Path, of: Option<fn(u32) -> bool>, patience: Duration) -> Agent {
     Agent::with_parts(
         config(patience).build(),
@@ -60,7 +60,7 @@ fn config(patience: Duration) -> ConfigBuilder<AgentScope> {
 ///
 /// # Errors
 ///
-/// When there are none in `file`.
+/// Returns an error if there are none in `file`.
 pub(super) fn roots(file: Option<&Path>) -> anyhow::Result<RootCerts> {
     match file {
         Some(path) => read(path).with_context(|| format!("reading certificates in {}", path.display())),

@@ -1,4 +1,4 @@
-//! `GET /metrics` in Prometheus' text format. Everything is told anew at each scrape, so that there is one place for each number,
+//! `GET /metrics` in Prometheus' text format. Everything is told again at each scrape, so that there is one place for each number,
 //! and nothing lingers of what is there no more.
 
 use axum::{http::header::CONTENT_TYPE, response::IntoResponse};
@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 #[cfg(target_env = "gnu")]
 use nix::libc;
 
-/// The text of one scrape: whatever `tell` tells by the macros of the crate `metrics`, or by [`Told`].
+/// The text of one scrape: whatever `tell` tells by the macros of the crate `metrics`, or by [`Metric`].
 #[must_use]
 pub fn scrape(tell: impl FnOnce()) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -25,9 +25,9 @@ pub fn answer(text: String) -> impl IntoResponse {
 
 /// One metric: each name and what it means stand once.
 #[derive(Clone, Copy, Debug)]
-pub struct Told(&'static str);
+pub struct Metric(&'static str);
 
-impl Told {
+impl Metric {
     /// One that only grows.
     pub fn counter(name: &'static str, means: &'static str) -> Self {
         describe_counter!(name, means);
@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn what_is_told_is_in_the_text_and_nothing_of_the_scrape_before() {
         let text = scrape(|| {
-            Told::counter("secbeat_things_total", "Things.")
+            Metric::counter("secbeat_things_total", "Things.")
                 .count([("kind", "a")], 3)
                 .count([("kind", "b\"c")], 4);
-            Told::seconds("secbeat_time_seconds", "Time.").is([], 0.25);
+            Metric::seconds("secbeat_time_seconds", "Time.").is([], 0.25);
         });
         for line in [
             "# HELP secbeat_things_total Things.",

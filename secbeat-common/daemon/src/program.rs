@@ -1,5 +1,5 @@
-//! What messages for people call programs and places: where one process is both daemons, for one host, its program has the commands of
-//! both, and there is no fleet to speak of.
+//! Names of programs and places in messages for people: where one process is both daemons, for one host, its program has the
+//! commands of both, and there is no fleet to speak of.
 
 use std::sync::OnceLock;
 
@@ -23,7 +23,7 @@ pub fn is_one_host() -> bool {
     BOTH.get().is_some()
 }
 
-/// Where bans and entries of the allowlist hold that the orchestrator makes.
+/// Returns where bans and entries of the allowlist hold that the orchestrator makes.
 #[must_use]
 pub fn everywhere() -> &'static str {
     of_one_host("on this host", "on every edge")

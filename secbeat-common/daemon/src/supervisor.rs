@@ -1,4 +1,4 @@
-//! What systemd is told of a daemon (sd_notify(3)). Where nobody listens, nothing is told.
+//! Messages of a daemon to systemd (sd_notify(3)). Where nobody listens, nothing is told.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How long a ban lasts, as people say it.
+//! Length of a ban, as people write it.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     time::now_ms,
 };
 
-/// How long a ban lasts: `4h`, or `permanent`. Read are also `3600` (seconds), and `forever` and `-1`, as fail2ban has it.
+/// Time that a ban lasts: `4h`, or `permanent`. Read are also `3600` (seconds), and `forever` and `-1`, as fail2ban has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
     For(Duration),
@@ -59,7 +59,7 @@ impl FromStr for Term {
 ///
 /// # Errors
 ///
-/// When it has none, or is no term.
+/// Returns an error if it has none, or is not a term.
 pub fn with_an_end(text: &str) -> Result<HumanDuration, String> {
     match text.parse()? {
         Term::For(duration) => Ok(HumanDuration(duration)),
@@ -74,7 +74,7 @@ pub fn with_an_end(text: &str) -> Result<HumanDuration, String> {
 ///
 /// # Errors
 ///
-/// When it is none.
+/// Returns an error if it is invalid.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     time_in(text, TimeZone::system())
 }
@@ -95,7 +95,7 @@ fn time_in(text: &str, zone: TimeZone) -> Result<Timestamp, String> {
 ///
 /// # Errors
 ///
-/// When it is no [`time`], over, or too far away.
+/// Returns an error if it is not a [`time`], over, or too far away.
 pub fn until(text: &str) -> Result<HumanDuration, String> {
     let left_ms = time(text)?.as_millisecond().saturating_sub(now_ms());
     match u64::try_from(left_ms).map(Duration::from_millis) {

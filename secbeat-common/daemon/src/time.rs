@@ -1,4 +1,4 @@
-//! What time it is, read here and nowhere else in the daemons' shells, and times as people read them.
+//! The time, read here and nowhere else in the daemons' shells, and times as people read them.
 //!
 //! A fleet has one clock, that of its NATS server: bans end by it, and events count by it. A daemon measures how far it is
 //! ahead of the host's boot clock, and goes by [`follow_bus`] from then on; nobody's setting of the wall clock changes
@@ -57,7 +57,7 @@ pub fn wall_ms() -> i64 {
     wall_us() / 1000
 }
 
-/// When it was what the host's wall clock called `wall_ms`, both in milliseconds since the Unix epoch.
+/// Returns when it was what the host's wall clock called `wall_ms`, both in milliseconds since the Unix epoch.
 #[must_use]
 pub fn from_wall_ms(at_ms: i64) -> i64 {
     match DIFFERENCE_US.load(Relaxed) {
@@ -116,7 +116,7 @@ pub fn ends_in(ms: Option<i64>) -> String {
 /// What people read for the end of a ban that has none.
 pub const NEVER: &str = "never";
 
-/// How long `ms` is, to the second: `4m 58s`; `ended` when not positive.
+/// Returns how long `ms` is, to the second: `4m 58s`; `ended` when not positive.
 #[must_use]
 pub fn left(ms: i64) -> String {
     match u64::try_from(ms) {

@@ -1,4 +1,4 @@
-//! TLS towards clients: certificates by the name asked for, read anew when their files change. And towards servers.
+//! TLS towards clients: certificates by the name asked for, read again when their files change. And towards servers.
 
 mod client;
 
@@ -69,7 +69,7 @@ impl ServerTls {
     ///
     /// # Errors
     ///
-    /// When one cannot be read, or a key does not go with its certificate.
+    /// Returns an error if one cannot be read, or a key does not go with its certificate.
     pub fn new(files: &[CertificateFiles], protocols: &[&str]) -> anyhow::Result<Self> {
         Self::with_obtained(files, &[], protocols)
     }

@@ -51,9 +51,9 @@ const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 const SERVICE_NAME: Key = Key::from_static_str("service.name");
 /// What the SDK calls a service that nobody has named.
 const UNNAMED: &str = "unknown_service";
-/// How long a collector may take for a batch.
+/// Time that a collector may take for a batch.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the end of a daemon waits for it.
+/// Time that the end of a daemon waits for it.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Of a collector's answer, at most.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
@@ -70,11 +70,11 @@ pub struct Span {
     pub start: SystemTime,
     pub end: SystemTime,
     pub attributes: Vec<KeyValue>,
-    /// Why it led nowhere, if so.
+    /// The reason why it led nowhere, if so.
     pub failure: Option<String>,
 }
 
-/// Where a span hangs in its trace.
+/// Position of a span in its trace.
 struct Place {
     id: SpanId,
     parent: SpanId,
@@ -83,8 +83,8 @@ struct Place {
 }
 
 impl Traces {
-    /// What the environment wants of `service`, of which this is `instance`. If that cannot be, nothing is traced: bans do not
-    /// depend on it.
+    /// Returns what the environment wants of `service`, of which this is `instance`. If that cannot be, nothing is traced: bans
+    /// do not depend on it.
     #[must_use]
     pub fn from_env(service: &'static str, instance: &str) -> Self {
         let endpoint = ENDPOINTS.iter().find_map(|name| Some((*name, variable(name)?)));
@@ -173,7 +173,7 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What sends to `endpoint`, and the collector's name there.
+/// Returns what sends to `endpoint`, and the collector's name there.
 fn processor(
     service: &'static str,
     instance: &str,

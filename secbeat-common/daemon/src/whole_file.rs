@@ -35,13 +35,13 @@ impl Readers {
     }
 }
 
-/// Puts a file of `bytes` in the place of `path`: whoever reads finds what was there or `bytes`. Makes its folder.
+/// Puts a file of `bytes` in the place of `path`: the one who reads finds what was there or `bytes`. Makes its folder.
 ///
 /// The new file is made beside it, in a folder that may be another user's: a link that this user left there leads nowhere.
 ///
 /// # Errors
 ///
-/// When it cannot be written. What was there stays.
+/// Returns an error if it cannot be written. What was there stays.
 pub fn replace(path: &Path, bytes: &[u8], readers: Readers, outlives: Outlives) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -54,7 +54,7 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers, outlives: Outlives) 
 ///
 /// # Errors
 ///
-/// When it cannot be written. What was there stays.
+/// Returns an error if it cannot be written. What was there stays.
 pub fn edit(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let found = match fs::canonicalize(path) {
         Ok(found) => found,

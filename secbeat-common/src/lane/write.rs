@@ -13,7 +13,7 @@ use super::{
 /// The memory that is shared with the program, in words of 64 bits, of which a line has [`WORDS`].
 pub trait Words {
     fn load(&self, at: usize) -> u64;
-    /// Whoever sees this sees all that was stored before.
+    /// Anyone who sees this sees all that was stored before.
     fn store(&self, at: usize, value: u64);
     /// Replaces the lower half, whatever becomes of the upper one meanwhile.
     fn store_lower(&self, at: usize, value: u32);
@@ -24,7 +24,7 @@ pub trait Words {
 /// The place of an entry: its line times [`ENTRIES`], and its number there.
 pub type Slot = usize;
 
-/// Who reads beside the program.
+/// Reader beside the program.
 #[derive(Debug)]
 pub struct Reader<W> {
     pub words: W,
@@ -49,7 +49,7 @@ impl<W: Words> Memory for Reader<W> {
 }
 
 impl<W: Words> Reader<W> {
-    /// Where `key` is.
+    /// Returns where `key` is.
     #[must_use]
     pub fn slot(&self, key: u64) -> Option<Slot> {
         find(self, key, self.lines).map(|(line, entry)| slot(line, entry))
@@ -61,7 +61,7 @@ impl<W: Words> Reader<W> {
         self.slot(key).map(|slot| self.entry(slot))
     }
 
-    /// What is at a place; its key is 0 if nothing is.
+    /// Returns what is at a place; its key is 0 if nothing is.
     #[must_use]
     pub fn entry(&self, slot: Slot) -> Entry {
         let rest = self.words.load(word(slot) + 1);
@@ -162,8 +162,8 @@ impl<W: Words> Writer<W> {
         }
     }
 
-    /// Writes the entry of a ban that is in the map already, and that the allowlist does not touch. Without a place for it, it is
-    /// not there afterwards; was there one?
+    /// Writes the entry of a ban that is in the map already, and that the allowlist does not touch. Returns whether there was a
+    /// place for it; if not, it is not there afterwards.
     pub fn put(&mut self, key: u64, end: u32) -> bool {
         if let Some(slot) = self.slot(key) {
             self.set_end(slot, end);

@@ -24,7 +24,7 @@ pub struct List {
     pub entries: Vec<Entry>,
 }
 
-/// Why there can be no table of these lists.
+/// The reason why there can be no table of these lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     #[error("the lists hold {0} prefixes, more than {MAX_PREFIXES}")]

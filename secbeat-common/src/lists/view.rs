@@ -20,20 +20,20 @@ pub struct View<'a> {
     words: &'a [AtomicU64],
 }
 
-/// What a table says of a list.
+/// A table's data of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Described {
     /// At most [`NAME_BYTES`] bytes of ASCII.
     pub name: String,
     /// A code of [`verdict`](super::verdict).
     pub verdict: u32,
-    /// How many prefixes it was given.
+    /// Number of prefixes that it was given.
     pub prefixes: u32,
-    /// When it was given, in milliseconds since 1970.
+    /// Time at which it was given, in milliseconds since 1970.
     pub updated_ms: u64,
     /// Of its prefixes and ends.
     pub digest: u64,
-    /// Who gave it: a number of the edge's.
+    /// Its origin: a number of the edge's.
     pub origin: u32,
 }
 
@@ -81,7 +81,7 @@ impl Described {
 }
 
 impl<'a> View<'a> {
-    /// `None` if these words are no table of this release.
+    /// Opens a table; `None` if these words are not a table of this release.
     #[must_use]
     pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
         let view = Self { words };
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
         ends.filter(|end| *end != NEVER).min()
     }
 
-    /// When the entries of the list at `slot` in a class end; `None` if it is not in it.
+    /// Returns when the entries of the list at `slot` in a class end; `None` if it is not in it.
     #[must_use]
     pub fn end_in(&self, class: u32, slot: usize) -> Option<u64> {
         let terms = self.terms(class);
@@ -178,7 +178,7 @@ impl<'a> View<'a> {
                 (view.word(line * WORDS + number), view.half(owners * 2 + number))
             })
         });
-        // The last line is filled up with what is no stretch.
+        // The last line is filled up with what is not a stretch.
         let keys = keys.filter(move |(key, _)| last.replace(*key).is_none_or(|last| last < *key));
         keys.flat_map(move |(upper, owner)| {
             let first = u128::from(upper) << 64;
@@ -199,7 +199,8 @@ impl<'a> View<'a> {
         })
     }
 
-    /// What is on the list at `slot`, as few prefixes as can be, without those that end before `now` (in nanoseconds since boot).
+    /// Returns what is on the list at `slot`, as few prefixes as can be, without those that end before `now` (in nanoseconds
+    /// since boot).
     #[must_use]
     pub fn entries(&self, slot: usize, now: u64) -> Vec<Entry> {
         let mut entries = Vec::new();

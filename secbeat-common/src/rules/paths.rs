@@ -18,7 +18,7 @@ pub struct PathPattern {
     kind: Kind,
 }
 
-/// How a pattern is compared.
+/// Kind of comparison of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// `/login`, without slashes at its end: the path, and what is below it. So many bytes.
@@ -222,7 +222,7 @@ pub struct Target<'a> {
     canonical: OnceCell<(Cow<'a, [u8]>, Slashes)>,
 }
 
-/// Where the first slashes of a path are.
+/// Positions of the first slashes of a path.
 #[derive(Debug, Default)]
 struct Slashes {
     at: [u16; 16],

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Text that is no pattern of the kind wanted.
+/// Text that is not a pattern of the kind wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPattern {
     #[error("`{0}` is neither a status from 100 to 599 nor a range such as 401-403")]

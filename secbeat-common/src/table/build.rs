@@ -160,7 +160,7 @@ impl Record {
         }
     }
 
-    /// What lies in a line of a table.
+    /// Returns what lies in a line of a table.
     #[must_use]
     pub fn from_line(line: &Line) -> Self {
         let [

@@ -33,7 +33,7 @@ pub(crate) fn bounds(net: &Prefix) -> (u128, u128) {
 }
 
 impl<'a> View<'a> {
-    /// `None` if these words are no table of this release.
+    /// Opens a table; `None` if these words are not a table of this release.
     #[must_use]
     pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
         let view = Self { words };
@@ -84,7 +84,7 @@ impl<'a> View<'a> {
         (record.state == LIVE).then_some((number, record))
     }
 
-    /// How many networks it holds.
+    /// Returns how many networks it holds.
     #[must_use]
     pub fn count(&self) -> usize {
         let records = 0..self.records().1;
@@ -169,7 +169,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// How many of the stretches come first for which `holds` holds of their first addresses.
+    /// Returns how many of the stretches come first for which `holds` holds of their first addresses.
     fn partition(&self, of: Stretches, holds: impl Fn(u128) -> bool) -> usize {
         let (mut low, mut high) = (0, of.len);
         while low < high {

@@ -1,4 +1,4 @@
-//! What edges make of commands: on `secbeat.acks.<edge_id>`, once for each command that is new to the edge.
+//! Acknowledgements of commands: on `secbeat.acks.<edge_id>`, once for each command that is new to the edge.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,13 +11,13 @@ pub const MAX_ACKS: usize = 1024;
 /// Bans that an edge made itself in one message at most.
 pub const MAX_LOCAL_BANS: usize = 1024;
 
-/// What became of the commands that an edge took together.
+/// Outcomes of the commands that an edge took together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckBatch {
     pub edge_id: String,
     /// The edge's wall clock once all of them were in its maps, or refused, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// At most [`MAX_ACKS`].
+    /// Outcomes, at most [`MAX_ACKS`].
     pub acks: Vec<Ack>,
     /// Part 1: what the edge banned itself while no orchestrator decided. At most [`MAX_LOCAL_BANS`].
     #[serde(skip)]
@@ -37,7 +37,7 @@ pub struct LocalBan {
     pub expires_at_ms: i64,
 }
 
-/// What became of one command.
+/// Outcome of one command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     pub command_id: Uuid,
@@ -47,7 +47,7 @@ pub struct Ack {
     pub outcome: Enforcement,
 }
 
-/// What an edge made of a command.
+/// Outcome of a command at an edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Outcome", into = "Outcome")]
 pub enum Enforcement {

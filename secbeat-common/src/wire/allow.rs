@@ -8,7 +8,7 @@ use crate::{prefix::Prefix, sign::Command};
 /// Most entries that the fleet's allowlist has: a quarter of what an edge's kernel holds, which has its own beside them.
 pub const MAX_ALLOWED: usize = crate::maps::ALLOWED_SLOTS as usize / 4;
 
-/// A network that nobody in the fleet bans, stored under [`subjects::allow`](crate::subjects::allow).
+/// A network that no edge of the fleet bans, stored under [`subjects::allow`](crate::subjects::allow).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowEntry {
     pub network: Prefix,
@@ -16,7 +16,7 @@ pub struct AllowEntry {
     pub comment: String,
     /// The first instant at which it holds no more, milliseconds since the Unix epoch; never if there is none.
     pub until_ms: Option<i64>,
-    /// Whoever added it.
+    /// The one who added it.
     pub added_by: String,
     /// Milliseconds since the Unix epoch.
     pub added_at_ms: i64,

@@ -12,7 +12,7 @@ use crate::{prefix::Prefix, subjects::AuditPart};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
-    /// When it was taken, milliseconds since the Unix epoch.
+    /// Time at which it was taken, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// CIDR.
     #[serde(with = "cidr")]
@@ -24,7 +24,7 @@ pub struct AuditRecord {
     pub decision: Decision,
 }
 
-/// What was decided.
+/// A decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -35,15 +35,15 @@ pub enum Decision {
         /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
-        /// What was said of it; empty if nothing.
+        /// Its note; empty if there is none.
         note: String,
-        /// When it expires, milliseconds since the Unix epoch.
+        /// Time of expiry, milliseconds since the Unix epoch.
         expires_at_ms: i64,
         /// Earlier bans that count as repeat offences.
         strikes: u32,
-        /// What the rule counted; `null` for manual bans.
+        /// The rule's count; `null` for manual bans.
         evidence: Option<Evidence>,
-        /// Where it is enforced: `kernel` or `l7`.
+        /// Layer that enforces it: `kernel` or `l7`.
         #[serde(default = "kernel")]
         layer: Layer,
         /// The list that it is of, if it is of one.
@@ -55,7 +55,7 @@ pub enum Decision {
         /// Edges with all labels of one of these enforce it, too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         labels: Vec<BTreeMap<String, String>>,
-        /// What the source did, oldest first: the latest 20 at most.
+        /// The source's events, oldest first: the latest 20 at most.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
@@ -64,7 +64,7 @@ pub enum Decision {
         command_id: Uuid,
         /// Repeat offences that the ban counted.
         strikes: u32,
-        /// As that of a ban.
+        /// Like that of a ban.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         list: Option<Uuid>,
     },
@@ -73,42 +73,42 @@ pub enum Decision {
         /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
-        /// What was said of it; empty if nothing.
+        /// Its note; empty if there is none.
         note: String,
-        /// When it expires, milliseconds since the Unix epoch.
+        /// Time of expiry, milliseconds since the Unix epoch.
         expires_at_ms: i64,
         /// Earlier bans that count as repeat offences.
         strikes: u32,
-        /// What the rule counted; `null` for manual bans.
+        /// The rule's count; `null` for manual bans.
         evidence: Option<Evidence>,
-        /// Where it is enforced: `kernel` or `l7`.
+        /// Layer that enforces it: `kernel` or `l7`.
         layer: Layer,
-        /// As those of a ban.
+        /// Like those of a ban.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
     /// A network came onto the allowlist, or stays there otherwise.
     Allow {
-        /// Why, in the words of the one who added it.
+        /// Comment of the one who added it.
         comment: String,
-        /// When the entry ends, milliseconds since the Unix epoch; `null` for never.
+        /// Time at which the entry expires, milliseconds since the Unix epoch; `null` for never.
         until_ms: Option<i64>,
-        /// As that of a ban.
+        /// Like that of a ban.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         list: Option<Uuid>,
     },
     /// A network was taken off the allowlist.
     Disallow,
-    /// A finding that banned nobody, and why.
+    /// A finding that did not lead to a ban, and why.
     Suppressed {
         /// `manual`, or the name of the rule.
         #[cfg_attr(feature = "schema", schema(value_type = String))]
         reason: Reason,
-        /// Why nobody was banned.
+        /// The reason why no client was banned.
         why: String,
-        /// What the rule counted.
+        /// The rule's count.
         evidence: Evidence,
-        /// As those of a ban.
+        /// Like those of a ban.
         #[serde(default, deserialize_with = "known", skip_serializing_if = "Vec::is_empty")]
         events: Vec<SeenEvent>,
     },
@@ -149,7 +149,7 @@ impl AuditRecord {
         }
     }
 
-    /// Where it goes.
+    /// Returns where it goes.
     #[must_use]
     pub fn subject(&self) -> String {
         self.part().record(self.decision.kind(), &self.target.key())
@@ -183,12 +183,12 @@ impl Decision {
     }
 }
 
-/// Many decisions that were made together: what somebody imported, or unbanned at once. Their records, which name its id, are in
+/// Many decisions that were made together: what an operator imported, or unbanned at once. Their records, which name its id, are in
 /// the part `lists` of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ListRecord {
-    /// When it was done, milliseconds since the Unix epoch.
+    /// Time at which it was done, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// The user or token that used the API.
     pub actor: String,
@@ -212,12 +212,12 @@ enum ListTag {
 pub struct List {
     /// Id of the list, which its records name.
     pub id: Uuid,
-    /// What was done: `ban`, `unban` or `allow`.
+    /// The action: `ban`, `unban` or `allow`.
     pub what: ListUse,
     /// `sha256:` and 64 hexadecimal digits, of the list as it was read; none if it came by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// As `plain` or `crowdsec`.
+    /// Format of the list, such as `plain` or `crowdsec`.
     pub format: String,
     /// Its file, if there was one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -234,7 +234,7 @@ pub struct List {
     pub complete: bool,
 }
 
-/// What a list is for.
+/// Use of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -275,18 +275,18 @@ impl ListRecord {
         format!("{}.{}", Self::KIND, self.list.id)
     }
 
-    /// Where the record of the list `id` goes.
+    /// Returns where the record of the list `id` goes.
     #[must_use]
     pub fn subject(id: Uuid) -> String {
         AuditPart::Orders.record(Self::KIND, &id.to_string())
     }
 }
 
-/// What an operator decided of signatures, for all edges.
+/// An operator's decision about signatures, for all edges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SignatureRecord {
-    /// When it was decided, milliseconds since the Unix epoch.
+    /// Time of the decision, milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// The user or token that used the API.
     pub actor: String,
@@ -321,7 +321,7 @@ pub enum SignatureChange {
     Disabled {
         /// Ids of signatures.
         ids: Vec<String>,
-        /// What was said of it; empty if nothing.
+        /// Its note; empty if there is none.
         note: String,
     },
     Enabled {
@@ -350,7 +350,7 @@ impl SignatureRecord {
         format!("{}.{}", Self::KIND, self.at_ms)
     }
 
-    /// Where it goes.
+    /// Returns where it goes.
     #[must_use]
     pub fn subject(&self) -> String {
         AuditPart::Orders.record(Self::KIND, &self.at_ms.to_string())
@@ -368,7 +368,7 @@ pub enum Audited {
 }
 
 impl Audited {
-    /// When it was decided, milliseconds since the Unix epoch.
+    /// Returns when it was decided, milliseconds since the Unix epoch.
     #[must_use]
     pub const fn at_ms(&self) -> i64 {
         match self {
@@ -410,7 +410,7 @@ impl Audited {
     ];
 }
 
-/// What bans were before records said it.
+/// Returns what bans were before records said it.
 const fn kernel() -> Layer {
     Layer::Kernel
 }

@@ -16,7 +16,7 @@ const CONFIG: bincode::config::Configuration<
     bincode::config::Limit<MAX_MESSAGE>,
 > = bincode::config::standard().with_limit::<MAX_MESSAGE>();
 
-/// Why bytes are not a message, or a message cannot become bytes.
+/// The reason why bytes are not a message, or a message cannot become bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error("empty message")]

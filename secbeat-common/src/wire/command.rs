@@ -29,7 +29,7 @@ pub struct BlockCommand {
     pub strikes: u32,
     /// The issuer's wall clock, milliseconds since the Unix epoch.
     pub issued_at_ms: i64,
-    /// As `issued_at_ms`; from then on the ban is over everywhere. [`PERMANENT`] never comes.
+    /// Expiry, in the unit of `issued_at_ms`: from then on the ban is over everywhere. [`PERMANENT`] never comes.
     pub expires_at_ms: i64,
     pub issuer: String,
     pub layer: Layer,
@@ -54,20 +54,20 @@ impl BlockCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lift {
     pub target: Prefix,
-    /// Of the ban's command.
+    /// Id of the ban's command.
     pub id: Uuid,
-    /// When that would have ended, milliseconds since the Unix epoch.
+    /// Time at which the ban would have ended, milliseconds since the Unix epoch.
     pub expires_at_ms: i64,
 }
 
-/// What to do to the target. A reader that does not know the variant refuses the command. The same holds for [`Scope`] and
+/// Action on the target. A reader that does not know the variant refuses the command. The same holds for [`Scope`] and
 /// [`Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Block,
 }
 
-/// What a rule saw.
+/// Evidence of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Evidence {
@@ -82,11 +82,11 @@ pub struct Evidence {
 /// Alternatives of labels in a ban.
 const MAX_ALTERNATIVES: usize = 16;
 
-/// Which edges enforce a ban.
+/// Edges that enforce a ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     Fleet,
-    /// Only some edges.
+    /// A choice of edges.
     Edges {
         /// Their ids, in ascending order: those that have seen enough of it by themselves.
         ids: Vec<String>,
@@ -97,14 +97,14 @@ pub enum Scope {
     },
 }
 
-/// Where a ban is enforced.
+/// Layer that enforces a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
-    /// In the kernel and at L7.
+    /// Kernel and L7.
     Kernel,
-    /// At L7 only: the address came from a header, so the packets carry a proxy's address instead.
+    /// L7 only: the address came from a header, so the packets carry a proxy's address instead.
     L7,
 }
 

@@ -1,4 +1,4 @@
-//! What the fleet's detector goes by, for edges whose own stands in while no orchestrator decides.
+//! Orders of the fleet's detector, for edges whose own stands in while no orchestrator decides.
 
 use serde::{Deserialize, Serialize};
 

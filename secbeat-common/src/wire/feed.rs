@@ -24,24 +24,24 @@ pub struct FleetFeed {
     pub verdict: FeedVerdict,
     /// URL or file, without a password.
     pub source: String,
-    /// How often the source is asked, and how long a list counts, in milliseconds.
+    /// Interval at which the source is asked, and how long a list counts, in milliseconds.
     pub every_ms: i64,
     pub ttl_ms: i64,
     /// Tells apart the settings with which the source was last asked.
     pub asked: u64,
-    /// When the record was written. Grows with each one: an older one is one that was there before.
+    /// Time at which the record was written. Grows with each one: an older one is one that was there before.
     pub changed_at_ms: i64,
-    /// What edges hold of it; `None` before the first list that was taken.
+    /// The networks that edges hold of it; `None` before the first accepted list.
     pub content: Option<FeedContent>,
-    /// When the source last had what was taken, or still has; 0 before the first time.
+    /// Time at which the source last had the accepted list; 0 before the first one.
     pub fresh_at_ms: i64,
-    /// From when on the list does not count, unless the source answers before.
+    /// Time at which the list expires, unless the source answers before.
     pub ends_at_ms: i64,
-    /// When the source was last asked.
+    /// Time at which the source was last asked.
     pub tried_at_ms: i64,
-    /// When it is asked next.
+    /// Time at which it is asked next.
     pub next_at_ms: i64,
-    /// Why the last answer was not taken, if so.
+    /// The reason why the last answer was not taken, if so.
     pub trouble: Option<FeedTrouble>,
     /// `ETag` of what was taken.
     pub etag: Option<String>,
@@ -49,15 +49,15 @@ pub struct FleetFeed {
     pub last_modified: Option<String>,
 }
 
-/// What edges do with packets from the networks of a feed.
+/// Action of edges on packets from the networks of a feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FeedVerdict {
-    /// They are counted.
+    /// The edge counts them.
     #[default]
     Observe,
-    /// They are dropped.
+    /// The edge drops them.
     Ban,
-    /// They pass, whoever else bans their client.
+    /// The edge lets them pass, no matter who else bans their client.
     Allow,
 }
 
@@ -70,19 +70,19 @@ pub struct FeedContent {
     pub bytes: u64,
     /// Tells apart the settings with which the list was sifted.
     pub settings: u64,
-    /// Which of the two slots of chunks holds them: the next list goes into the other one.
+    /// The slot of chunks that holds them, of two: the next list goes into the other one.
     pub slot: u8,
     pub networks_v4: u32,
     pub networks_v6: u32,
     /// The format of the list, such as `list`.
     pub format: String,
-    /// When it was taken.
+    /// Time at which it was taken.
     pub taken_at_ms: i64,
     /// Entries of the list.
     pub entries: u32,
     /// Lines that were not entries.
     pub invalid: u32,
-    /// Entries that nobody may ban, or that are not public.
+    /// Entries that must not be banned, or that are not public.
     pub unusable: u32,
     /// Networks that were not in the list before.
     pub added: u32,
@@ -90,22 +90,22 @@ pub struct FeedContent {
     pub removed: u32,
 }
 
-/// Why the list of a feed was not taken.
+/// The reason why the list of a feed was not taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedTrouble {
     pub why: String,
     /// Whether there was an answer, which was refused. Else the source could not be read.
     pub is_refused: bool,
-    /// Since when nothing was taken.
+    /// Start of the time in which nothing was accepted.
     pub since_ms: i64,
     /// Attempts since then.
     pub attempts: u32,
 }
 
-/// What is no record of a feed.
+/// Invalid record of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFeed {
-    #[error("it is called `{0}`, and not as its key says")]
+    #[error("its name is `{0}`, and its key has another one")]
     Name(String),
     #[error("a list of {0} networks; a feed has at most {MAX_FEED_NETWORKS}")]
     Networks(u64),
@@ -146,7 +146,7 @@ impl FleetFeed {
         Ok(self)
     }
 
-    /// What counts of the feed at `now_ms`: a list whose time has not ended.
+    /// Returns what counts of the feed at `now_ms`: a list whose time has not ended.
     #[must_use]
     pub fn in_force(&self, now_ms: i64) -> Option<&FeedContent> {
         self.content.as_ref().filter(|_| now_ms < self.ends_at_ms)

@@ -1,4 +1,4 @@
-//! What the detector's rules want to know of good answers.
+//! Successful responses that the detector's rules ask for.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub const MAX_FILTERS: usize = 64;
 /// Largest encoded [`Interest`], in bytes.
 pub const MAX_INTEREST: usize = 64 * 1024;
 
-/// Which answers edges report one by one, beside [errors](crate::rules::is_error).
+/// Responses that edges report one by one, beside [errors](crate::rules::is_error).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interest {
     /// In the words of the first release, so that every edge reports all that is asked for, and perhaps more.
@@ -23,11 +23,11 @@ pub struct Interest {
     exact: Vec<Asked>,
 }
 
-/// What one rule asks for.
+/// Requests that one rule asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub filter: Match,
-    /// Only requests that the client [gave up](is_aborted).
+    /// Whether only requests that the client [gave up](is_aborted) are asked for.
     pub aborted: bool,
     /// Requests that one of these holds are not asked for.
     pub excluded: Vec<Exclusion>,
@@ -97,7 +97,7 @@ impl Command for Interest {}
 pub enum TooInterested {
     #[error("{0} filters over single requests, and there may be {MAX_FILTERS}")]
     Filters(usize),
-    #[error("filters of {0} bytes, and there may be {MAX_INTEREST}")]
+    #[error("filters of {0} bytes: at most {MAX_INTEREST} are allowed")]
     Bytes(usize),
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -106,7 +106,7 @@ pub enum TooInterested {
 }
 
 impl Interest {
-    /// What rules that go by single requests have to be told. What is reported anyway is left out.
+    /// Returns what rules that go by single requests have to be told. What is reported anyway is left out.
     #[must_use]
     pub fn of(asked: impl IntoIterator<Item: Into<Asked>>) -> Self {
         let mut exact: Vec<Asked> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a message is; its second byte. A number is given once and never again.
+/// Kind of a message; its second byte. A number is given once and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

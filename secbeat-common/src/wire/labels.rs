@@ -1,4 +1,4 @@
-//! What operators call edges beside their names, and how bans are meant for some of them.
+//! Labels of edges, and bans that are meant for some labels.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ pub const MAX_LABELS: usize = 16;
 /// Longest key and longest value of a label, in characters.
 const MAX_LEN: usize = 63;
 
-/// Checks what somebody wrote as labels.
+/// Checks labels as an operator wrote them.
 ///
 /// # Errors
 ///
-/// There are more than [`MAX_LABELS`], or a key or a value is no plain word.
+/// There are more than [`MAX_LABELS`], or a key or a value is not a plain word.
 pub fn check_labels(labels: &Labels) -> Result<(), String> {
     if labels.len() > MAX_LABELS {
         return Err(format!("{} labels, {MAX_LABELS} at most", labels.len()));
@@ -31,7 +31,7 @@ pub fn check_labels(labels: &Labels) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// It has no `=`, or one of its sides is no plain word.
+/// It has no `=`, or one of its sides is not a plain word.
 pub fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')

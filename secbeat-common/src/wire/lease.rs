@@ -1,4 +1,4 @@
-//! Who owns which partition.
+//! Owners of the partitions.
 
 use std::hash::Hasher as _;
 
@@ -7,7 +7,7 @@ use siphasher::sip::SipHasher13;
 
 use super::{Kind, Message, Part, PartWriter, WireError};
 
-/// The epoch of a command that needs no lease: what people order holds whoever passes it on.
+/// The epoch of a command that needs no lease: manual orders hold no matter who passes them on.
 pub const NO_LEASE: u64 = 0;
 
 /// The value of every key in the bucket of leases: of an orchestrator that it lives, of a partition who owns it.
@@ -15,7 +15,7 @@ pub const NO_LEASE: u64 = 0;
 pub struct Lease {
     /// An orchestrator's id; `None` for a partition that was given back.
     pub holder: Option<String>,
-    /// Since when, by the holder's wall clock, milliseconds since the Unix epoch.
+    /// Start of the lease, by the holder's wall clock, milliseconds since the Unix epoch.
     pub since_ms: i64,
     /// Part 1, of an orchestrator's heartbeat: what it goes by.
     #[serde(skip)]
@@ -30,7 +30,7 @@ pub struct Lease {
 pub struct ConfigDigests {
     /// The orchestrator's release: another one digests in another way.
     release: String,
-    /// By the config's keys.
+    /// Digests, by the config's keys.
     parts: Vec<(String, u64)>,
 }
 

@@ -19,7 +19,7 @@ pub trait Message: Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// When one cannot be encoded.
+    /// Returns an error if one cannot be encoded.
     fn write_parts(&self, _parts: &mut PartWriter<'_>) -> Result<(), WireError> {
         Ok(())
     }
@@ -28,7 +28,7 @@ pub trait Message: Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// When it is malformed.
+    /// Returns an error if it is malformed.
     fn read_part(&mut self, _part: Part<'_>) -> Result<(), WireError> {
         Ok(())
     }

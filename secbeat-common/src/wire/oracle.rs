@@ -1,4 +1,4 @@
-//! What must hold of every message, whoever wrote it: of the fuzzer's and of its corpus.
+//! What must hold of every message, no matter who wrote it: of the fuzzer's and of its corpus.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "it is there to panic")]
 

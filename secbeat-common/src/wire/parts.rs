@@ -16,7 +16,7 @@ pub(super) const fn is_critical(tag: u16) -> bool {
 #[derive(Debug)]
 pub struct PartWriter<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Where the number of parts stands.
+    /// Offset of the number of parts.
     count_at: usize,
 }
 
@@ -31,7 +31,7 @@ impl<'a> PartWriter<'a> {
     ///
     /// # Errors
     ///
-    /// When it cannot be encoded.
+    /// Returns an error if it cannot be encoded.
     pub fn put<T: Serialize>(&mut self, tag: u16, content: &T) -> Result<(), WireError> {
         self.bytes.extend(tag.to_le_bytes());
         let length_at = self.bytes.len();
@@ -49,7 +49,7 @@ impl<'a> PartWriter<'a> {
     ///
     /// # Errors
     ///
-    /// When it cannot be encoded.
+    /// Returns an error if it cannot be encoded.
     pub fn put_column<'v, T>(
         &mut self,
         tag: u16,

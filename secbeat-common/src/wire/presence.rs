@@ -1,4 +1,4 @@
-//! What an edge says of itself: JSON in the bucket `secbeat_edges`, for people too. An orchestrator ignores what it does not
+//! Heartbeat of an edge: JSON in the bucket `secbeat_edges`, for people too. An orchestrator ignores what it does not
 //! know in it, so that the daemons of a fleet can be upgraded one by one.
 
 use std::{collections::BTreeMap, fmt};
@@ -15,7 +15,7 @@ use crate::digest::Extract;
 pub struct Presence {
     /// Name of the edge.
     pub edge_id: String,
-    /// What its operator calls it beside its name.
+    /// Labels that its operator gave it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// New with every start of the daemon.
@@ -27,12 +27,12 @@ pub struct Presence {
     pub speaks: Speaks,
     /// Milliseconds since the Unix epoch, by the NATS server's clock once the edge has measured it.
     pub started_at_ms: i64,
-    /// When the heartbeat was sent, milliseconds since the Unix epoch.
+    /// Time at which the heartbeat was sent, milliseconds since the Unix epoch.
     pub at_ms: i64,
     pub enforcement: EnforcedAt,
     /// Whether bans are enforced, or only observed.
     pub observe_only: bool,
-    /// Where the XDP program is to be attached.
+    /// Interfaces to which the XDP program is to be attached.
     pub interfaces: Vec<XdpInterface>,
     /// Bans that the edge enforces.
     pub bans: EnforcedBans,
@@ -46,10 +46,10 @@ pub struct Presence {
     pub spool: Spooled,
     /// The latest revision of the bans bucket that the edge has worked through, 0 before the first.
     pub bus_revision: u64,
-    /// How far its host's clock is off; missing before the first measure, and of releases that do not measure it.
+    /// Offset of its host's clock; missing before the first measure, and of releases that do not measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockOffset>,
-    /// Which signatures it looks for; missing where it reports no requests, and of releases that do not say it.
+    /// The signatures that it looks for; missing where it reports no requests, and of releases that do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<SignaturesInForce>,
     /// The feeds that it has; missing of releases that have none.
@@ -60,7 +60,7 @@ pub struct Presence {
     pub logs: Vec<FollowedLog>,
 }
 
-/// How an edge gets on with a log. Counts are since the daemon's start.
+/// State of a log that an edge follows. Counts are since the daemon's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FollowedLog {
@@ -75,19 +75,19 @@ pub struct FollowedLog {
     /// The last lines that `recent_not_understood` is about: up to a hundred.
     #[serde(default)]
     pub recent: u64,
-    /// Those of them that were not understood.
+    /// Lines among these that were not understood.
     #[serde(default)]
     pub recent_not_understood: u64,
-    /// How late the last lines were when they were read, by their own times, in milliseconds: the median. Missing before enough of them.
+    /// Delay between the time in a line and its reading, in milliseconds: the median of the last lines. Missing before enough of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<i64>,
     /// Bytes that are not read yet.
     #[serde(default)]
     pub bytes_behind: u64,
-    /// How long ago the last line was read, in milliseconds; missing before the first.
+    /// Time since the last line was read, in milliseconds; missing before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_ms: Option<i64>,
-    /// Why it is not read as it should be.
+    /// The reason why it is not read as it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -107,7 +107,7 @@ pub struct FeedInForce {
     /// Bytes of these packets.
     #[serde(default)]
     pub bytes: u64,
-    /// Why it is not in force as it should be.
+    /// The reason why it is not in force as it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -116,7 +116,7 @@ pub struct FeedInForce {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SignaturesInForce {
-    /// How many; 0 where its config disables them.
+    /// Their number; 0 where its config disables them.
     pub count: u64,
     /// The digest of the set that the fleet published, 16 hexadecimal digits; missing if the edge has read none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,18 +126,18 @@ pub struct SignaturesInForce {
     pub problems: u64,
 }
 
-/// How far a host's wall clock is off the NATS server's. What daemons decide and report goes by the server's.
+/// Offset of a host's wall clock from the NATS server's. What daemons decide and report goes by the server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ClockOffset {
-    /// How far the host's is ahead, in milliseconds; negative where it is behind.
+    /// Milliseconds by which the host's clock is ahead; negative where it is behind.
     pub ahead_ms: i64,
-    /// By how much at most that is wrong, in milliseconds: half of a round trip.
+    /// Greatest error of that, in milliseconds: half of a round trip.
     pub error_ms: u64,
 }
 
 impl ClockOffset {
-    /// From so many milliseconds on a clock is wrong.
+    /// Offset in milliseconds from which on a clock is wrong.
     pub const WRONG_MS: u64 = 1_000;
 
     /// Whether the host's clock has to be set right.
@@ -146,13 +146,13 @@ impl ClockOffset {
         self.ahead_ms.unsigned_abs() >= Self::WRONG_MS
     }
 
-    /// How far the host's is ahead, in seconds.
+    /// Returns how far the host's is ahead, in seconds.
     #[must_use]
     pub fn seconds(self) -> f64 {
         self.ahead_ms as f64 / 1000.0
     }
 
-    /// What `status` says of it.
+    /// Returns what `status` says of it.
     #[must_use]
     pub fn tell(clock: Option<Self>) -> String {
         match clock {
@@ -216,7 +216,7 @@ impl Presence {
     }
 }
 
-/// Where an edge enforces bans.
+/// Layers with which an edge enforces bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -240,7 +240,7 @@ pub struct XdpInterface {
     /// Whether bans are only observed there; missing of releases that do not say it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observes: bool,
-    /// Why no ban is enforced there, if that is so.
+    /// The reason why no ban is enforced there, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected: Option<String>,
 }
@@ -249,7 +249,7 @@ pub struct XdpInterface {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EnforcedBans {
-    /// In force there, its own ones included.
+    /// Entries in force there, its own ones included.
     pub active: u64,
     /// The fleet's bans as the edge has received them, also those that it rightly does not enforce: what the edge holds,
     /// and what its orchestrators hold, is compared by this.

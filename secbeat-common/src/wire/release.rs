@@ -1,4 +1,4 @@
-//! What a release reads of the bus.
+//! Messages that a release can read.
 
 use std::collections::BTreeMap;
 

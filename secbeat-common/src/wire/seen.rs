@@ -1,4 +1,4 @@
-//! What was seen of a source, as audit records and the API tell it: JSON, for people.
+//! Events of a source, as audit records and the API show them: JSON, for people.
 
 use std::net::IpAddr;
 
@@ -19,23 +19,23 @@ pub struct SeenEvent {
     pub at_ms: i64,
     /// The edge that reported it.
     pub edge: String,
-    /// Which of the source's addresses.
+    /// Address of the client, within the source.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub client: IpAddr,
-    /// How the client became known: from the connection, or by a header.
+    /// Source of the client's address: the connection, or a header.
     pub learned_from: LearnedFrom,
     #[serde(flatten)]
     pub what: SeenWhat,
-    /// Without the query, which may hold secrets.
+    /// Path, without the query, which may hold secrets.
     pub path: String,
     /// Host that was asked for; empty if it is not known.
     pub host: String,
-    /// What the edge recognised in the request.
+    /// Signatures that the edge recognised in the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<MatchedSignature>,
 }
 
-/// What happened.
+/// Kind of event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -57,16 +57,16 @@ pub enum SeenWhat {
         rule: Option<u32>,
         /// Whether the firewall blocked the request.
         outcome: WafOutcome,
-        /// What that rule says of itself.
+        /// Message of that rule.
         message: String,
     },
     /// A service's log told of it.
     Service {
         /// Name of the service.
         service: String,
-        /// What kind of attempt it was.
+        /// Class of the attempt.
         class: ServiceClass,
-        /// Which kind of line it was.
+        /// Kind of the line.
         kind: String,
         /// As the client wrote it; empty unless the edge's config asks for it.
         user: String,

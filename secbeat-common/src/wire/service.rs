@@ -1,4 +1,4 @@
-//! What logs of services report, such as those of sshd and mail servers.
+//! Events from logs of services, such as those of sshd and mail servers.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ const EVENT: usize = 17 + 9 + 1 + 1 + 2 * (1 + MAX_SERVICE_NAME) + (3 + MAX_TEXT
 const HEAD: usize = 3 + (1 + 64) + 17 + 3 * 9 + 9;
 const _: () = assert!(HEAD + MAX_SERVICE_EVENTS * EVENT < MAX_MESSAGE);
 
-/// What the logs of one edge's services reported since its last batch.
+/// Reports of the logs of one edge's services since its last batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceBatch {
     pub edge_id: String,
@@ -33,7 +33,7 @@ pub struct ServiceBatch {
     pub sent_at_ms: i64,
     /// Events that the edge could not report since it started.
     pub dropped_before: u64,
-    /// At most [`MAX_SERVICE_EVENTS`].
+    /// Events, at most [`MAX_SERVICE_EVENTS`].
     pub events: Vec<ServiceEvent>,
 }
 
@@ -46,7 +46,7 @@ impl Message for ServiceBatch {
 pub struct ServiceEvent {
     /// The client's address; its source is [`Prefix::single`](crate::prefix::Prefix::single).
     pub client: IpAddr,
-    /// When it was logged, milliseconds since the Unix epoch.
+    /// Time at which it was logged, milliseconds since the Unix epoch.
     pub at_ms: i64,
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
@@ -54,13 +54,13 @@ pub struct ServiceEvent {
     pub class: ServiceClass,
     /// The name of the service's filter. At most [`MAX_SERVICE_NAME`] bytes, like `kind`.
     pub service: String,
-    /// Which kind of line it was, such as `invalid-user`.
+    /// Kind of the line, such as `invalid-user`.
     pub kind: String,
     /// As the client wrote it, and only where the edge's config asks for it; else empty. Cut at [`MAX_TEXT`] bytes.
     pub user: String,
 }
 
-/// What an event of a service means.
+/// Meaning of an event of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -24,9 +24,9 @@ pub const MAX_SIGNATURE_SET: usize = 960 * 1024;
 /// What operators decided of signatures, as a whole: stored under [`subjects::SIGNATURES_KEY`](crate::subjects::SIGNATURES_KEY).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetSignatures {
-    /// When it was changed, milliseconds since the Unix epoch. Grows with each change: an older one is one that was there before.
+    /// Time of the change, milliseconds since the Unix epoch. Grows with each change: an older one is one that was there before.
     pub changed_at_ms: i64,
-    /// Whoever changed it.
+    /// The one who changed it.
     pub changed_by: String,
     pub files: Vec<SignatureText>,
     pub disabled: Vec<DisabledSignature>,
@@ -36,7 +36,7 @@ pub struct FleetSignatures {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SignatureText {
-    /// As `shop.toml`: letters, digits, `.`, `-` and `_`.
+    /// Name such as `shop.toml`: letters, digits, `.`, `-` and `_`.
     pub name: String,
     /// TOML.
     pub text: String,
@@ -48,13 +48,13 @@ pub struct DisabledSignature {
     pub id: String,
     /// The reason, for later readers.
     pub note: String,
-    /// Whoever disabled it.
+    /// The one who disabled it.
     pub by: String,
     /// Milliseconds since the Unix epoch.
     pub at_ms: i64,
 }
 
-/// What is no set of a fleet's signatures.
+/// Invalid set of a fleet's signatures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignatures {
     #[error("{0} files; a fleet publishes at most {MAX_SIGNATURE_FILES}")]

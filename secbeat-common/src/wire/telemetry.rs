@@ -1,4 +1,4 @@
-//! What edges report of requests.
+//! Reports of edges about requests.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::prefix::Prefix;
 /// Longest text that an edge reports of one request (path, user agent), in bytes.
 pub const MAX_TEXT: usize = 256;
 
-/// What one edge saw of one partition since its last batch.
+/// Telemetry of one edge and one partition since its last batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryBatch {
     pub edge_id: String,
@@ -36,7 +36,7 @@ pub struct TelemetryBatch {
 /// not know it does not take it for recent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LateBatch {
-    /// How long it waited, in milliseconds of the edge's boot clock: from when the batch was closed until it was handed to
+    /// Time that it waited, in milliseconds of the edge's boot clock: from when the batch was closed until it was handed to
     /// the bus. Unlike the difference of two times of day, no wrong or corrected clock changes it.
     pub age_ms: u64,
     pub batch: TelemetryBatch,
@@ -81,9 +81,9 @@ pub const MAX_MATCHED_BYTES: usize = 128;
 pub struct MatchedSignature {
     /// Id of the signature.
     pub id: String,
-    /// As `sqli`.
+    /// Class, such as `sqli`.
     pub class: String,
-    /// As `critical`.
+    /// Severity, such as `critical`.
     pub severity: String,
 }
 
@@ -98,13 +98,13 @@ pub struct SourceCount {
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     pub requests: u32,
-    /// How many of them were [errors](crate::rules::is_error).
+    /// Number of them that were [errors](crate::rules::is_error).
     pub errors: u32,
-    /// How many of them got a status of 500–599.
+    /// Number of them with a status of 500–599.
     pub server_errors: u32,
 }
 
-/// Where the edge learned a client's address.
+/// Source of a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -115,7 +115,7 @@ pub enum LearnedFrom {
     Header,
     /// The PROXY protocol.
     ProxyProtocol,
-    /// In a way that only a later release knows. The kernel may not see such an address.
+    /// By a way that only a later release knows. The kernel may not see such an address.
     #[serde(other)]
     Unknown,
 }
@@ -148,7 +148,7 @@ impl LearnedFrom {
 }
 
 impl MatchedSignature {
-    /// Whether the request would be a success of whoever made it, if it were answered well: that a scanner gets a page says nothing.
+    /// Whether the request would be a success of its client, if it were answered well: that a scanner gets a page says nothing.
     #[must_use]
     pub fn could_succeed(&self) -> bool {
         self.class != "scanner-agent" && !matches!(self.severity.as_str(), "info" | "low")

@@ -1,4 +1,4 @@
-//! What web application firewalls report.
+//! Events of web application firewalls.
 
 use std::{fmt, net::IpAddr};
 
@@ -22,7 +22,7 @@ const EVENT: usize = 17 + 9 + 1 + 1 + 3 + MAX_WAF_RULES * (5 + 2) + (1 + 5) + 3 
 const HEAD: usize = 3 + (1 + 64) + 17 + 3 * 9 + 9;
 const _: () = assert!(HEAD + MAX_WAF_EVENTS * EVENT < MAX_MESSAGE);
 
-/// What the web application firewalls of one edge reported since its last batch.
+/// Reports of the web application firewalls of one edge since its last batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WafBatch {
     pub edge_id: String,
@@ -34,7 +34,7 @@ pub struct WafBatch {
     pub sent_at_ms: i64,
     /// Events that the edge could not report since it started.
     pub dropped_before: u64,
-    /// At most [`MAX_WAF_EVENTS`].
+    /// Events, at most [`MAX_WAF_EVENTS`].
     pub events: Vec<WafEvent>,
 }
 
@@ -47,17 +47,17 @@ impl Message for WafBatch {
 pub struct WafEvent {
     /// The client's address; its source is [`Prefix::single`](crate::prefix::Prefix::single).
     pub client: IpAddr,
-    /// When the transaction began, by the firewall's clock, milliseconds since the Unix epoch.
+    /// Time at which the transaction began, by the firewall's clock, milliseconds since the Unix epoch.
     pub at_ms: i64,
     #[serde(with = "growing")]
     pub learned_from: LearnedFrom,
     #[serde(with = "growing")]
     pub outcome: WafOutcome,
-    /// Each once, in the order in which they matched, at most [`MAX_WAF_RULES`].
+    /// Rules, each once, in the order in which they matched, at most [`MAX_WAF_RULES`].
     pub rules: Vec<WafRule>,
     /// The Core Rule Set's sum over the matched rules, where it was logged.
     pub anomaly_score: Option<u32>,
-    /// What the first rule says of itself. Cut at [`MAX_TEXT`] bytes, like the two below.
+    /// Message of the first rule. Cut at [`MAX_TEXT`] bytes, like the two below.
     pub message: String,
     /// Path without the query, which may hold secrets.
     pub uri: String,
@@ -72,14 +72,14 @@ pub struct WafRule {
     pub severity: Option<Severity>,
 }
 
-/// What the firewall did about a transaction.
+/// Action of the firewall on a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WafOutcome {
-    /// It answered in the application's place, or cut the connection.
+    /// The firewall answered in the application's place, or cut the connection.
     Blocked,
-    /// It let it pass.
+    /// The firewall let the request pass.
     Detected,
     /// Something that only a later release knows.
     #[serde(other)]

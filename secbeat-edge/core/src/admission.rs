@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{BootTime, Moment};
 
-/// Why a ban is not enforced here.
+/// The reason why a ban is not enforced here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("{0} is never banned: {1}")]
@@ -35,7 +35,7 @@ pub enum Refusal {
     Outlasted(Prefix, BootTime),
 }
 
-/// When a ban ends.
+/// End of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     /// By its command.

@@ -49,7 +49,7 @@ impl Allowlist {
         &self.nets
     }
 
-    /// How many networks have this code of [`allow`].
+    /// Returns how many networks have this code of [`allow`].
     pub(crate) fn of_reason(&self, reason: u32) -> usize {
         self.nets.values().filter(|code| **code == reason).count()
     }
@@ -102,7 +102,7 @@ impl Allowlist {
     }
 }
 
-/// When each entry expires.
+/// Returns when each entry expires.
 fn ends<'e>(entries: impl IntoIterator<Item = &'e AllowEntry>) -> BTreeMap<Prefix, Option<i64>> {
     let entries = entries.into_iter();
     entries.map(|entry| (entry.network, entry.until_ms)).collect()

@@ -51,7 +51,7 @@ pub struct ObservedResponse<'a> {
     /// Index into the upstream names that the [`Batcher`] was made with.
     pub upstream: u16,
     pub learned_from: LearnedFrom,
-    /// What the request matched. At most [`MAX_MATCHED`] are told.
+    /// Signatures that the request matched. At most [`MAX_MATCHED`] are told.
     pub signatures: &'a [MatchedSignature],
 }
 
@@ -143,7 +143,7 @@ const SLOT_MS: i64 = 50;
 /// What [`SourceCount`]s are told apart by, the last one the slot.
 type CountKey = (Prefix, u16, LearnedFrom, i64);
 
-/// Who speaks in the batches.
+/// Identity of the edge in its batches.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub edge_id: String,
@@ -169,14 +169,14 @@ pub struct Batcher {
     due: Option<Duration>,
     /// From when on good answers alone are worth a flush.
     good_after: Duration,
-    /// When the flushes so far will have been paid for, at one `linger` each.
+    /// Time at which the rate limit's credit for the flushes so far is used up, at one `linger` each.
     paid_until: Duration,
 }
 
 impl Batcher {
     /// # Errors
     ///
-    /// When a limit of `config` or the length of the upstreams' names could make a batch larger than a message.
+    /// Returns an error if a limit of `config` or the length of the upstreams' names could make a batch larger than a message.
     pub fn new(config: BatchConfig, identity: Identity) -> Result<Self, BatchError> {
         config.check(&identity)?;
         Ok(Self {
@@ -193,7 +193,7 @@ impl Batcher {
         })
     }
 
-    /// What counts as one source.
+    /// Returns what counts as one source.
     #[must_use]
     pub const fn sources(&self) -> SourceLengths {
         self.sources

@@ -38,11 +38,11 @@ pub use self::{
     status::{EnforcerStatus, ReconcileStats},
 };
 use crate::{
-    Allowlist, BootTime, Enforced, FilterMode, FleetBan, LocalNotes, Moment, admission::Admission,
+    Allowlist, BootTime, Enforced, Fill, FilterMode, FleetBan, LocalNotes, Moment, admission::Admission,
     reconcile::Reconciler,
 };
 
-/// What an enforcer is made with.
+/// Configuration of an enforcer.
 #[derive(Clone, Debug, Default)]
 pub struct EnforcerConfig {
     pub edge_id: String,
@@ -54,7 +54,7 @@ pub struct EnforcerConfig {
     pub has_kernel: bool,
     pub mode: FilterMode,
     pub allowlist: Allowlist,
-    /// What was noted of bans on this host that the kernel may hold.
+    /// Notes of bans on this host that the kernel may hold.
     pub notes: LocalNotes,
     /// Whether this host was an edge of a fleet, and is none any more: bans that the kernel holds as this host's own are the bus's then.
     pub is_back: bool,
@@ -69,7 +69,7 @@ pub struct Enforcer {
     mode: FilterMode,
     reconciler: Reconciler,
     allowlist: Allowlist,
-    /// Why the kernel's allowlist has to be written again, if so.
+    /// The reason why the kernel's allowlist has to be written again, if so.
     allowlist_failed: Option<String>,
     /// The same of the write before, which is reported.
     allowlist_said: Option<String>,
@@ -216,6 +216,18 @@ impl Enforcer {
         self.reconciler.desired().filter(move |(_, ban)| ban.ends > now)
     }
 
+    /// The bans in force at `now` that the kernel is to hold, as far as it takes them, with their ends; in no order.
+    pub fn held(&self, now: BootTime) -> impl Iterator<Item = (&Prefix, BootTime)> {
+        let due = self.reconciler.due_in_kernel(now);
+        due.filter(move |(target, _)| !self.unwritten.contains(*target))
+    }
+
+    /// Whether one of the kernel's maps was so full, when it was last compared, that it may evict bans.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.stats.fill.iter().any(Fill::is_crowded)
+    }
+
     /// The bans of the fleet in force at `now`, in no order.
     pub fn enforced(&self, now: BootTime) -> impl Iterator<Item = FleetBan> {
         self.reconciler.fleet_bans(now)
@@ -233,7 +245,7 @@ impl Enforcer {
         }
     }
 
-    /// Why the kernel does not have the allowlist as it is, if so.
+    /// Returns why the kernel does not have the allowlist as it is, if so.
     #[must_use]
     pub fn allowlist_failed(&self) -> Option<&str> {
         self.allowlist_failed.as_deref()

@@ -79,7 +79,7 @@ pub enum Stamp {
     Outdated,
 }
 
-/// How full a ban map is.
+/// Fill of a ban map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fill {
     pub entries: u64,

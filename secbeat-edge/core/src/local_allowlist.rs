@@ -1,4 +1,4 @@
-//! What operators of this host allowlist at run time, beside its config.
+//! Allowlist of this host's operators at run time, beside its config.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use secbeat_common::{coverage::Coverage, prefix::Prefix, wire::AllowEntry};
 /// Most entries: the kernel's allowlist has 4096, which holds the fleet's and the config's as well.
 pub const MAX_LOCAL_ALLOWED: usize = 256;
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocalRefusal {
     #[error("{0} is not on the allowlist of this host")]
     NotThere(Prefix),
     #[error(
-        "{network} and the other entries together would be all of {family}, and nobody there would be banned any more"
+        "{network} and the other entries together would cover all {family} addresses: no client there could be banned any more"
     )]
     Everybody { network: Prefix, family: &'static str },
-    #[error("the allowlist of this host has {MAX_LOCAL_ALLOWED} entries, and takes no more")]
+    #[error("the allowlist of this host is full: it has {MAX_LOCAL_ALLOWED} entries")]
     Full,
 }
 
@@ -125,7 +125,7 @@ mod tests {
         let refused = list.add(entry("203.0.113.7", None)).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the allowlist of this host has 256 entries, and takes no more"
+            "the allowlist of this host is full: it has 256 entries"
         );
         list.add(of(0)).unwrap();
 

@@ -1,4 +1,4 @@
-//! What operators noted of bans on this host, for those that a restarted process finds in the kernel.
+//! Notes of operators about bans on this host, for those that a restarted process finds in the kernel.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ pub const SAME_END: Duration = Duration::from_secs(1);
 pub struct LocalNotes(HashMap<Prefix, (BootTime, Arc<str>)>);
 
 impl LocalNotes {
-    /// What was noted of the ban of `target` that ends at `ends`.
+    /// Returns what was noted of the ban of `target` that ends at `ends`.
     #[must_use]
     pub fn of(&self, target: &Prefix, ends: BootTime) -> Option<&str> {
         self.shared(target, ends).map(|note| &**note)

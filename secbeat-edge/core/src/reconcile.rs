@@ -55,7 +55,7 @@ pub struct Enforced {
 pub struct FleetBan {
     pub target: Prefix,
     pub command_id: Uuid,
-    /// As commanded, milliseconds since the Unix epoch.
+    /// Expiry as commanded, milliseconds since the Unix epoch.
     pub expires_at_ms: i64,
 }
 
@@ -82,7 +82,7 @@ impl LocalBan {
     }
 }
 
-/// Where a ban comes from.
+/// Origin of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// An orchestrator, by this command.
@@ -122,7 +122,7 @@ impl Change {
 pub(crate) struct Reconciler {
     admission: Admission,
     claims: HashMap<Prefix, Claims>,
-    /// Those of `claims` that are no single source, with their own ends if they are for the kernel.
+    /// Those of `claims` that are not single sources, with their own ends if they are for the kernel.
     nets: NetTable<Option<BootTime>>,
     received: ReceivedBans,
     /// Whether a whole snapshot of the bus was read since this process started; before that nothing is unknown.
@@ -131,7 +131,7 @@ pub(crate) struct Reconciler {
     pass: u32,
     /// Whether the kernel may hold bans that this process neither wrote nor found.
     has_unknown: bool,
-    /// What was noted of bans on this host that another process made.
+    /// Notes of bans on this host that another process made.
     notes: LocalNotes,
     /// Whether bans that the kernel holds as this host's own are not adopted: the bus has them.
     disowns: bool,
@@ -173,6 +173,13 @@ impl Reconciler {
             .filter_map(|(target, claims)| Some((target, claims.enforced()?)))
     }
 
+    /// The bans that the kernel should hold at `now`, with their ends, in no order.
+    pub(crate) fn due_in_kernel(&self, now: BootTime) -> impl Iterator<Item = (&Prefix, BootTime)> {
+        self.claims
+            .iter()
+            .filter_map(move |(target, claims)| Some((target, claims.due_in_kernel(now)?.ends)))
+    }
+
     /// The bans of the fleet that have not expired at `now`.
     pub(crate) fn fleet_bans(&self, now: BootTime) -> impl Iterator<Item = FleetBan> {
         self.claims.iter().filter_map(move |(target, claims)| {
@@ -200,7 +207,7 @@ impl Reconciler {
             || self.received.is_aside(target, id)
     }
 
-    /// When the fleet's ban of `target` that is enforced ends as its command says, in milliseconds since the Unix epoch.
+    /// Returns when the fleet's ban of `target` that is enforced ends as its command says, in milliseconds since the Unix epoch.
     pub(crate) fn fleet_end(&self, target: &Prefix) -> Option<i64> {
         Some(self.claims.get(target)?.fleet()?.expires_at_ms)
     }
@@ -210,7 +217,7 @@ impl Reconciler {
         self.received.extract(now_ms)
     }
 
-    /// How many received bans are rightly not enforced here.
+    /// Returns how many received bans are rightly not enforced here.
     pub(crate) fn set_aside(&self) -> usize {
         self.received.aside()
     }

@@ -1,4 +1,4 @@
-//! When a certificate is asked for at its certificate authority, and how long to wait after that failed.
+//! Schedule of a certificate's renewal, and of the waits after a failure.
 
 /// A third of its life before the end a certificate is renewed (as most clients of ACME do).
 const LEFT: f64 = 1.0 / 3.0;
@@ -12,7 +12,7 @@ const LONGEST_PAUSE_MS: i64 = 12 * 60 * 60 * 1000;
 /// An authority that asks for a longer pause is not believed.
 const LONGEST_WAIT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// When a certificate is valid, in milliseconds since 1970.
+/// Validity of a certificate, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     pub from_ms: i64,
@@ -36,26 +36,26 @@ pub struct Window {
     pub end_ms: i64,
 }
 
-/// What is known of a certificate, and of the attempts to get it.
+/// State of a certificate, and of the attempts to get it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewal {
     /// Of the certificate that is there.
     pub life: Option<Life>,
-    /// When that was obtained.
+    /// Time at which that was obtained.
     pub obtained_ms: Option<i64>,
     pub window: Option<Window>,
     /// Attempts since then that failed.
     pub failures: u32,
     /// Attempts since then of which nobody knows how they ended: the daemon was killed.
     pub unfinished: u32,
-    /// When the last attempt began.
+    /// Time at which the last attempt began.
     pub tried_ms: Option<i64>,
     /// Until when the authority wants to be left alone.
     pub wait_until_ms: Option<i64>,
 }
 
 impl Renewal {
-    /// When it is asked for. `jitter` is from 0 to 1, and stays the same for one certificate.
+    /// Returns when it is asked for. `jitter` is from 0 to 1, and stays the same for one certificate.
     #[must_use]
     pub fn due_ms(&self, jitter: f64) -> i64 {
         let wanted = match (self.life, self.window) {
@@ -75,7 +75,8 @@ impl Renewal {
         wanted.max(rested).max(self.pause_end()).max(self.wait_end())
     }
 
-    /// When it is asked for if the operator wants that now: pauses after failures do not count, the authority's word does.
+    /// Returns the state with which it is asked for now, as the operator wants: pauses after failures do not count, the
+    /// authority's word does.
     #[must_use]
     pub fn without_pause(self) -> Self {
         Self {

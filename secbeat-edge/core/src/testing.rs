@@ -168,7 +168,7 @@ impl MemoryKernel {
     }
 }
 
-/// What became of an effect.
+/// Outcome of an effect.
 #[derive(Clone, Debug)]
 pub enum Carried {
     /// It was carried out, with these outcomes.

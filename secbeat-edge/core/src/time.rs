@@ -21,13 +21,13 @@ impl BootTime {
         )
     }
 
-    /// How long lies between this and `other`.
+    /// Returns how long lies between this and `other`.
     #[must_use]
     pub fn apart(self, other: Self) -> Duration {
         Duration::from_nanos(self.0.abs_diff(other.0))
     }
 
-    /// How much later than `other`; zero if it is not.
+    /// Returns how much later than `other`; zero if it is not.
     #[must_use]
     pub fn since(self, other: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(other.0))

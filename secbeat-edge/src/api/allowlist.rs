@@ -125,7 +125,7 @@ pub(super) async fn remove(
     }))
 }
 
-/// Who asks, for the log.
+/// Returns who asks, for the log.
 async fn actor(peer: Option<Extension<LocalPeer>>) -> String {
     let Some(Extension(peer)) = peer else {
         return "anybody".to_owned();

@@ -1,4 +1,4 @@
-//! How orders fail.
+//! Failures of orders.
 
 use axum::http::StatusCode;
 use secbeat_daemon::api::Failure;

@@ -6,7 +6,7 @@ mod lists;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use secbeat_daemon::{
     cli::printable,
-    metrics::{Told, scrape},
+    metrics::{Metric, scrape},
 };
 use secbeat_edge_core::FilterMode;
 
@@ -15,7 +15,7 @@ use crate::view::{AccessLogView, ProxyView, SpoolView, StatsView};
 /// The text of one scrape.
 pub(super) fn render(stats: &StatsView) -> String {
     scrape(|| {
-        Told::heap("secbeat_edge_heap_bytes");
+        Metric::heap("secbeat_edge_heap_bytes");
         kernel(stats);
         lists::render(stats);
         bans(stats);
@@ -317,9 +317,9 @@ fn telemetry(stats: &StatsView) {
 }
 
 fn signatures(stats: &StatsView) {
-    Told::gauge("secbeat_edge_signatures", "Signatures that are looked for.")
+    Metric::gauge("secbeat_edge_signatures", "Signatures that are looked for.")
         .is([], stats.signatures.count as f64);
-    Told::gauge(
+    Metric::gauge(
         "secbeat_edge_signature_problems",
         "Files and signatures that are wrong, and are left out.",
     )

@@ -48,7 +48,7 @@ use crate::{
     },
 };
 
-/// How long a graceful end of the API may take.
+/// Time that a graceful end of the API may take.
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// The parts whose state the API shows and changes.
@@ -58,7 +58,7 @@ pub(crate) struct Api {
     pub(crate) enforcer: EnforcerHandle,
     pub(crate) bus: Bus,
     pub(crate) clock: BusClock,
-    /// When the certificates of the bus end.
+    /// Expiry of the certificates of NATS.
     pub(crate) certificates: watch::Receiver<Vec<Expiry>>,
     pub(crate) publisher: Publisher,
     pub(crate) garbage: Arc<Garbage>,
@@ -79,7 +79,7 @@ pub(crate) struct Api {
     pub(crate) pins: Option<Pins>,
     /// `None` where the HTTP layer alone enforces.
     pub(crate) lists: Option<Lists>,
-    /// Where the API's Unix socket is.
+    /// Path of the API's Unix socket.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) notes: Notes,
     pub(crate) unwatched: Unwatched,
@@ -109,7 +109,7 @@ pub(crate) fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Lets in whoever may do this. Nothing that the edge tells quotes a client's request.
+/// Lets in those who may do this. Nothing that the edge tells quotes a client's request.
 async fn admit(State(ways): State<Arc<Ways>>, request: Request, next: Next) -> Response {
     let (act, role) = match request.method().is_safe() {
         true => (Act::Read, "read"),
@@ -276,7 +276,7 @@ async fn ban(
     if !ban.note.is_empty() {
         let remembered = spawn_blocking(move || api.notes.remember(&target, ban.ends, &ban.note, now.boot));
         if let Ok(Err(error)) = remembered.await {
-            warn!(%target, "a restart will forget the note of a ban: {error:#}");
+            warn!(%target, "cannot store the note of a ban, which the next start will lack: {error:#}");
         }
     }
     Ok((StatusCode::CREATED, Json(view)))

@@ -32,7 +32,7 @@ use crate::{
     feeds::{FeedKeeper, Feeds},
     lists::Lists,
     signatures::{FleetFile, Signatures},
-    stand_in::{Heard, Kept, Tap},
+    stand_in::{DetectionRecord, Kept, Tap},
     telemetry::TelemetryStats,
 };
 
@@ -43,9 +43,9 @@ pub(super) struct Fleet {
     pub(super) clock: BusClock,
     pub(super) publisher: Publisher,
     pub(super) garbage: Arc<Garbage>,
-    /// Counts commands that are not obeyed.
+    /// Counts commands that are not accepted.
     pub(super) refused: RefusedCommands,
-    /// When the certificates of the bus end.
+    /// Expiry of the certificates of NATS.
     pub(super) certificates: watch::Receiver<Vec<Expiry>>,
     /// This edge's own detector.
     pub(super) stand_in: Tap,
@@ -56,7 +56,7 @@ pub(super) struct Fleet {
 ///
 /// # Errors
 ///
-/// When the address, the key or the certificate of the connection cannot be used.
+/// Returns an error if the address, the key or the certificate of the connection cannot be used.
 pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> {
     let login = member.login.clone().map(|login| Login {
         name: login.name,
@@ -77,7 +77,7 @@ pub async fn connect(member: &Membership, edge_id: &str) -> anyhow::Result<Bus> 
 pub struct Answer {
     /// What its detector goes by; `None` if no orchestrator has said so yet.
     pub orders: Option<Orders>,
-    /// Why nobody decides; `None` if orchestrators do.
+    /// The reason why nobody decides; `None` if orchestrators do.
     pub away: Option<Away>,
 }
 
@@ -85,7 +85,7 @@ pub struct Answer {
 ///
 /// # Errors
 ///
-/// When the connection cannot be used, or nobody answers.
+/// Returns an error if the connection cannot be used, or nobody answers.
 pub fn ask(member: &Membership, edge_id: &str, patience: Duration) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -117,7 +117,7 @@ pub fn ask(member: &Membership, edge_id: &str, patience: Duration) -> anyhow::Re
     asked
 }
 
-/// What the fleet's detector goes by.
+/// Returns what the fleet's detector goes by.
 async fn orders(bus: &Bus, trust: &Trust) -> Option<Orders> {
     let mut follower = DirectiveBucket::follow(bus);
     let mut found = None;
@@ -126,7 +126,7 @@ async fn orders(bus: &Bus, trust: &Trust) -> Option<Orders> {
             Update::Held(entries) => {
                 let said = entries.iter().find(|entry| entry.key == subjects::DETECTION_KEY);
                 found = said
-                    .and_then(|said| Heard::open(&said.value, trust).ok())
+                    .and_then(|said| DetectionRecord::open(&said.value, trust).ok())
                     .or(found);
             }
             Update::Complete => return found.map(|heard| heard.orders),
@@ -202,7 +202,7 @@ impl Fleet {
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = published {
-            warn!("what the fleet published of signatures waits for NATS: {error}");
+            warn!("the fleet's signatures wait for NATS: {error}");
         }
     }
 
@@ -222,12 +222,12 @@ impl Fleet {
         telemetry: Arc<TelemetryStats>,
         (orders, state_dir): (Option<Orders>, &Path),
     ) -> (
-        watch::Sender<Option<Heard>>,
+        watch::Sender<Option<DetectionRecord>>,
         impl Future<Output = ()> + Send + 'static,
     ) {
         let kept = Kept::in_folder(state_dir);
         let of_before = kept.detection(&self.member.trust);
-        let (hear, heard) = watch::channel(of_before.or_else(|| orders.map(Heard::own)));
+        let (hear, heard) = watch::channel(of_before.or_else(|| orders.map(DetectionRecord::own)));
         if let Some(recalled) = kept.recall() {
             self.stand_in.handle(recalled);
         }

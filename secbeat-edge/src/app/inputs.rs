@@ -1,4 +1,4 @@
-//! Where requests are seen: the reverse proxy, logs, and the questions of other web servers.
+//! Data sources: the reverse proxy, logs, and the questions of other web servers.
 
 use std::{future::Future, sync::Arc};
 

@@ -39,7 +39,8 @@ pub(super) struct InputSockets {
 impl Listeners {
     /// # Errors
     ///
-    /// When an address cannot be listened on; the error names its key. Sockets that systemd passes on are taken over.
+    /// Returns an error if an address cannot be listened on; the error names its key. Sockets that systemd passes on are taken
+    /// over.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let mut inherited = Inherited::take();
         let mut open = |address| match inherited.at(address) {

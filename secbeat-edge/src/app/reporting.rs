@@ -14,7 +14,7 @@ use crate::{
     telemetry::{self, Recorder},
 };
 
-/// How long the last telemetry may take to leave.
+/// Time that the last telemetry may take to leave.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Where inputs report to.

@@ -28,11 +28,11 @@ pub(super) use self::{carrying::keep_all, leases::Fleet as Leases};
 use crate::{
     bus::Publisher,
     enforcer::{EnforcerHandle, Unfulfilled},
-    stand_in::{Heard, Kept, Tap},
+    stand_in::{DetectionRecord, Kept, Tap},
     telemetry::TelemetryStats,
 };
 
-/// How often it is looked whether the fleet is there.
+/// Interval at which it is looked whether the fleet is there.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What the detector works with.
@@ -45,7 +45,7 @@ pub(super) struct StandInTask {
     pub(super) publisher: Publisher,
     pub(super) telemetry: Arc<TelemetryStats>,
     /// The fleet's word on its detector.
-    pub(super) heard: watch::Receiver<Option<Heard>>,
+    pub(super) heard: watch::Receiver<Option<DetectionRecord>>,
     /// The fleet's allowlist, to be kept.
     pub(super) allowlist: watch::Receiver<Option<Allowlist>>,
     /// Networks that are never banned on this host.

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::{
     signatures::{FleetFile, NotTaken, Signatures},
-    stand_in::Heard,
+    stand_in::DetectionRecord,
     telemetry::TelemetryFilter,
 };
 
@@ -27,10 +27,10 @@ use crate::{
 pub(crate) struct Directed {
     pub(crate) filter: TelemetryFilter,
     pub(crate) signatures: Signatures,
-    /// Where the fleet's are kept.
+    /// Copy of the signatures that the fleet published.
     pub(crate) file: FleetFile,
     /// What goes by the fleet's word on the detector.
-    pub(crate) heard: watch::Sender<Option<Heard>>,
+    pub(crate) heard: watch::Sender<Option<DetectionRecord>>,
 }
 
 /// Follows the directives for ever. Those that were read last hold while the bus is away.
@@ -55,7 +55,7 @@ pub(crate) async fn follow_directives(bus: Bus, directed: Directed, trust: Trust
 fn take(
     entry: &Entry,
     filter: &TelemetryFilter,
-    heard: &watch::Sender<Option<Heard>>,
+    heard: &watch::Sender<Option<DetectionRecord>>,
     trust: &Trust,
     garbage: &Garbage,
 ) {
@@ -91,7 +91,7 @@ fn take(
             }
             Err(error) => report("what counts as one source", &error),
         },
-        subjects::DETECTION_KEY => match Heard::open(&entry.value, trust) {
+        subjects::DETECTION_KEY => match DetectionRecord::open(&entry.value, trust) {
             Ok(told) => {
                 info!(rules = told.orders.detect.rules.len(), "read rules");
                 heard.send_replace(Some(told));

@@ -24,7 +24,7 @@ const ALLOWED: [Column<AllowedView>; 4] = [
 ];
 
 pub(super) fn list(places: &Places, records: &Records) -> anyhow::Result<()> {
-    records.show(&ALLOWED, ask(places)?, "nobody is allowlisted on this host")
+    records.show(&ALLOWED, ask(places)?, "no client is allowlisted on this host")
 }
 
 pub(super) fn ask(places: &Places) -> anyhow::Result<Vec<AllowedView>> {

@@ -35,13 +35,13 @@ pub enum Allowlist {
     },
 }
 
-/// Where an entry holds.
+/// Scope of an entry.
 pub(super) const HERE: &str = "on this host";
-/// What people read where there are none.
+/// Returns what people read where there are none.
 fn no_entries() -> String {
     let program = program::of_host();
     format!(
-        "this host's operators have allowlisted nobody (`{program} allowed` lists all that is never banned here)"
+        "the operators of this host have allowlisted no client (`{program} allowed` lists all that is never banned here)"
     )
 }
 

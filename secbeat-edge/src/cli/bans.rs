@@ -171,7 +171,7 @@ pub(super) fn ban(
             Ok((view, told))
         }
         Err(error) if is_late(&error) => {
-            let unknown = format!("whether {target} is banned is not known, it may be later");
+            let unknown = format!("it is not known whether {target} is banned; the ban may follow");
             Err(anyhow::Error::from(error).context(unknown))
         }
         Err(error) => Err(error.into()),
@@ -187,7 +187,7 @@ fn ban_in_kernel(
 ) -> anyhow::Result<KernelBan> {
     if places.is_guessed {
         bail!(
-            "{target} is not banned: the config is wrong, so nobody knows whom it protects, and no daemon runs"
+            "{target} is not banned: the config is invalid, so the networks that it protects are unknown, and no daemon runs"
         );
     }
     if let Some(why) = target.unbannable() {

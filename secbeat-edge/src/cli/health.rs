@@ -1,4 +1,4 @@
-//! What `status` has to say of how the daemon does, as findings with what to do.
+//! Health of the daemon for `status`, as findings with what to do.
 
 use secbeat_common::wire::ClockOffset;
 use secbeat_edge_core::FilterMode;
@@ -15,7 +15,7 @@ const SILENT_MS: i64 = 15 * 60 * 1000;
 const TOO_MANY: f64 = 0.5;
 
 impl Status {
-    /// What is well and what is not; `program` has the commands that help.
+    /// Returns what is well and what is not; `program` has the commands that help.
     #[must_use]
     pub fn findings(&self, program: &str) -> Vec<Finding> {
         let mut findings = vec![self.daemon_finding(program)];
@@ -33,7 +33,7 @@ impl Status {
         }
         if let Some(daemon) = &self.daemon {
             findings.push(match &self.unreadable {
-                Some(why) => Finding::new("maps", State::Note, format!("not looked at: {why}")),
+                Some(why) => Finding::new("maps", State::Note, format!("not checked: {why}")),
                 None if self.unwritten() > 0 => {
                     Finding::new("maps", State::Problem, refused(self.unwritten()))
                 }
@@ -42,7 +42,7 @@ impl Status {
             let failed = self.allowlist_failed();
             findings.extend(failed.map(|why| Finding::new("allowlist", State::Problem, unallowed(why))));
             findings.extend(daemon.enforcer.modes_without_interface.iter().map(|name| {
-                let detail = format!("`{name}` in interface_modes under [kernel] stands for no interface: its mode holds nowhere");
+                let detail = format!("`{name}` in interface_modes under [kernel] matches no interface, so its mode has no effect");
                 Finding::new("mode", State::Problem, detail)
             }));
             findings.extend(room(&daemon.enforcer.reconcile));
@@ -85,7 +85,7 @@ impl Status {
                 "daemon",
                 State::Problem,
                 format!(
-                    "it does not run: bans stay in the kernel until they end, and nobody new is banned; `systemctl start {program}`"
+                    "it does not run: bans stay in the kernel until they expire, and no new client is banned; `systemctl start {program}`"
                 ),
             ),
             (false, false) => Finding::new(
@@ -219,7 +219,7 @@ fn telemetry(daemon: &StatsView) -> Finding {
             "telemetry",
             State::Note,
             format!(
-                "{lost} of {} responses or messages were lost and count for nobody",
+                "{lost} of {} responses or messages were lost and do not count",
                 telemetry.recorded
             ),
         ),

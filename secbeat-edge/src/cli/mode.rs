@@ -68,7 +68,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Why this host lets packets of banned clients pass, if it does. `program` has the command that says more.
+/// Returns why this host lets packets of banned clients pass, if it does. `program` has the command that says more.
 pub(super) fn leak(places: &Places, program: &str) -> anyhow::Result<Option<String>> {
     // The daemon may take 2 s to see it.
     if places.detached.exists() {

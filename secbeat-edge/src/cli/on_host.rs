@@ -1,4 +1,4 @@
-//! What `secbeat` asks and orders of the edge in it.
+//! Commands of `secbeat` to the edge in it.
 
 use std::net::IpAddr;
 
@@ -78,16 +78,16 @@ impl OnHost {
 ///
 /// # Errors
 ///
-/// When neither a daemon nor the kernel tells.
+/// Returns an error if neither a daemon nor the kernel tells.
 pub fn status(file: &ConfigFile<'_>) -> anyhow::Result<Status> {
     Status::look(&file.places()?)
 }
 
-/// Why this host lets packets of banned clients pass, if it does; `program` has the commands that say more.
+/// Returns why this host lets packets of banned clients pass, if it does; `program` has the commands that say more.
 ///
 /// # Errors
 ///
-/// When neither a daemon nor the kernel tells.
+/// Returns an error if neither a daemon nor the kernel tells.
 pub fn leak(file: &ConfigFile<'_>, program: &str) -> anyhow::Result<Option<String>> {
     mode::leak(&file.places()?, program)
 }
@@ -96,16 +96,16 @@ pub fn leak(file: &ConfigFile<'_>, program: &str) -> anyhow::Result<Option<Strin
 ///
 /// # Errors
 ///
-/// When no program is pinned, or its maps cannot be read.
+/// Returns an error if no program is pinned, or its maps cannot be read.
 pub fn test(file: &ConfigFile<'_>, address: IpAddr, output: Output) -> anyhow::Result<()> {
     verdict::Test::of(address, output).run(&file.places()?)
 }
 
-/// What the kernel does with a packet of `address`, and why, in lines for people.
+/// Returns what the kernel does with a packet of `address`, and why, in lines for people.
 ///
 /// # Errors
 ///
-/// When no program is pinned, or its maps cannot be read.
+/// Returns an error if no program is pinned, or its maps cannot be read.
 pub fn tested(file: &ConfigFile<'_>, address: IpAddr) -> anyhow::Result<String> {
     verdict::Test::of(address, Output::Table).told(&file.places()?)
 }
@@ -114,7 +114,7 @@ pub fn tested(file: &ConfigFile<'_>, address: IpAddr) -> anyhow::Result<String> 
 ///
 /// # Errors
 ///
-/// When neither a daemon nor the kernel tells.
+/// Returns an error if neither a daemon nor the kernel tells.
 pub fn list_allowed(file: &ConfigFile<'_>, records: &Records) -> anyhow::Result<()> {
     super::allowed::list(&file.places()?, records)
 }
@@ -123,16 +123,16 @@ pub fn list_allowed(file: &ConfigFile<'_>, records: &Records) -> anyhow::Result<
 ///
 /// # Errors
 ///
-/// When it does not answer.
+/// Returns an error if it does not answer.
 pub fn ask(file: &ConfigFile<'_>, asked: Asked, program: &str) -> anyhow::Result<()> {
     asked.execute(&file.places()?.api(), program, env!("CARGO_PKG_VERSION"))
 }
 
-/// Which sources and networks the kernel of this host holds bans of.
+/// Returns which sources and networks the kernel of this host holds bans of.
 ///
 /// # Errors
 ///
-/// When no program is pinned, or its maps cannot be read.
+/// Returns an error if no program is pinned, or its maps cannot be read.
 pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
     let places = file.places()?;
     places.require_pinned()?;
@@ -144,7 +144,7 @@ pub fn banned_in_kernel(file: &ConfigFile<'_>) -> anyhow::Result<Vec<String>> {
 ///
 /// # Errors
 ///
-/// When neither a daemon nor the kernel tells.
+/// Returns an error if neither a daemon nor the kernel tells.
 pub fn allowed(file: &ConfigFile<'_>) -> anyhow::Result<Vec<Allowed>> {
     let allowed = super::allowed::ask(&file.places()?)?.into_iter();
     let allowed = allowed.map(|entry| Allowed {

@@ -27,7 +27,7 @@ const NOBODY: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xfe, 0, 0, 0, 0, 1)),
 ];
-/// How long such a ban lasts.
+/// Time that such a ban lasts.
 const BAN: &str = "1s";
 /// By when it must be there, and be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -84,7 +84,7 @@ fn ban(places: &Places, address: IpAddr, mode: FilterMode) -> anyhow::Result<Pas
         || -> anyhow::Result<bool> { Ok(bans::in_kernel(places)?.iter().any(|ban| ban.target == target)) };
     ensure!(
         !is_there()?,
-        "{target} is banned already, so that nothing can be shown by it: unban it first"
+        "{target} is banned already: unban it first to test with it"
     );
     let begun = Instant::now();
     let request = BanRequest {

@@ -238,7 +238,7 @@ fn list(sought: &Sought, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Which set the fleet published, and when.
+/// Returns which set the fleet published, and when.
 fn published(fleet: &FleetSignatures) -> String {
     let names: Vec<_> = fleet.files.iter().map(|file| file.name.as_str()).collect();
     let files = match names.as_slice() {

@@ -38,7 +38,7 @@ pub struct Status {
     /// `None` where no program is pinned.
     pub(super) mode: Option<FilterMode>,
     pub(super) bans_in_kernel: usize,
-    /// Why nothing is known of the kernel's maps; then what is said of them is not so.
+    /// The reason why nothing is known of the kernel's maps; then what is said of them is not so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
     /// Networks that operators of this host have allowlisted at run time.
@@ -132,7 +132,7 @@ impl Status {
         self.hangs
     }
 
-    /// Which edge the daemon is, if it answers.
+    /// Returns which edge the daemon is, if it answers.
     #[must_use]
     pub fn edge_id(&self) -> Option<&str> {
         self.daemon.as_ref().map(|daemon| daemon.edge_id.as_str())
@@ -143,7 +143,7 @@ impl Status {
         self.daemon.as_ref().map_or(0, |daemon| daemon.enforcer.unwritten)
     }
 
-    /// Why the kernel does not have the allowlist, if so.
+    /// Returns why the kernel does not have the allowlist, if so.
     pub(super) fn allowlist_failed(&self) -> Option<&str> {
         self.daemon.as_ref()?.enforcer.allowlist_failed.as_deref()
     }
@@ -155,7 +155,8 @@ impl Status {
 
     /// # Errors
     ///
-    /// When an interface is not protected that should be, or the kernel does not have a ban or the allowlist that it should have.
+    /// Returns an error if an interface is not protected that should be, or the kernel does not have a ban or the allowlist that
+    /// it should have.
     pub fn ensure_protected(&self) -> anyhow::Result<()> {
         let is_protected = self.attached.iter().all(|attachment| attachment.protected);
         anyhow::ensure!(is_protected, "not every configured interface is protected");
@@ -171,7 +172,7 @@ impl Status {
     }
 }
 
-/// How long a daemon may take to answer; itself it gives up after 5 s.
+/// Time that a daemon may take to answer; itself it gives up after 5 s.
 pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What a daemon does that does not answer.
@@ -435,7 +436,7 @@ fn print_log(log: &AccessLogView) {
     }
     if log.ambiguous > 0 {
         secbeat_daemon::say!(
-            "           {} lines blame somebody, but nobody for certain: {}",
+            "           {} lines blame a client, but do not say for certain which: {}",
             log.ambiguous,
             log.reasons.join("; ")
         );

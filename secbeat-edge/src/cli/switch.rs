@@ -17,7 +17,7 @@ use secbeat_daemon::{
 use super::Places;
 use crate::{kernel, view::StatsView};
 
-/// How long a daemon and the kernel may take to let go.
+/// Time that a daemon and the kernel may take to let go.
 const LET_GO: Duration = Duration::from_secs(3);
 
 /// Detaches everything. It stays so over restarts of the daemon, which a running one would else make good as a fault.
@@ -91,7 +91,7 @@ fn free(places: &Places) -> anyhow::Result<Vec<String>> {
 
 /// # Errors
 ///
-/// When a program of SecBeat's runs on an interface all the same, and goes on to drop packets.
+/// Returns an error if a program of SecBeat's runs on an interface all the same, and goes on to drop packets.
 fn ensure_free(places: &Places) -> anyhow::Result<()> {
     let until = Instant::now() + LET_GO;
     let held = loop {

@@ -194,7 +194,7 @@ fn banned_nets(places: &Places) -> anyhow::Result<Vec<Prefix>> {
 
 /// # Errors
 ///
-/// When bans of networks around `target` are still in force.
+/// Returns an error if bans of networks around `target` are still in force.
 fn still_banned(places: &Places, target: &Prefix) -> anyhow::Result<()> {
     match target.still_banned(banned_nets(places)?) {
         Some(why) if !exempt(places).iter().any(|net| net.covers(target)) => bail!("{why}"),

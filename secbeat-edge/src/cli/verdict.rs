@@ -58,7 +58,7 @@ struct Verdict {
     /// Whether the kernel drops such a packet where the program runs.
     dropped: bool,
     why: String,
-    /// Where the program runs.
+    /// Hook at which the program runs.
     enforced_on: Vec<String>,
     /// Those that cover the address, on any layer.
     bans: Vec<BanView>,
@@ -181,7 +181,8 @@ impl Test {
     }
 }
 
-/// What this host's operators said of their entry of `net`: until when, and why. Without the daemon's file it is not known.
+/// Returns what this host's operators said of their entry of `net`: until when, and why. Without the daemon's file it is not
+/// known.
 fn local_entry(places: &Places, net: &Prefix) -> Option<String> {
     let list = places.allowlist.read(now_ms()).ok()?;
     let entry = list.get(net)?;
@@ -231,7 +232,7 @@ impl Verdict {
         Some(format!("{} is on the list {}", list.network, list.name))
     }
 
-    /// What explains the kernel's answer, from what the maps say.
+    /// Returns what explains the kernel's answer, from what the maps say.
     fn reason(&self) -> String {
         let in_kernel = self.bans.iter().find(|ban| ban.layer == Layer::Kernel.name());
         let listed = self.listed(ListVerdict::Ban);

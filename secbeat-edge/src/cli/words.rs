@@ -1,4 +1,4 @@
-//! What people type who know other programs.
+//! Words that people type who know other programs.
 
 use secbeat_daemon::cli::words::{
     Here::{Hint, Runs},

@@ -66,11 +66,11 @@ pub struct Kernel {
     pub list_max_bytes: u64,
 }
 
-/// Which interfaces are to be protected.
+/// The interfaces that are to be protected.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "NamesOrWord")]
 pub enum Interfaces {
-    /// Those of the default routes.
+    /// The interfaces of the default routes.
     Auto,
     /// Names and patterns of names.
     Named(Vec<String>),

@@ -1,4 +1,4 @@
-//! What an operator calls an edge beside its name.
+//! Labels of an edge.
 
 use schemars::JsonSchema;
 use secbeat_common::wire;

@@ -1,6 +1,6 @@
 //! Takes the host's interfaces under protection.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, panic, sync::mpsc, thread};
 
 use anyhow::Context as _;
 use secbeat_common::{
@@ -30,19 +30,27 @@ pub(crate) struct KernelConfig {
     pub object: ObjectSource,
 }
 
-/// Loads the program, fills the allowlist, and only then attaches; gives up all capabilities but those that it takes to do
-/// so again.
+/// Who is never banned, as far as this host knows.
+#[derive(Debug)]
+pub(crate) struct NeverBanned {
+    /// Addresses that the host itself needs.
+    pub host: HashMap<Prefix, u32>,
+    /// The allowlist of its operators.
+    pub local: LocalAllowlist,
+}
+
+/// Loads the program; once it is told who is never banned, it fills the allowlist, and only then attaches. It gives up all capabilities
+/// but those that it takes to do so again.
 ///
-/// Beside the kernel's side it returns the allowlist: `host`, what the kernel still held of the fleet's, which stays until that is
-/// read, and `local`, that of the host's operators.
+/// Beside the kernel's side it returns the allowlist: what it was told, and what the kernel still held of the fleet's, which stays until
+/// that is read.
 ///
 /// # Errors
 ///
 /// Whatever the kernel or the config does not allow; the host is then as it was.
 pub(crate) fn attach(
     config: KernelConfig,
-    host: HashMap<Prefix, u32>,
-    local: &LocalAllowlist,
+    never_banned: &mpsc::Receiver<NeverBanned>,
 ) -> anyhow::Result<(KernelSide, Allowlist)> {
     kernel::require_host()?;
     let setup = config.setup;
@@ -52,14 +60,10 @@ pub(crate) fn attach(
         let mut program = Program::load(&object, &setup)?;
         let clock = program.jiffy_clock()?;
         let mut bans = BanMaps::open(program.pins())?;
-        if let Err(error) = bans.prove_tables(program.table_probe()?) {
-            warn!("no more than {MAX_TRIE_NETS} networks can be banned: {error:#}");
-        }
         let mut lists = ListTables::open(program.pins())?;
-        if let Err(error) = lists.prove(program.list_probe()?) {
-            warn!("no static list can come into force: {error:#}");
-        }
+        prove(&program, &mut bans, &mut lists)?;
         let floods = Floods::open(program.pins())?;
+        let NeverBanned { host, local } = never_banned.recv().context("the start was given up")?;
         let mut allowed = AllowedNets::open(program.pins())?;
         allowed.set_listed(lists.allowing())?;
         lists.settle()?;
@@ -101,4 +105,20 @@ pub(crate) fn attach(
         };
         Ok((kernel, allowlist))
     })
+}
+
+/// Has the kernel read a table of each kind, both at the same time: it waits for all processors when one is taken away.
+fn prove(program: &Program, bans: &mut BanMaps, lists: &mut ListTables) -> anyhow::Result<()> {
+    let (of_nets, of_lists) = (program.table_probe()?, program.list_probe()?);
+    thread::scope(|scope| {
+        let proving = scope.spawn(|| lists.prove(of_lists));
+        if let Err(error) = bans.prove_tables(of_nets) {
+            warn!("no more than {MAX_TRIE_NETS} networks can be banned: {error:#}");
+        }
+        let proven = proving.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+        if let Err(error) = proven {
+            warn!("no static list can come into force: {error:#}");
+        }
+    });
+    Ok(())
 }

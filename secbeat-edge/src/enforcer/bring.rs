@@ -1,4 +1,4 @@
-//! What a host takes along when it joins a fleet or leaves it.
+//! Bans that a host takes along when it joins a fleet or leaves it.
 
 use secbeat_edge_core::{Event, Fact};
 
@@ -29,7 +29,7 @@ impl EnforcerTask {
 
     fn settled(&mut self) {
         if let Some(settled) = self.brought.settled.take() {
-            // Whoever waited may have gone.
+            // The one who waited may have gone.
             let _ = settled.send(());
         }
     }

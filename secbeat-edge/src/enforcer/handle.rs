@@ -1,4 +1,4 @@
-//! How others reach the enforcer.
+//! Handle by which others reach the enforcer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::kernel::{Allowing, Attachment, InterfaceModes, Staged};
 
 /// Messages that may wait for the enforcer.
 const QUEUE: usize = 4096;
-/// How long an answer may take; orders are carried out all the same.
+/// Time that an answer may take; orders are carried out all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a table of lists may wait behind bans.
+/// Time that a table of lists may wait behind bans.
 const LISTS_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) type BanReply = oneshot::Sender<Result<Enforced, OrderError>>;
@@ -67,7 +67,7 @@ pub(crate) enum Message {
     InterfaceModes(InterfaceModes),
     /// The most slots of a map of banned sources, as the config says now.
     BanSlots(u32),
-    /// Another table of static lists, or none; and the slots in it that begin to count anew.
+    /// Another table of static lists, or none; and the slots in it that begin to count from zero.
     Lists {
         table: Option<(Box<Staged>, Allowing)>,
         reused: Vec<usize>,
@@ -98,7 +98,7 @@ pub(crate) struct EnforcerReport {
     pub fleet: Extract,
     /// The configured interfaces, as of the latest look at them.
     pub attachments: Vec<Attachment>,
-    /// Why the kernel does not have the allowlist, if so.
+    /// The reason why the kernel does not have the allowlist, if so.
     pub allowlist_failed: Option<String>,
     /// Names and patterns of `kernel.interface_modes` that stand for no interface.
     pub modes_without_interface: Vec<String>,
@@ -107,7 +107,7 @@ pub(crate) struct EnforcerReport {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
-/// Why an interface keeps its mode.
+/// The reason why an interface keeps its mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotSwitched {
     #[error("bans are not enforced in the kernel here")]
@@ -123,7 +123,7 @@ pub(crate) enum NotSwitched {
 #[error("the enforcer has ended")]
 pub(crate) struct EnforcerEnded;
 
-/// Why an operator's order was not carried out, or not yet.
+/// The reason why an operator's order was not carried out, or not yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfulfilled {
     #[error(transparent)]

@@ -21,11 +21,11 @@ pub(crate) struct KernelSide {
     pub(super) program: Program,
     /// What it was loaded with.
     pub(super) setup: XdpSetup,
-    /// Where the program comes from.
+    /// Origin of the program.
     pub(super) object: ObjectSource,
     /// How full the maps of sources are.
     pub(super) room: Room,
-    /// Why the allowlist could not be made what it was, until somebody is told.
+    /// The reason why the allowlist could not be made what it was, until somebody is told.
     pub(super) allow_failed: Option<String>,
     /// The host's mode, as it was set last.
     pub(super) mode: FilterMode,
@@ -109,7 +109,7 @@ impl KernelSide {
     }
 
     /// Brings a table of static lists into force, or none. Bans are compared with what it allows before it allows that, and slots begin to
-    /// count anew before anything counts in them.
+    /// count from zero before anything counts in them.
     pub(super) fn bring_lists(
         &mut self,
         table: Option<(Box<Staged>, Allowing)>,
@@ -178,7 +178,7 @@ impl KernelSide {
         }
     }
 
-    /// Has the program go by what was set, whoever else has written there: else it would let banned packets pass while all is green.
+    /// Has the program go by what was set, no matter who else has written there: else it would let banned packets pass while all is green.
     fn keep_settings(&mut self) -> anyhow::Result<()> {
         let ports = self.setup.ports.as_deref();
         let mut differed = self

@@ -13,7 +13,7 @@ use crate::kernel::{InterfaceModes, SettingsMap};
 pub(super) struct Modes {
     configured: InterfaceModes,
     in_force: InterfaceModes,
-    /// Why the kernel does not go by them.
+    /// The reason why the kernel does not go by them.
     failure: Option<String>,
     /// Names and patterns that stand for no interface.
     without_interface: Vec<String>,
@@ -54,7 +54,7 @@ impl Modes {
         };
         if without != self.without_interface {
             for name in &without {
-                warn!("kernel.interface_modes: no interface is called `{name}`, so its mode holds nowhere");
+                warn!("kernel.interface_modes: no interface is called `{name}`, so its mode has no effect");
             }
             self.without_interface = without;
         }

@@ -5,7 +5,7 @@ use secbeat_daemon::program;
 use secbeat_edge_core::Fact;
 use tracing::{debug, error, info, warn};
 
-/// Where there are hosts that ban by themselves, who did.
+/// Returns who banned, for messages; empty on a host without a fleet.
 fn by_whom() -> &'static str {
     if program::is_one_host() {
         ""
@@ -14,7 +14,7 @@ fn by_whom() -> &'static str {
     }
 }
 
-/// Logs `fact`, and counts it where it is a command that was not obeyed.
+/// Logs `fact`, and counts it where it is a command that was not accepted.
 pub(super) fn report(fact: Fact, refused: &RefusedCommands) {
     match fact {
         Fact::Banned { target, reason, note } => {

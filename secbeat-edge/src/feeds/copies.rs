@@ -49,11 +49,11 @@ impl Copies {
         is_of(content, &packed).then_some(packed)
     }
 
-    /// Replaces the copy of the feed `name`. A record whose networks were not written any more finds others, and reads them anew.
+    /// Replaces the copy of the feed `name`. A record whose networks were not written any more finds others, and reads them again.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// Returns an error if it cannot be written.
     pub(super) fn write(&self, name: &str, sealed: &[u8], packed: &[u8]) -> io::Result<()> {
         for (kind, bytes) in [(NETWORKS, packed), (RECORD, sealed)] {
             let path = self.path(name, kind);

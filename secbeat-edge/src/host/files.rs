@@ -1,6 +1,6 @@
 //! Files that name resolvers and SSH sessions, watched with inotify(7).
 //!
-//! Such files are replaced by renaming, removed, made anew, and reached by way of symbolic links. So the folders are
+//! Such files are replaced by renaming, removed, made again, and reached by way of symbolic links. So the folders are
 //! watched in which a path and each of its links lie, or the nearest ones that exist, and all is worked out again after
 //! each change.
 
@@ -63,7 +63,7 @@ impl Files {
         Ok(files)
     }
 
-    /// What the next changes are about. May be dropped while it waits; nothing is lost then.
+    /// Returns what the next changes are about. May be dropped while it waits; nothing is lost then.
     pub(super) async fn next(&mut self) -> anyhow::Result<Vec<Topic>> {
         loop {
             let event = self.events.next().await.context("inotify has ended")?;
@@ -115,7 +115,7 @@ impl Files {
     }
 }
 
-/// Where changes of what lies at `path` show.
+/// Returns where changes of what lies at `path` show.
 pub(crate) fn points(path: &Path) -> Vec<Point> {
     let mut points = Vec::new();
     let mut path = path.to_owned();

@@ -1,4 +1,4 @@
-//! The host's interfaces as the kernel has told of them. It tells of many things that are no coming or going.
+//! The host's interfaces as the kernel has told of them. It tells of many things besides the coming and going of interfaces.
 
 use std::collections::HashMap;
 

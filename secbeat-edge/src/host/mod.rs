@@ -132,7 +132,7 @@ fn unwatched(what: &str, error: &anyhow::Error) {
 const NETWORK: &str = "the network";
 const FILES: &str = "resolvers and SSH sessions";
 
-/// What the kernel says next; nothing for ever once it could not be read.
+/// Returns what the kernel says next; nothing for ever once it could not be read.
 async fn next_notices(netlink: &mut Option<Netlink>) -> Vec<Notice> {
     if let Some(open) = netlink {
         match open.next().await {
@@ -144,7 +144,7 @@ async fn next_notices(netlink: &mut Option<Netlink>) -> Vec<Notice> {
     std::future::pending().await
 }
 
-/// What files change next; as [`next_notices`].
+/// Returns what files change next; as [`next_notices`].
 async fn next_topics(files: &mut Option<Files>) -> Vec<Topic> {
     if let Some(open) = files {
         match open.next().await {

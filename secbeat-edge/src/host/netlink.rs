@@ -1,4 +1,4 @@
-//! What the kernel says of links, addresses and routes, over rtnetlink(7).
+//! Messages of the kernel about links, addresses and routes, over rtnetlink(7).
 
 use std::{io, time::Duration};
 

@@ -42,7 +42,7 @@ impl Pending {
         self.changes.len() >= ENOUGH
     }
 
-    /// When the next batch may be told; `None` is at once.
+    /// Returns when the next batch may be told; `None` is at once.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }

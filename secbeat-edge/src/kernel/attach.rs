@@ -23,7 +23,7 @@ use super::{
 
 const LISTING: &str = "listing the interfaces to protect";
 
-/// Why nothing is attached after the kill switch.
+/// Returns why nothing is attached after the kill switch.
 fn detached() -> String {
     let program = program::of_host();
     format!("detached by `{program} detach`; `{program} attach` undoes that")
@@ -36,7 +36,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
+    /// Returns an error if an interface takes neither native nor (if allowed) generic XDP, or another program holds it.
     pub fn attach(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
         self.attach_all(setup, true)
     }
@@ -46,7 +46,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn take_over(&mut self, setup: &XdpSetup) -> anyhow::Result<()> {
         self.attach_all(setup, false)
     }

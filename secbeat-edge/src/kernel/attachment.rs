@@ -1,4 +1,4 @@
-//! Where bans are enforced, as the kernel says and not as pins are called.
+//! Attachments that enforce bans, as the kernel says and not as pins are called.
 
 use std::{collections::BTreeSet, fmt, io};
 
@@ -29,7 +29,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// How the program runs there, in a word; `none` where it does not.
+    /// Returns how the program runs there, in a word; `none` where it does not.
     #[must_use]
     pub fn mode_name(&self) -> &'static str {
         self.mode.as_ref().copied().unwrap_or("none")
@@ -43,7 +43,7 @@ impl Attachment {
         (!unprotected.is_empty()).then(|| unprotected.join("; "))
     }
 
-    /// What is to be protected, while it is not known or there is none.
+    /// Returns what is to be protected, while it is not known or there is none.
     pub(super) fn unknown(selection: &Selection, why: String) -> Self {
         Self {
             interface: selection.to_string(),
@@ -94,7 +94,7 @@ pub(super) fn examine(interfaces: &[String], ours: &[u32]) -> Vec<Attachment> {
     interfaces.iter().map(examine).collect()
 }
 
-/// Why XDP does not protect a tunnel's interface.
+/// The reason why XDP does not protect a tunnel's interface.
 pub(super) const NO_ETHERNET: &str = "its packets have no Ethernet header, which the XDP program reads; kernel.attach = \"auto\" or \"tc\" protects it";
 
 fn look(interface: &str) -> Result<Interface, String> {
@@ -105,7 +105,7 @@ fn look(interface: &str) -> Result<Interface, String> {
     })
 }
 
-/// How `own`, the program that runs on an interface, protects it; why not, if it does not.
+/// Returns how `own`, the program that runs on an interface, protects it; why not, if it does not.
 fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String> {
     if let Some(why) = found.unprotectable() {
         return Err(why.to_owned());
@@ -128,12 +128,12 @@ fn mode(found: &Interface, own: Option<&Running>) -> Result<&'static str, String
     })
 }
 
-/// Where bans are enforced without asking the daemon: on `interfaces`, or where they are not known, on those that links are pinned
-/// for or that have filters. Only programs whose maps are the pinned ones count.
+/// Returns where bans are enforced without asking the daemon: on `interfaces`, or where they are not known, on those that links
+/// are pinned for or that have filters. Only programs whose maps are the pinned ones count.
 ///
 /// # Errors
 ///
-/// When the pin folder cannot be read.
+/// Returns an error if the pin folder cannot be read.
 pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Result<Vec<Attachment>> {
     let links = pins.links()?;
     let filters = clsact::held(pins.dir()).context("listing the filters of interfaces")?;

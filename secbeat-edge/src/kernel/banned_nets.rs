@@ -94,7 +94,13 @@ impl BannedNets {
         }
     }
 
-    /// The ban of exactly `net`, whoever has written it.
+    /// The ban of exactly `net`, if this process has written it, or has come by it when it last looked through the trie.
+    pub(super) fn get_known(&self, net: &Prefix) -> anyhow::Result<Option<Ban>> {
+        let found = self.get_in_trie(net)?;
+        Ok(found.or_else(|| self.view()?.get(net)))
+    }
+
+    /// The ban of exactly `net`, no matter who has written it.
     pub(super) fn get(&self, wanted: &Prefix) -> anyhow::Result<Option<Ban>> {
         let found = absent_is_none(self.trie.get(&key(wanted), 0))?;
         let is_it = |key: &Key<[u8; 16]>| net(key.prefix_len(), key.data()).as_ref() == Some(wanted);

@@ -59,7 +59,7 @@ pub struct BanMaps {
     lane: Lane,
 }
 
-/// Where a target's ban is kept.
+/// Kernel map that keeps the ban of a target.
 enum Key {
     V4([u8; 4]),
     V6([u8; 8]),
@@ -71,7 +71,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When they are not pinned, or are no ban maps of this release.
+    /// Returns an error if they are not pinned, or are not ban maps of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         Ok(Self {
             v4: SourceBans::open(pins, maps::BANNED_V4)?,
@@ -113,7 +113,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn put(&mut self, target: &Prefix, ban: &KernelBan, clock: &JiffyClock) -> anyhow::Result<()> {
         let ban = JiffyBan::new(ban, clock);
         self.lane.changed();
@@ -139,7 +139,7 @@ impl BanMaps {
     }
 
     /// The same for bans that the kernel does not hold: it is not asked for their counts, which is more than half of the
-    /// work. One that is there all the same starts to count anew.
+    /// work. One that is there all the same starts to count from zero.
     ///
     /// # Errors
     ///
@@ -204,7 +204,8 @@ impl BanMaps {
         key
     }
 
-    /// How many bans were written since this was opened that `BANNED_V4` and `BANNED_V6` did not have; also those that the kernel refused.
+    /// Returns how many bans were written since this was opened that `BANNED_V4` and `BANNED_V6` did not have; also those that
+    /// the kernel refused.
     #[must_use]
     pub fn added(&self) -> [u64; 2] {
         [self.v4.added(), self.v6.added()]
@@ -214,7 +215,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn remove(&mut self, target: &Prefix) -> anyhow::Result<()> {
         let key = key(target);
         self.lane.remove(key.lane());
@@ -232,13 +233,30 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn get(&self, target: &Prefix) -> anyhow::Result<Option<KernelBan>> {
+        self.find(target, BannedNets::get)
+    }
+
+    /// The same for bans that this process has written or read: the trie is not looked through for each network.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses.
+    pub fn get_known(&self, target: &Prefix) -> anyhow::Result<Option<KernelBan>> {
+        self.find(target, BannedNets::get_known)
+    }
+
+    fn find(
+        &self,
+        target: &Prefix,
+        in_nets: impl FnOnce(&BannedNets, &Prefix) -> anyhow::Result<Option<Ban>>,
+    ) -> anyhow::Result<Option<KernelBan>> {
         let key = key(target);
         let found = match &key {
             Key::V4(key) => self.v4.get(key),
             Key::V6(key) => self.v6.get(key),
-            Key::Net => self.nets.get(target),
+            Key::Net => in_nets(&self.nets, target),
         }
         .with_context(|| format!("reading the ban of {target} from the kernel"))?;
         Ok(match found {
@@ -262,7 +280,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn next(&self, walk: &mut Walk) -> anyhow::Result<Option<Vec<(Prefix, KernelBan)>>> {
         let (map, bans, next) = match walk.at {
             Place::V4(Cursor::End) => {
@@ -334,7 +352,7 @@ impl BanMaps {
         })
     }
 
-    /// How full the maps were when `walk` came through, in the order of [`BAN_MAPS`].
+    /// Returns how full the maps were when `walk` came through, in the order of [`BAN_MAPS`].
     #[must_use]
     pub fn fill(&self, walk: &Walk) -> [Fill; BAN_MAPS.len()] {
         let slots = [self.v4.slots(), self.v6.slots(), maps::MAX_BANNED_NETS];
@@ -348,7 +366,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn all(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
         let (mut walk, mut all) = (Walk::default(), Vec::new());
         while let Some(bans) = self.next(&mut walk)? {
@@ -361,7 +379,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(super) fn in_lane_alone(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
         self.lost(&mut Walk::default())
     }
@@ -370,7 +388,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn nets(&self) -> anyhow::Result<Vec<(Prefix, KernelBan)>> {
         self.nets.all()
     }
@@ -380,7 +398,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When it does not; networks stay in the trie then, and are as many as fit into it.
+    /// Returns an error if it does not; networks stay in the trie then, and are as many as fit into it.
     pub fn prove_tables(&mut self, probe: &Xdp) -> anyhow::Result<()> {
         self.nets.prove_tables(probe)
     }
@@ -390,7 +408,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn settle(&mut self, walk: &Walk) -> anyhow::Result<()> {
         if let (Some(met), Some(lane), Place::End) = (&walk.met, &walk.lane, walk.at) {
             self.sieve.settle(met, || self.lane.is_alone_since(lane));
@@ -404,7 +422,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn keep(&mut self) -> anyhow::Result<Vec<&'static str>> {
         let mut differed = Vec::new();
         if self.sieve.keep() {
@@ -421,7 +439,7 @@ impl BanMaps {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn use_sieve(&mut self, settings: &mut SettingsMap) -> anyhow::Result<[Fill; BAN_MAPS.len()]> {
         self.sieve.own();
         let mut walk = self.begin();

@@ -20,13 +20,13 @@ use super::syscall::{Command, ElementAttributes, bpf};
 
 /// Entries of one call: enough that the call itself costs nothing beside them, few enough that it takes a millisecond.
 const CHUNK: usize = 4096;
-/// What the kernel answers where it has no batches for a map: its own `ENOTSUPP`, which is no error of `errno(3)`.
+/// What the kernel answers where it has no batches for a map: its own `ENOTSUPP`, which is not an error of `errno(3)`.
 const NOT_SUPPORTED: i32 = 524;
 
 /// Entries that could not be written.
 #[derive(Debug)]
 pub(super) struct Unwritten {
-    /// Where they stand among those that were to be written.
+    /// Their positions among those that were to be written.
     pub(super) at: Vec<usize>,
     /// What the kernel said to the first.
     pub(super) error: io::Error,
@@ -117,7 +117,7 @@ fn says_how_many(error: &io::Error) -> bool {
 ///
 /// # Errors
 ///
-/// When the kernel refuses; `cursor` stays then.
+/// Returns an error if the kernel refuses; `cursor` stays then.
 pub(super) fn lookup<K: Copy, V: Copy>(
     calls: &impl Calls<K, V>,
     cursor: &mut Cursor,
@@ -162,7 +162,7 @@ impl<K: Pod, V: Pod> HashMapFd<K, V> {
     ///
     /// # Errors
     ///
-    /// When it is no hash map of such keys and values.
+    /// Returns an error if it is not a hash map of such keys and values.
     pub(super) fn new(map: &MapData) -> anyhow::Result<Self> {
         let info = map.info().context("asking the kernel about a map")?;
         let found = (info.map_type().ok(), info.key_size(), info.value_size());

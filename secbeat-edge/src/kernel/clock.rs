@@ -74,7 +74,7 @@ impl JiffyClock {
         })
     }
 
-    /// What it consists of, to be noted: jiffies, the boot clock at that instant, and jiffies in a second.
+    /// Returns what it consists of, to be noted: jiffies, the boot clock at that instant, and jiffies in a second.
     pub(super) fn parts(&self) -> [u64; 3] {
         [self.reading.jiffies, self.reading.boot_ns, self.hz]
     }
@@ -87,7 +87,7 @@ impl JiffyClock {
         })
     }
 
-    /// When that jiffy begins.
+    /// Returns when that jiffy begins.
     pub(super) fn boot_at(&self, jiffies: u64) -> BootTime {
         let ns = |jiffies: u64| {
             u64::try_from(u128::from(jiffies) * 1_000_000_000 / u128::from(self.hz)).unwrap_or(u64::MAX)

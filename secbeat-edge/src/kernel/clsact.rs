@@ -73,7 +73,7 @@ struct Refusal {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub(super) fn filters(ifindex: u32) -> io::Result<Vec<Filter>> {
     let body = head(ifindex, 0, INGRESS, 0);
     let question = Question::new(RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_DUMP, &body);
@@ -106,7 +106,7 @@ pub(super) fn filters(ifindex: u32) -> io::Result<Vec<Filter>> {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub(super) fn held(dir: &Path) -> io::Result<Vec<(String, Filter)>> {
     let mut held = Vec::new();
     for interface in &if_nameindex()? {
@@ -121,7 +121,7 @@ pub(super) fn held(dir: &Path) -> io::Result<Vec<(String, Filter)>> {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub(super) fn own(ifindex: u32, dir: &Path) -> io::Result<Option<Filter>> {
     let is_own =
         |filter: &Filter| (filter.handle, filter.info) == (HANDLE, FIRST_OF_ALL) && filter.name == name(dir);
@@ -133,7 +133,7 @@ pub(super) fn own(ifindex: u32, dir: &Path) -> io::Result<Option<Filter>> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses, since it has no `clsact`, or others have the first place and do not share it.
+/// Returns an error if the kernel refuses, since it has no `clsact`, or others have the first place and do not share it.
 pub(super) fn attach(ifindex: u32, program: BorrowedFd<'_>, dir: &Path) -> anyhow::Result<()> {
     let mut qdisc = head(ifindex, CLSACT_HANDLE, CLSACT, 0);
     qdisc.extend(nested(TCA_KIND, b"clsact\0"));
@@ -163,7 +163,7 @@ pub(super) fn attach(ifindex: u32, program: BorrowedFd<'_>, dir: &Path) -> anyho
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(super) fn remove(filter: &Filter) -> anyhow::Result<()> {
     let mut body = head(filter.ifindex, filter.handle, INGRESS, filter.info);
     body.extend(nested(TCA_KIND, b"bpf\0"));
@@ -177,8 +177,8 @@ pub(super) fn remove(filter: &Filter) -> anyhow::Result<()> {
 }
 
 impl Filter {
-    /// Reads an answer: a `tcmsg`, and attributes. `None` where it is no filter that packets meet: of filters of other kinds, which may be
-    /// many, the first entry stands for all of one priority.
+    /// Reads an answer: a `tcmsg`, and attributes. `None` where it is not a filter that packets meet: of filters of other kinds,
+    /// which may be many, the first entry stands for all of one priority.
     fn read(payload: &[u8]) -> Option<Self> {
         let (head, attributes) = payload.split_at_checked(HEADER)?;
         let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
@@ -208,7 +208,7 @@ impl Filter {
     }
 }
 
-/// What a filter is called that belongs to the pins in `dir`.
+/// Returns what a filter is called that belongs to the pins in `dir`.
 fn name(dir: &Path) -> Vec<u8> {
     [&b"secbeat "[..], dir.as_os_str().as_bytes()].concat()
 }

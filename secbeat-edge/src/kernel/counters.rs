@@ -20,7 +20,7 @@ pub struct Totals {
     pub lost_events: u64,
 }
 
-/// What became of all packets, as far as the counters can be read; nothing where they are not pinned.
+/// Returns what became of all packets, as far as the counters can be read; nothing where they are not pinned.
 #[must_use]
 pub fn packets(pins: Option<&Pins>) -> Totals {
     let read = pins.and_then(|pins| read_totals(pins).inspect_err(|error| debug!("{error:#}")).ok());
@@ -31,7 +31,7 @@ pub fn packets(pins: Option<&Pins>) -> Totals {
 ///
 /// # Errors
 ///
-/// When the map is not pinned or the kernel refuses.
+/// Returns an error if the map is not pinned or the kernel refuses.
 pub fn read_totals(pins: &Pins) -> anyhow::Result<Totals> {
     let path = pins.map(maps::COUNTERS);
     let data =

@@ -14,7 +14,7 @@ pub struct DropEvents {
 impl DropEvents {
     /// # Errors
     ///
-    /// When the map is not pinned, or not of this release.
+    /// Returns an error if the map is not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let path = pins.map(maps::EVENTS);
         let data =

@@ -27,7 +27,7 @@ impl Floods {
     ///
     /// # Errors
     ///
-    /// When it is not pinned, or not of this release.
+    /// Returns an error if it is not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let path = pins.map(maps::FLOODS);
         let data =
@@ -38,12 +38,12 @@ impl Floods {
         Ok(Self { array })
     }
 
-    /// What is held back now. Read it after the bans, once for all of them: what a CPU adds to its ban in between is then
+    /// Returns what is held back now. Read it after the bans, once for all of them: what a CPU adds to its ban in between is then
     /// missing from the sum for a moment (at most 63 packets), but never counted twice.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn read(&self) -> anyhow::Result<HeldBack> {
         let mut held = HeldBack::default();
         for slot in 0..maps::FLOOD_SLOTS {

@@ -28,7 +28,7 @@ use super::{
     program::{Hook, tc, xdp},
 };
 
-/// Why an interface's driver does not run the program.
+/// The reason why an interface's driver does not run the program.
 struct Refusal {
     why: String,
     /// Something else has the place, here or on an interface above or below.
@@ -313,7 +313,7 @@ impl Program {
         Ok(())
     }
 
-    /// Why the kernel refuses the program on an interface, in its own words.
+    /// Returns why the kernel refuses the program on an interface, in its own words.
     fn refusal(&mut self, interface: &Interface, mode: Mode) -> Option<String> {
         let name = *self.xdp.last()?;
         let program = xdp(&mut self.ebpf, name).ok()?.fd().ok()?;

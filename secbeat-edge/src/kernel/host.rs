@@ -1,4 +1,4 @@
-//! What the host must bring before anything is loaded, each missing thing said in one sentence.
+//! Requirements on the host before anything is loaded, each missing thing said in one sentence.
 
 use anyhow::{Context, bail};
 use nix::sys::utsname::uname;
@@ -34,7 +34,7 @@ pub fn has_tcx() -> bool {
 
 /// # Errors
 ///
-/// When the kernel is too old, or this thread may not load and attach XDP programs.
+/// Returns an error if the kernel is too old, or this thread may not load and attach XDP programs.
 pub fn require_host() -> anyhow::Result<()> {
     require_version("the kernel", &release(), MIN_KERNEL)?;
     let status =

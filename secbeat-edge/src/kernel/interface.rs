@@ -1,4 +1,4 @@
-//! What the kernel says of an interface (rtnetlink(7)): what it is, which XDP programs run on it, and why it takes none.
+//! The kernel's data about an interface (rtnetlink(7)): what it is, which XDP programs run on it, and why it takes none.
 
 use std::{
     io,
@@ -32,6 +32,8 @@ const IFLA_INFO_DATA: u16 = 2;
 /// Of `linux/if_link.h`, inside `IFLA_INFO_DATA` of an ipvlan: `IPVLAN_MODE_…`.
 const IFLA_IPVLAN_MODE: u16 = 1;
 const IPVLAN_MODE_L3S: u16 = 2;
+/// Of `linux/if_tunnel.h`, inside `IFLA_INFO_DATA` of a GRE tunnel: a flag.
+const IFLA_GRE_COLLECT_METADATA: u16 = 18;
 /// What the names of SecBeat's programs begin with.
 const OURS: &str = "secbeat";
 /// `struct ifinfomsg`.
@@ -60,7 +62,7 @@ pub(super) fn name_of(id: u32) -> String {
 ///
 /// # Errors
 ///
-/// When the kernel does not say which interfaces there are.
+/// Returns an error if the kernel does not say which interfaces there are.
 pub fn with_our_programs() -> io::Result<Vec<String>> {
     let ours: Vec<u32> = loaded_programs()
         .flatten()
@@ -107,6 +109,8 @@ pub(super) struct Interface {
     pub(super) driver: Option<String>,
     /// Whether it is an ipvlan in mode L3S.
     is_l3s: bool,
+    /// Whether it is a GRE tunnel whose peers are named by routes (`external`).
+    is_external_gre: bool,
     /// Whether it is a veth whose other end is in another network namespace.
     is_across: bool,
     pub(super) mtu: Option<u32>,
@@ -115,43 +119,50 @@ pub(super) struct Interface {
     pub(super) running: Vec<Running>,
 }
 
-/// Why an interface of some kinds is not protected.
+/// The reason why an interface of some kinds is not protected.
 pub(super) const UNKNOWN_LINK: &str = "its packets begin with a header that SecBeat does not read; enforcement = \"both\" or \"l7\" refuses the HTTP clients behind it";
 const VRF: &str = "it is a VRF, which packets reach past its hooks: name the interfaces in it";
+const IFB: &str = "it is an ifb, which hands packets back without a run of its ingress hooks: name the card";
 const L3S: &str = "it is an ipvlan in mode l3s, which packets reach past its hooks: name the card below";
 
 /// What the packets of an interface begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
     Ethernet,
-    /// The IP header: there is none before it.
+    /// The IP header. IPsec leaves the Ethernet header of the interface below before it.
     Ip,
     /// A header that SecBeat does not read, as of InfiniBand.
     Unknown,
 }
 
 impl Interface {
-    /// What its packets begin with.
-    pub(super) const fn link(&self) -> Link {
-        /// One of several peers has a header for them.
+    /// Returns what its packets begin with.
+    pub(super) fn link(&self) -> Link {
+        /// A synchronous card has a header of its own, before what `ppp` takes off.
+        const PPP: u16 = 512;
+        /// One of several peers, or of a multicast group, has a header for them (`ipgre_header_ops`).
         const IPGRE: u16 = 778;
+        const BROADCAST: u32 = 0x2;
         const POINT_TO_POINT: u32 = 0x10;
         match self.kind {
             // `ARPHRD_ETHER`, and loopback's.
             1 | 772 => Link::Ethernet,
-            // `ARPHRD_PPP`, `RAWIP`, `TUNNEL`, `TUNNEL6`, `SIT`, `IP6GRE`, `NONE`.
-            512 | 519 | 768 | 769 | 776 | 823 | 65534 => Link::Ip,
-            IPGRE if self.flags & POINT_TO_POINT != 0 => Link::Ip,
+            // `ARPHRD_SLIP` to `CSLIP6`, `RAWHDLC`, `RAWIP`, `TUNNEL`, `TUNNEL6`, `SIT`, `IP6GRE`, `NONE`.
+            256..=259 | 518 | 519 | 768 | 769 | 776 | 823 | 65534 => Link::Ip,
+            PPP if self.driver.as_deref() == Some("ppp") => Link::Ip,
+            IPGRE if self.is_external_gre => Link::Ip,
+            IPGRE if self.flags & (POINT_TO_POINT | BROADCAST) == POINT_TO_POINT => Link::Ip,
             _ => Link::Unknown,
         }
     }
 
-    /// Why no program could protect it.
+    /// Returns why no program could protect it.
     pub(super) fn unprotectable(&self) -> Option<&'static str> {
         match self.link() {
             Link::Unknown => Some(UNKNOWN_LINK),
             // The kernel hands packets to these behind the hooks of the interface that they came in by, and runs none of their own.
             _ if self.driver.as_deref() == Some("vrf") => Some(VRF),
+            _ if self.driver.as_deref() == Some("ifb") => Some(IFB),
             _ if self.is_l3s => Some(L3S),
             _ => None,
         }
@@ -182,7 +193,7 @@ impl Interface {
     ///
     /// # Errors
     ///
-    /// When there is no such interface, or the kernel cannot be asked.
+    /// Returns an error if there is no such interface, or the kernel cannot be asked.
     pub(super) fn find(name: &str) -> io::Result<Self> {
         Self::of(if_nametoindex(name)?)
     }
@@ -243,6 +254,7 @@ impl Interface {
             master: number(IFLA_MASTER),
             parent: number(IFLA_LINK).filter(|_| is_stacked),
             is_l3s: is_l3s && is_of(&["ipvlan", "ipvtap"]),
+            is_external_gre: is_of(&["gre"]) && attribute(&data, IFLA_GRE_COLLECT_METADATA).is_some(),
             is_across: is_of(&["veth"]) && attribute(attributes, IFLA_LINK_NETNSID).is_some(),
             driver: driver
                 .strip_suffix(b"\0")
@@ -278,8 +290,8 @@ pub(super) fn from_below(names: &[String]) -> Vec<String> {
     ordered
 }
 
-/// Why the kernel refuses a program on the interface with this number, in its own words (extended acknowledgement of netlink). It is
-/// asked again by another way, since bpf(2) tells a number alone; should it say yes this time, that is undone.
+/// Returns why the kernel refuses a program on the interface with this number, in its own words (extended acknowledgement of
+/// netlink). It is asked again by another way, since bpf(2) tells a number alone; should it say yes this time, that is undone.
 pub(super) fn refusal(index: u32, program: BorrowedFd<'_>, mode: Mode) -> Option<String> {
     const UPDATE_IF_NOEXIST: u32 = 1;
     let flag = match mode {
@@ -394,30 +406,64 @@ mod tests {
             .link()
         };
         assert_eq!((link(1, 0), link(772, 0)), (Link::Ethernet, Link::Ethernet));
-        assert_eq!(
-            (link(65534, 0), link(512, 0), link(778, 0x10)),
-            (Link::Ip, Link::Ip, Link::Ip)
-        );
-        // InfiniBand, a GRE tunnel with many peers, FireWire, 802.15.4.
-        for (kind, flags) in [(32, 0), (778, 0), (24, 0), (804, 0)] {
+        for (kind, flags) in [
+            (65534, 0),
+            (256, 0),
+            (259, 0),
+            (518, 0),
+            (519, 0),
+            (768, 0x10),
+            (769, 0),
+            (776, 0),
+            (778, 0x90),
+            (823, 0),
+        ] {
+            assert_eq!(link(kind, flags), Link::Ip, "{kind}");
+        }
+        // InfiniBand, a GRE tunnel with many peers, of a multicast group, FireWire, 802.15.4, Cisco HDLC, PPP of a synchronous card, CAN.
+        for (kind, flags) in [
+            (32, 0),
+            (778, 0),
+            (778, 0x12),
+            (24, 0),
+            (804, 0),
+            (513, 0),
+            (512, 0x10),
+            (280, 0),
+        ] {
             assert_eq!(link(kind, flags), Link::Unknown, "{kind}");
         }
     }
 
-    /// This kernel may have no ipvlan: its answer, as `ipvlan_nl_fillinfo` writes it.
+    /// This kernel may have none of them: its answer, as it writes it.
+    fn answered(hardware: u16, kind: &[u8], data: &[u8]) -> Interface {
+        let info = [nested(IFLA_INFO_KIND, kind), nested(IFLA_INFO_DATA, data)].concat();
+        let mut head = [0; HEADER];
+        head[2..4].copy_from_slice(&hardware.to_ne_bytes());
+        Interface::read(&[&head[..], &nested(IFLA_LINKINFO, &info)].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_kind_of_an_interface_says_what_its_hardware_type_does_not() {
+        let external = nested(IFLA_GRE_COLLECT_METADATA, &[]);
+        for (hardware, kind, data, expected) in [
+            (512, &b"ppp\0"[..], &[][..], Link::Ip),
+            (512, b"\0", &[], Link::Unknown),
+            (778, b"gre\0", &external, Link::Ip),
+            (778, b"gre\0", &[], Link::Unknown),
+        ] {
+            let found = answered(hardware, kind, data);
+            assert_eq!(found.link(), expected, "{hardware} {kind:?}");
+        }
+        assert_eq!(answered(1, b"ifb\0", &[]).unprotectable(), Some(IFB));
+        assert_eq!(answered(1, b"vrf\0", &[]).unprotectable(), Some(VRF));
+        assert_eq!(answered(65534, b"xfrm\0", &[]).unprotectable(), None);
+    }
+
+    /// As `ipvlan_nl_fillinfo` writes it.
     #[test]
     fn an_ipvlan_whose_packets_go_past_its_hooks_is_known_by_its_mode() {
-        let link = |kind: &[u8], mode: u16| {
-            let info = [
-                nested(IFLA_INFO_KIND, kind),
-                nested(IFLA_INFO_DATA, &nested(IFLA_IPVLAN_MODE, &mode.to_ne_bytes())),
-            ]
-            .concat();
-            let mut head = [0; HEADER];
-            // `ARPHRD_ETHER`.
-            head[2..4].copy_from_slice(&1_u16.to_ne_bytes());
-            Interface::read(&[&head[..], &nested(IFLA_LINKINFO, &info)].concat()).unwrap()
-        };
+        let link = |kind: &[u8], mode: u16| answered(1, kind, &nested(IFLA_IPVLAN_MODE, &mode.to_ne_bytes()));
         for (kind, mode, expected) in [
             (&b"ipvlan\0"[..], 0, None),
             (b"ipvlan\0", 1, None),

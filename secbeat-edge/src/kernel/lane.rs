@@ -283,7 +283,7 @@ fn end(ban: &Ban) -> u32 {
     lane::end(ban.expires_jiffies) | local
 }
 
-/// What the lane alone knows of a ban: until when, and who ordered it.
+/// Returns what the lane alone knows of a ban: until when, and who ordered it.
 fn lost_ban(end: u32, clock: Option<&JiffyClock>) -> KernelBan {
     let ends = match clock {
         Some(clock) if end & lane::LAST < lane::LAST => clock.boot_at(lane::end_in_jiffies(end)),
@@ -303,7 +303,7 @@ fn lost_ban(end: u32, clock: Option<&JiffyClock>) -> KernelBan {
     }
 }
 
-/// Whose key it is.
+/// Returns whose key it is.
 fn target(key: u64) -> Prefix {
     match lane::source(key) {
         Ok(address) => Prefix::single(std::net::Ipv4Addr::from(address).into()),

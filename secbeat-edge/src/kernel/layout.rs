@@ -69,7 +69,7 @@ pub(super) fn mismatches(pins: &Pins, slots: Slots) -> anyhow::Result<Vec<Mismat
             max_entries: info.max_entries(),
             flags: info.map_flags(),
         };
-        // Whoever owned a sieve of another layout left the express lane as it was, and so knows nothing of what is in it.
+        // An edge with a sieve of another layout left the express lane as it was, and so knows nothing of what is in it.
         let is_stale = expected.name == maps::LANE
             && mismatches
                 .iter()

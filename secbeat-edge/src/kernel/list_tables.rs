@@ -75,7 +75,7 @@ impl Allowing {
 }
 
 impl Staged {
-    /// What lists allow in it; `None` if it is no table of lists.
+    /// Returns what lists allow in it; `None` if it is not a table of lists.
     #[must_use]
     pub fn allowing(&self) -> Option<Allowing> {
         Some(Allowing::of(&View::new(self.words())?))
@@ -87,7 +87,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When they are not pinned, or not of this release.
+    /// Returns an error if they are not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let swapped = Swapped::open(pins, KIND)?;
         Ok(Self {
@@ -142,12 +142,12 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn refresh(&mut self) -> anyhow::Result<()> {
         self.swapped.refresh()
     }
 
-    /// What lists allow now.
+    /// Returns what lists allow now.
     #[must_use]
     pub fn allowing(&self) -> Allowing {
         self.view().map(|view| Allowing::of(&view)).unwrap_or_default()
@@ -157,7 +157,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn stage(&self, lines: &[Line]) -> anyhow::Result<Staged> {
         self.swapped.stage(lines)
     }
@@ -166,7 +166,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn bring(&mut self, table: Staged, allowing: &Allowing) -> anyhow::Result<()> {
         ensure!(
             self.swapped.may_build(),
@@ -183,7 +183,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn clear(&mut self) -> anyhow::Result<()> {
         self.swapped.clear()?;
         self.settings.set_nets_in_use(nets::LISTS | nets::ALLOWING, 0)
@@ -193,7 +193,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn settle(&mut self) -> anyhow::Result<()> {
         self.keep()?;
         self.swapped.keep_pinned()
@@ -203,7 +203,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn keep(&mut self) -> anyhow::Result<bool> {
         let is_lost = self.swapped.in_force()? != self.id();
         if is_lost {
@@ -220,7 +220,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn reset_count(&mut self, slot: usize) -> anyhow::Result<()> {
         let cpus = nr_cpus().map_err(|(_, error)| anyhow!(error).context("counting the CPUs"))?;
         let zeros = PerCpuValues::try_from(vec![Counter::default(); cpus]).context("counting the CPUs")?;
@@ -287,7 +287,7 @@ impl ListTables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn listings(&self) -> anyhow::Result<Vec<Listing>> {
         let lists = self.view().into_iter().flat_map(|view| view.lists());
         let listing = |(slot, described)| {
@@ -307,7 +307,7 @@ impl ListTables {
     }
 }
 
-/// Where the program is to look for a table of lists, as bits of [`nets`].
+/// Returns where the program is to look for a table of lists, as bits of [`nets`].
 fn switches(table: Option<&View<'_>>) -> u32 {
     let is_allow = |(_, described): (usize, Described)| described.verdict == verdict::ALLOW;
     match table.map(|view| view.lists().any(is_allow)) {
@@ -329,7 +329,7 @@ fn open_counts(pins: &Pins) -> anyhow::Result<PerCpuArray<MapData, Counter>> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub fn read_lists(pins: &Pins) -> anyhow::Result<Option<ListTables>> {
     match MapInfo::from_pin(pins.map(maps::LISTS)) {
         Ok(_) => ListTables::open(pins).map(Some),

@@ -1,4 +1,4 @@
-//! What the pinned maps take of the kernel's memory.
+//! Kernel memory that the pinned maps take.
 
 use std::{
     collections::BTreeMap,

@@ -38,7 +38,7 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// When a ban map cannot be understood: it carries no field names, or others than a ban must have.
+    /// Returns an error if a ban map cannot be understood: it carries no field names, or others than a ban must have.
     pub(super) fn plan(pins: &Pins, slots: Slots, record: Record) -> anyhow::Result<Self> {
         let outdated = mismatches(pins, slots)?;
         for Mismatch { found, expected } in &outdated {
@@ -59,7 +59,7 @@ impl Migration {
         Ok(Self { outdated, record })
     }
 
-    /// Names of the maps that are made anew.
+    /// Names of the maps that are made again.
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.outdated.iter().map(|mismatch| mismatch.found.name).collect()
     }
@@ -74,7 +74,7 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(super) fn carry_over(
         &self,
         old: &Pins,
@@ -163,7 +163,7 @@ fn carry_lane(old: &Pins, bans: &mut BanMaps, clock: &JiffyClock) {
 fn ban(fields: &Fields, value: &[u8]) -> Option<Ban> {
     let or_zero = |name| fields.read(name, value).unwrap_or_default();
     Some(Ban {
-        // Computed anew from the end below.
+        // Computed again from the end below.
         expires_jiffies: 0,
         expires_boot_ns: fields.read("expires_boot_ns", value)?,
         dropped_packets: or_zero("dropped_packets"),
@@ -175,7 +175,7 @@ fn ban(fields: &Fields, value: &[u8]) -> Option<Ban> {
     })
 }
 
-/// What a key stands for; the maps' keys differ in length.
+/// Returns what a key stands for; the maps' keys differ in length.
 fn target(key: &[u8]) -> Option<Prefix> {
     if let Ok(key) = <[u8; 4]>::try_from(key) {
         return Some(key.source());

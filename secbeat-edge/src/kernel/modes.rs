@@ -68,7 +68,7 @@ impl InterfaceModes {
     ///
     /// # Errors
     ///
-    /// When the kernel does not say which interfaces there are.
+    /// Returns an error if the kernel does not say which interfaces there are.
     pub(crate) fn without_interface(&self) -> io::Result<Vec<String>> {
         if self.named.is_empty() && self.patterns.is_empty() {
             return Ok(Vec::new());
@@ -87,7 +87,7 @@ impl InterfaceModes {
     ///
     /// # Errors
     ///
-    /// When the kernel does not say which interfaces there are.
+    /// Returns an error if the kernel does not say which interfaces there are.
     pub(crate) fn observing(&self) -> io::Result<BTreeSet<u32>> {
         if self.named.is_empty() && self.patterns.is_empty() {
             return Ok(BTreeSet::new());

@@ -1,4 +1,4 @@
-//! What interfaces are called: by one name that the kernel goes by, and by alternative ones that stand for it (`ip link property`).
+//! Names of interfaces: by one name that the kernel goes by, and by alternative ones that stand for it (`ip link property`).
 
 use std::io;
 
@@ -34,7 +34,7 @@ impl Named {
     ///
     /// # Errors
     ///
-    /// When the kernel does not say which there are.
+    /// Returns an error if the kernel does not say which there are.
     pub(super) fn all() -> io::Result<Vec<Self>> {
         let present = if_nameindex()?;
         let named = present.iter().map(|interface| Self {
@@ -69,7 +69,8 @@ impl Named {
     }
 }
 
-/// What the kernel calls the interface `name`, which may be an alternative name; `name` itself while there is no such interface.
+/// Returns what the kernel calls the interface `name`, which may be an alternative name; `name` itself while there is no such
+/// interface.
 #[must_use]
 pub fn primary(name: &str) -> String {
     let found = if_nametoindex(name).and_then(if_indextoname).ok();

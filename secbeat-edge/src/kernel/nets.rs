@@ -24,7 +24,7 @@ pub struct AllowedNets {
 impl AllowedNets {
     /// # Errors
     ///
-    /// When the maps are not pinned, or not of this release.
+    /// Returns an error if the maps are not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let path = pins.map(maps::ALLOWED_NETS);
         let data =
@@ -44,7 +44,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn of_reason(&self, reason: u32) -> anyhow::Result<Vec<Prefix>> {
         let listed = self.trie.iter().collect::<Result<Vec<_>, _>>();
         let listed = listed.context("listing the kernel's allowlist")?;
@@ -63,7 +63,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses. What it does not refuse is allowed all the same.
+    /// Returns an error if the kernel refuses. What it does not refuse is allowed all the same.
     pub fn set(&mut self, nets: &HashMap<Prefix, u32>) -> anyhow::Result<()> {
         let present = self
             .trie
@@ -128,7 +128,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn is_outdated(&self) -> anyhow::Result<bool> {
         Ok(self.generation != 0 && self.settings.read()?.allow_generation != self.generation)
     }
@@ -137,7 +137,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn keep(&mut self) -> anyhow::Result<bool> {
         if self.generation == 0 {
             return Ok(false);
@@ -166,7 +166,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn add_local(&mut self, net: &Prefix) -> anyhow::Result<()> {
         self.settings.next_allow_generation()?;
         if self.reason_of(net)?.is_some() {
@@ -184,7 +184,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn remove_local(&mut self, net: &Prefix) -> anyhow::Result<()> {
         if self.reason_of(net)? != Some(maps::allow::LOCAL) {
             return Ok(());
@@ -229,7 +229,7 @@ impl AllowedNets {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn set_listed(&mut self, listed: Allowing) -> anyhow::Result<()> {
         if listed != self.listed {
             self.listed = listed;
@@ -245,7 +245,7 @@ impl AllowedNets {
         self.generation
     }
 
-    /// What is written, to be asked of many sources.
+    /// Returns what is written, to be asked of many sources.
     #[must_use]
     pub(super) fn touched(&self) -> Touched<'_> {
         Touched::by(self.written.keys(), &self.listed)
@@ -304,7 +304,7 @@ fn stretch(net: &Prefix) -> (u128, u128) {
 ///
 /// # Errors
 ///
-/// When the map is not pinned or the kernel refuses.
+/// Returns an error if the map is not pinned or the kernel refuses.
 pub fn read_allowed(pins: &Pins) -> anyhow::Result<HashMap<Prefix, u32>> {
     let allowed = AllowedNets::open(pins)?;
     let mut nets = HashMap::new();

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 /// The object that `build.rs` found, aligned for the ELF parser; empty if there was none.
 static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/secbeat-ebpf"));
 
-/// Where the object comes from.
+/// Origin of the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ObjectSource {
     #[default]
@@ -28,7 +28,7 @@ pub struct Object {
 impl Object {
     /// # Errors
     ///
-    /// When the file cannot be read, is no ELF object, or nothing was embedded.
+    /// Returns an error if the file cannot be read, is not an ELF object, or nothing was embedded.
     pub fn open(source: &ObjectSource) -> anyhow::Result<Self> {
         match source {
             ObjectSource::Embedded if EMBEDDED.is_empty() => bail!(

@@ -41,13 +41,13 @@ pub struct Pins {
     staged: Vec<&'static str>,
 }
 
-/// Where an interface runs the program.
+/// Hook at which an interface runs the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(const_into_str, serialize_all = "lowercase")]
 pub(super) enum Mode {
     /// In the driver, before the network stack sees the packet.
     Native,
-    /// In the stack, after it allocated a buffer: slower, and only when the config allows it.
+    /// Generic: in the stack, after it allocated a buffer: slower, and only when the config allows it.
     Generic,
     /// In the stack's ingress hook (tcx), a little later.
     Tc,
@@ -146,7 +146,7 @@ impl Pins {
             .with_context(|| format!("renaming the pin {} to {}", from.display(), to.display()))
     }
 
-    /// Where the table `name` is pinned that is in force, and where one is until it is.
+    /// Returns where the table `name` is pinned that is in force, and where one is until it is.
     pub(super) fn table(&self, name: &str) -> [PathBuf; 2] {
         [
             self.dir.join(name),
@@ -173,7 +173,8 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// When it does not lie on bpffs, or somebody other than root and SecBeat's own user could have put things there.
+    /// Returns an error if it does not lie on bpffs, or somebody other than root and SecBeat's own user could have put things
+    /// there.
     pub fn prepare(&self) -> anyhow::Result<()> {
         match fs::DirBuilder::new().mode(0o700).create(&self.dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -195,7 +196,7 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// When it is not, or somebody else's.
+    /// Returns an error if it is not, or somebody else's.
     pub fn check_place(&self) -> anyhow::Result<()> {
         match self.dir.exists() {
             true => require_bpffs(&self.dir).and_then(|()| self.require_trustworthy()),
@@ -235,7 +236,7 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// When another daemon holds it.
+    /// Returns an error if another daemon holds it.
     pub(super) fn lock(&self) -> anyhow::Result<Flock<File>> {
         let folder = File::open(&self.dir)
             .with_context(|| format!("opening the pin folder {}", self.dir.display()))?;
@@ -299,7 +300,7 @@ impl Pins {
         let metadata = fs::metadata(&self.dir).with_context(|| format!("reading {}", self.dir.display()))?;
         if !is_trusted(metadata.uid()) || metadata.mode() & 0o022 != 0 {
             bail!(
-                "the pin folder {} must belong to root or the user `{OWN_USER}`, and be writable by nobody else",
+                "the pin folder {} must belong to root or the user `{OWN_USER}`, and only its owner may write to it",
                 self.dir.display()
             );
         }
@@ -330,7 +331,7 @@ impl Pins {
         looked.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
     }
 
-    /// Where the map `name` is pinned.
+    /// Returns where the map `name` is pinned.
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
         if self.staged.contains(&name) {
@@ -388,7 +389,7 @@ fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
     let filesystem = statfs(dir).with_context(|| format!("looking at {}", dir.display()))?;
     if filesystem.filesystem_type() != BPF_FS {
         bail!(
-            "{} is not on a BPF file system; mount one with: mount -t bpf bpf /sys/fs/bpf",
+            "{} is not on a BPF file system; mount one with: mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
             dir.display()
         );
     }
@@ -401,7 +402,7 @@ fn require_bpffs(dir: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When the folder cannot be read or a pin cannot be removed.
+/// Returns an error if the folder cannot be read or a pin cannot be removed.
 pub fn detach(pins: &Pins) -> anyhow::Result<Vec<String>> {
     // These need no pins.
     let filtered = pins.remove_filters(|_| true)?;
@@ -469,6 +470,9 @@ mod tests {
             .prepare()
             .unwrap_err()
             .to_string();
-        assert!(error.contains("mount -t bpf bpf /sys/fs/bpf"), "{error}");
+        assert!(
+            error.contains("mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
+            "{error}"
+        );
     }
 }

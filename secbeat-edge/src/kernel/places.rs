@@ -1,4 +1,4 @@
-//! Where the program can run on an interface, by what is known before anything is attached.
+//! Hooks at which the program can run on an interface, by what is known before anything is attached.
 
 use super::{
     attachment::NO_ETHERNET,

@@ -22,7 +22,7 @@ pub enum Carries {
 ///
 /// # Errors
 ///
-/// When no program is pinned, or the kernel does not run it.
+/// Returns an error if no program is pinned, or the kernel does not run it.
 pub fn is_dropped(pins: &Pins, source: IpAddr, carries: Carries) -> anyhow::Result<bool> {
     /// Of `linux/bpf.h`.
     const XDP_DROP: u32 = 1;

@@ -34,7 +34,7 @@ use super::{
     slots::Slots,
 };
 
-/// Where the program runs on an interface.
+/// Hook of an interface at which the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Hook {
@@ -52,7 +52,7 @@ pub enum Hook {
 pub struct XdpSetup {
     pub pin_dir: PathBuf,
     pub interfaces: Selection,
-    /// Where the program runs.
+    /// Hook at which the program runs.
     pub hook: Hook,
     /// Whether links can be attached to the stack's ingress hook (tcx); else filters are.
     pub has_tcx: bool,
@@ -60,7 +60,7 @@ pub struct XdpSetup {
     pub ports: Option<Vec<u16>>,
     /// Fall back to generic XDP where the driver has no native support.
     pub allow_generic: bool,
-    /// Where the daemon keeps what outlives it.
+    /// Folder for what outlives the daemon.
     pub state_dir: PathBuf,
     /// Most slots of each map of banned sources.
     pub ban_slots: u32,
@@ -80,7 +80,7 @@ pub struct Program {
     pub(super) program_ids: Vec<(&'static str, u32)>,
     /// Whether its pins were taken away, and it may not make them again.
     pub(super) is_stranded: bool,
-    /// Why the kernel refused programs. Verifying one again would take as long, and end alike.
+    /// The reason why the kernel refused programs. Verifying one again would take as long, and end alike.
     refused: HashMap<&'static str, String>,
     /// Keeps other daemons from these pins.
     pub(super) lock: Arc<Flock<File>>,
@@ -89,7 +89,7 @@ pub struct Program {
 /// What the file in the state's folder is called that is there after the kill switch.
 pub const DETACHED: &str = "detached";
 
-/// Where a daemon with this folder for what outlives it notes how its maps are laid out.
+/// Returns where a daemon with this folder for what outlives it notes how its maps are laid out.
 pub(super) fn record_in(state_dir: &Path) -> PathBuf {
     state_dir.join("layouts.json")
 }
@@ -102,7 +102,7 @@ impl XdpSetup {
         self.state_dir.join(DETACHED).try_exists().unwrap_or(true)
     }
 
-    /// Where is noted how the maps are laid out.
+    /// Returns where is noted how the maps are laid out.
     pub(super) fn record(&self) -> PathBuf {
         record_in(&self.state_dir)
     }
@@ -113,7 +113,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When another daemon works with these pins, one of them has a layout that cannot be carried over, or the kernel refuses the program.
+    /// Returns an error if another daemon works with these pins, one of them has a layout that cannot be carried over, or the
+    /// kernel refuses the program.
     pub fn load(object: &Object, setup: &XdpSetup) -> anyhow::Result<Self> {
         let pins = Pins::at(&setup.pin_dir);
         pins.prepare()?;
@@ -184,7 +185,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses it, or has refused it.
+    /// Returns an error if the kernel refuses it, or has refused it.
     pub(super) fn load_once(&mut self, name: &'static str) -> anyhow::Result<()> {
         if let Some(why) = self.refused.get(name) {
             bail!("{why}");
@@ -208,7 +209,7 @@ impl Program {
         self.slots
     }
 
-    /// Where the maps are that this program uses.
+    /// Returns where the maps are that this program uses.
     #[must_use]
     pub fn pins(&self) -> &Pins {
         &self.pins
@@ -218,7 +219,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn carry_over(&self, bans: &mut BanMaps, clock: &JiffyClock) -> anyhow::Result<()> {
         let old = self.pins.staging(Vec::new());
         self.migration.carry_over(&old, &self.pins, bans, clock)
@@ -228,25 +229,25 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When the object has none.
-    pub fn table_probe(&mut self) -> anyhow::Result<&Xdp> {
-        xdp(&mut self.ebpf, maps::TABLE_PROBE).map(|probe| &*probe)
+    /// Returns an error if the object has none.
+    pub fn table_probe(&self) -> anyhow::Result<&Xdp> {
+        probe(&self.ebpf, maps::TABLE_PROBE)
     }
 
     /// The same in a table of lists.
     ///
     /// # Errors
     ///
-    /// When the object has none.
-    pub fn list_probe(&mut self) -> anyhow::Result<&Xdp> {
-        xdp(&mut self.ebpf, maps::LIST_PROBE).map(|probe| &*probe)
+    /// Returns an error if the object has none.
+    pub fn list_probe(&self) -> anyhow::Result<&Xdp> {
+        probe(&self.ebpf, maps::LIST_PROBE)
     }
 
     /// Reads the kernel's clocks.
     ///
     /// # Errors
     ///
-    /// When the kernel cannot run the probe.
+    /// Returns an error if the kernel cannot run the probe.
     pub fn jiffy_clock(&mut self) -> anyhow::Result<JiffyClock> {
         JiffyClock::calibrate(xdp(&mut self.ebpf, maps::CLOCK_PROBE)?)
     }
@@ -321,13 +322,23 @@ fn refused(name: &str) -> String {
 ///
 /// # Errors
 ///
-/// When there is no object, or the kernel refuses it.
+/// Returns an error if there is no object, or the kernel refuses it.
 pub fn jiffy_clock() -> anyhow::Result<JiffyClock> {
     let object = Object::open(&ObjectSource::Embedded)?;
     let mut ebpf = EbpfLoader::new()
         .load(object.bytes())
         .context("loading the XDP object")?;
     JiffyClock::calibrate(xdp(&mut ebpf, maps::CLOCK_PROBE)?)
+}
+
+/// One of the probes, which [were loaded](load_programs).
+fn probe<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Xdp> {
+    let program = ebpf
+        .program(name)
+        .with_context(|| format!("the object has no program `{name}`"))?;
+    program
+        .try_into()
+        .with_context(|| format!("`{name}` is not an XDP program"))
 }
 
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut Xdp> {

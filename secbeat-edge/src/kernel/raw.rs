@@ -199,7 +199,7 @@ pub(super) struct LinkFacts {
 ///
 /// # Errors
 ///
-/// When there is none, or none to an interface.
+/// Returns an error if there is none, or none to an interface.
 pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = ObjectAttr {
@@ -226,7 +226,7 @@ pub(super) fn link_facts(path: &Path) -> io::Result<LinkFacts> {
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
+/// Returns an error if the kernel refuses.
 pub(super) fn detach_links(meant: impl Fn(u32) -> bool) -> io::Result<Vec<u32>> {
     let (mut freed, mut id) = (Vec::new(), 0);
     loop {
@@ -276,7 +276,7 @@ struct QueryAttr {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub(super) fn tcx_programs(ifindex: u32) -> io::Result<Vec<u32>> {
     const BPF_TCX_INGRESS: u32 = 46;
     const BPF_MPROG_MAX: usize = 64;

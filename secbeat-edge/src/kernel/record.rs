@@ -1,4 +1,4 @@
-//! What the daemon notes of the maps that it has pinned: how their bans are laid out. The kernel would tell only those with
+//! Notes of the daemon about the maps that it has pinned: how their bans are laid out. The kernel would tell only those with
 //! `CAP_SYS_ADMIN`, which the unit does not grant.
 
 use std::{
@@ -35,7 +35,7 @@ struct Values {
 }
 
 impl Record {
-    /// What was noted since the host was booted; nothing if that cannot be read.
+    /// Returns what was noted since the host was booted; nothing if that cannot be read.
     pub(super) fn read(path: &Path) -> Self {
         let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default();
         let noted = match fs::read(path) {
@@ -93,7 +93,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// Returns an error if it cannot be written.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let json = serde_json::to_vec(self)?;
         replace(path, &json, Readers::Everybody, Outlives::Crash)

@@ -1,4 +1,4 @@
-//! Which interfaces are to be protected: names, patterns, or whatever the default routes go through.
+//! Selection of the interfaces to protect: names, patterns, or whatever the default routes go through.
 
 use std::{collections::BTreeSet, fmt, io};
 
@@ -42,7 +42,7 @@ impl Selection {
     ///
     /// # Errors
     ///
-    /// When the kernel does not say which interfaces or routes there are.
+    /// Returns an error if the kernel does not say which interfaces or routes there are.
     pub fn now(&self) -> io::Result<Vec<String>> {
         let Some(named) = &self.named else {
             return Ok(self.unexcepted(default_route_interfaces()?));
@@ -92,7 +92,7 @@ impl Selection {
         names.into_iter().filter(|name| !is_excepted(name)).collect()
     }
 
-    /// Why nothing is selected.
+    /// Returns why nothing is selected.
     #[must_use]
     pub fn emptiness(&self) -> &'static str {
         match self.named {

@@ -19,7 +19,7 @@ pub struct SettingsMap {
 impl SettingsMap {
     /// # Errors
     ///
-    /// When the map is not pinned, or not of this release.
+    /// Returns an error if the map is not pinned, or not of this release.
     pub fn open(pins: &Pins) -> anyhow::Result<Self> {
         let path = pins.map(maps::SETTINGS);
         let data =
@@ -35,11 +35,11 @@ impl SettingsMap {
         })
     }
 
-    /// What the program is told now.
+    /// Returns what the program is told now.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn read(&self) -> anyhow::Result<Settings> {
         self.array.get(&0, 0).context("reading the program's settings")
     }
@@ -49,7 +49,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn mode(&self) -> anyhow::Result<FilterMode> {
         Ok(match self.read()?.mode {
             maps::mode::OBSERVE => FilterMode::Observe,
@@ -61,7 +61,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn set_mode(&mut self, mode: FilterMode) -> anyhow::Result<()> {
         let code = match mode {
             FilterMode::Enforce if !self.observing()?.is_empty() => maps::mode::SOME_OBSERVE,
@@ -74,7 +74,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn observing(&self) -> anyhow::Result<BTreeSet<u32>> {
         let keys = self.observing.iter().flat_map(HashMap::keys);
         let keys: Result<_, _> = keys.collect();
@@ -85,7 +85,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, or has no room for so many; or its maps are of an earlier release.
+    /// Returns an error if the kernel refuses, or has no room for so many; or its maps are of an earlier release.
     pub fn set_observing(&mut self, interfaces: &BTreeSet<u32>) -> anyhow::Result<()> {
         let before = self.observing()?;
         if before != *interfaces {
@@ -110,11 +110,11 @@ impl SettingsMap {
         self.set_mode(mode)
     }
 
-    /// How many packets of one ban there are from one event to the next: a power of two, or 0 for no events.
+    /// Sets how many packets of one ban there are from one event to the next: a power of two, or 0 for no events.
     ///
     /// # Errors
     ///
-    /// When it is neither, or the kernel refuses.
+    /// Returns an error if it is neither, or the kernel refuses.
     pub fn set_event_every(&mut self, packets: u32) -> anyhow::Result<()> {
         ensure!(
             packets == 0 || packets.is_power_of_two(),
@@ -127,7 +127,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn set_ports(&mut self, pins: &Pins, ports: Option<&[u16]>) -> anyhow::Result<()> {
         let Some(ports) = ports else {
             return self.change(|settings| settings.ports_in_use = 0).map(drop);
@@ -146,7 +146,7 @@ impl SettingsMap {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn keep(
         &mut self,
         pins: &Pins,
@@ -179,7 +179,7 @@ impl SettingsMap {
         Ok(differed)
     }
 
-    /// Which of `of`, bits of [`maps::nets`], say where the program looks for networks: `bits`.
+    /// Sets where the program looks for networks: of the bits `of` of [`maps::nets`] to `bits`.
     pub(super) fn set_nets_in_use(&mut self, of: u32, bits: u32) -> anyhow::Result<()> {
         self.change(|settings| settings.nets_in_use = settings.nets_in_use & !of | bits)
             .map(drop)
@@ -234,7 +234,7 @@ fn port_words(pins: &Pins) -> anyhow::Result<Array<MapData, u64>> {
         .context("PORTS is not of this release")
 }
 
-/// What `PORTS` holds for `ports`.
+/// Returns what `PORTS` holds for `ports`.
 fn words(ports: &[u16]) -> Vec<u64> {
     let mut words = vec![0_u64; maps::PORT_WORDS as usize];
     for port in ports {
@@ -245,7 +245,7 @@ fn words(ports: &[u16]) -> Vec<u64> {
     words
 }
 
-/// What `PORTS` holds.
+/// Returns what `PORTS` holds.
 fn ports_of(pins: &Pins) -> anyhow::Result<Vec<u64>> {
     let words: Result<_, _> = port_words(pins)?.iter().collect();
     words.context("reading the ports that bans reach")

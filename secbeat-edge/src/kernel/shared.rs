@@ -27,7 +27,7 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// When it has fewer, or is not made to be shared.
+    /// Returns an error if it has fewer, or is not made to be shared.
     pub(super) fn map(data: &MapData, words: usize) -> anyhow::Result<Self> {
         // SAFETY: a new mapping, of as many bytes as the map has, which the kernel checks; no other code knows its address.
         let address = unsafe {

@@ -1,4 +1,4 @@
-//! How large the maps of banned sources are.
+//! Sizes of the maps of banned sources.
 
 use aya::maps::MapInfo;
 use secbeat_common::maps;
@@ -14,8 +14,8 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// What a start takes: maps that are pinned keep their size, since their bans are still there, and new ones begin small; `most` is
-    /// what the config allows.
+    /// Returns what a start takes: maps that are pinned keep their size, since their bans are still there, and new ones begin
+    /// small; `most` is what the config allows.
     pub(super) fn at_start(pins: &Pins, most: u32) -> Self {
         let of = |name| {
             let pinned = MapInfo::from_pin(pins.map(name)).map_or(0, |map| map.max_entries());
@@ -27,7 +27,8 @@ impl Slots {
         }
     }
 
-    /// What the maps need that are to hold this many bans, each at most half full; none becomes smaller, nor larger than `most`.
+    /// Returns what the maps need that are to hold this many bans, each at most half full; none becomes smaller, nor larger than
+    /// `most`.
     #[must_use]
     pub fn for_bans(self, [v4, v6]: [u64; 2], most: u32) -> Self {
         let grown = |slots: u32, bans: u64| {

@@ -64,7 +64,7 @@ pub(super) struct SourceBans<K> {
     map: HashMap<MapData, K, Ban>,
     batches: HashMapFd<K, Ban>,
     slots: u32,
-    /// How many bans were written that the map did not have.
+    /// Number of bans that were written that the map did not have.
     added: u64,
 }
 
@@ -89,7 +89,7 @@ impl<K: SourceKey> SourceBans<K> {
         self.slots
     }
 
-    /// How many bans were written that the map did not have.
+    /// Returns how many bans were written that the map did not have.
     pub(super) fn added(&self) -> u64 {
         self.added
     }

@@ -1,4 +1,4 @@
-//! What can be said of an interface before anything is attached to it.
+//! Survey of an interface before anything is attached to it.
 
 use std::{fmt, fs, io};
 
@@ -18,7 +18,7 @@ use super::{
 pub struct Surveyed {
     /// How SecBeat's program runs there already.
     pub ours: Option<&'static str>,
-    /// Where a start would try to attach it; or why it can run nowhere.
+    /// Hooks to which a start would try to attach it, or the reason why it can run nowhere.
     pub places: Result<Places, String>,
     /// Another XDP program that runs there, and may stay.
     pub beside: Option<String>,
@@ -50,7 +50,7 @@ impl fmt::Display for Surveyed {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub fn survey(name: &str, setup: &XdpSetup) -> anyhow::Result<Option<Surveyed>> {
     let name = &*primary(name);
     let found = match Interface::find(name) {

@@ -13,7 +13,7 @@ use super::{program::record_in, raw::detach_links, record::Record};
 ///
 /// # Errors
 ///
-/// When the kernel refuses: only root may look for links without pins.
+/// Returns an error if the kernel refuses: only root may look for links without pins.
 pub fn detach_noted(state_dir: &Path) -> anyhow::Result<Vec<String>> {
     let noted = Record::read(&record_in(state_dir));
     let is_noted = |program: &ProgramInfo| {

@@ -40,7 +40,7 @@ pub struct ListConfig {
 }
 
 impl ListConfig {
-    /// Which networks of a file with countries or providers are on it; `None` if it is a file of prefixes.
+    /// Returns which networks of a file with countries or providers are on it; `None` if it is a file of prefixes.
     pub(crate) fn select(&self) -> Option<Select> {
         let countries = self.country.iter().cloned().map(Area::Country);
         let areas: Vec<_> = countries.chain(self.asn.iter().copied().map(Area::Asn)).collect();
@@ -65,7 +65,7 @@ impl ListConfig {
         path.as_deref().ok_or(key)
     }
 
-    /// Whom it comes from.
+    /// Returns whom it comes from.
     pub(crate) const fn origin(&self) -> Origin {
         if self.file.is_some() {
             Origin::File
@@ -74,7 +74,7 @@ impl ListConfig {
         }
     }
 
-    /// Why it cannot be.
+    /// Returns why it cannot be.
     fn wrong(&self, geo: &GeoConfig) -> Option<String> {
         let name = &self.name;
         let says = [

@@ -19,7 +19,8 @@ use tracing::{error, info};
 
 use super::{ListConfig, ListName, ListVerdict, Listed, Lists, NewList, Origin, wall_ms};
 
-/// How often the files are looked at. One that has changed is read when it is the same at two looks: until then somebody writes it.
+/// Interval at which the files are looked at. One that has changed is read when it is the same at two looks: until then somebody
+/// writes it.
 const LOOK: Duration = Duration::from_secs(2);
 /// A file with fewer of the prefixes in force than these many in a hundred is not taken without a word of the operator.
 const LEAST_PERCENT: usize = 70;
@@ -50,7 +51,7 @@ struct Stamp {
     modified: Option<SystemTime>,
 }
 
-/// Where the config's lists can be changed while the daemon runs.
+/// Handle to change the config's lists while the daemon runs.
 pub(crate) type Configured = watch::Sender<Vec<ListConfig>>;
 
 impl Files {
@@ -111,7 +112,7 @@ impl Files {
             Err(key) => {
                 let text = format!("{key} names no file: a change of [geo] takes a restart");
                 if at_once {
-                    error!(list = %config.name, "the list stays as it was: {text}");
+                    error!(list = %config.name, "the earlier list stays in force: {text}");
                 }
                 return self.lists.note_problem(&config.name, &text, wall_ms());
             }
@@ -122,7 +123,7 @@ impl Files {
                 let text = format!("{}: {error}", path.display());
                 // Once, until it is back.
                 if known.seen.take().is_some() || known.dealt_with.take().is_some() || at_once {
-                    error!(list = %config.name, "the file of the list cannot be read, and the list stays as it was: {text}");
+                    error!(list = %config.name, "the file of the list cannot be read, and the earlier list stays in force: {text}");
                 }
                 return self.lists.note_problem(&config.name, &text, wall_ms());
             }
@@ -138,7 +139,7 @@ impl Files {
         }
         known.dealt_with = Some((config.clone(), stamp));
         if let Err(text) = self.take(&config, path, is_ordered).await {
-            error!(list = %config.name, "the file of the list is not taken, and the list stays as it was: {text}");
+            error!(list = %config.name, "the file of the list is not taken, and the earlier list stays in force: {text}");
             self.lists.note_problem(&config.name, &text, wall_ms());
         }
     }
@@ -239,7 +240,7 @@ fn entries(bytes: &[u8], verdict: ListVerdict, now_ms: i64) -> Result<Vec<Listed
     for entry in &reading.entries {
         if entry.network.is_empty() && verdict == ListVerdict::Ban {
             return Err(format!(
-                "line {}: {} would ban everybody",
+                "line {}: {} would ban all clients",
                 entry.line, entry.network
             ));
         }
@@ -269,7 +270,7 @@ fn no_everybody(entries: &[Listed]) -> Result<(), String> {
         let (family, percent) = (part.family, part.percent());
         if part.is_everybody() || (family == "IPv4" && percent >= MOST_PERCENT) {
             return Err(format!(
-                "its prefixes together are {percent} % of the {family} addresses that clients have: it would ban everybody"
+                "its prefixes together are {percent} % of the {family} addresses that clients have: it would ban all clients"
             ));
         }
     }
@@ -296,13 +297,13 @@ mod tests {
         assert!(bad.starts_with("1 invalid lines, the first is 2: "), "{bad}");
         assert_eq!(
             taken("192.0.2.1\n::/0\n", ListVerdict::Ban).unwrap_err(),
-            "line 2: ::/0 would ban everybody"
+            "line 2: ::/0 would ban all clients"
         );
         assert!(taken("192.0.2.1\n0.0.0.0/0\n", ListVerdict::Observe).is_ok());
         let halves = "0.0.0.0/1\n128.0.0.0/1\n";
         assert_eq!(
             taken(halves, ListVerdict::Ban).unwrap_err(),
-            "its prefixes together are 100 % of the IPv4 addresses that clients have: it would ban everybody"
+            "its prefixes together are 100 % of the IPv4 addresses that clients have: it would ban all clients"
         );
         assert!(taken(halves, ListVerdict::Observe).is_ok());
         let public = (1..=223).filter(|net| ![10, 127].contains(net));

@@ -153,7 +153,7 @@ pub(crate) struct NewList {
     pub entries: Vec<Listed>,
 }
 
-/// Why a list is not in force as it was given. Nothing has changed then: the one before stays.
+/// The reason why a list is not in force as it was given. Nothing has changed then: the one before stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ListError {
     #[error("there are {0} lists already, and no more can be in force")]
@@ -188,7 +188,7 @@ pub(crate) struct InForce {
 pub(crate) struct OwnerState {
     /// The lists that the owner put in force, or took over at its start.
     pub in_force: BTreeMap<String, InForce>,
-    /// By the name of the list; it is gone with the next success.
+    /// Problems, by the name of the list; one is gone with the next success.
     pub problems: BTreeMap<String, Problem>,
 }
 
@@ -234,7 +234,7 @@ impl Lists {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(crate) async fn remove(&self, name: ListName) -> Result<(), ListError> {
         self.ask(|reply| Message::Remove(name, reply)).await
     }
@@ -243,7 +243,7 @@ impl Lists {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(crate) async fn keep_only(&self, origin: Origin, names: Vec<ListName>) -> Result<(), ListError> {
         self.ask(|reply| Message::Keep(origin, names, reply)).await
     }
@@ -263,7 +263,7 @@ impl Lists {
         });
     }
 
-    /// What the owner says of all lists.
+    /// Returns what the owner says of all lists.
     pub(crate) fn state(&self) -> Arc<OwnerState> {
         self.state.load_full()
     }

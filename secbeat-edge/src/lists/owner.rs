@@ -47,7 +47,7 @@ pub(crate) struct Owner {
     enforcer: EnforcerHandle,
     /// Bytes of kernel memory that a table may take.
     most: usize,
-    /// When the first entry ends that is in force.
+    /// Time at which the first entry ends that is in force.
     next_end: Option<u64>,
 }
 
@@ -59,9 +59,9 @@ enum Change {
     Keep(Origin, Vec<String>),
 }
 
-/// What is to be in force.
-enum Wanted {
-    /// What is.
+/// The table that is to be in force next.
+enum NextTable {
+    /// The one in force now.
     Same,
     /// No list at all.
     Nothing,
@@ -70,7 +70,7 @@ enum Wanted {
 
 /// A table that only waits for its pointer.
 struct Prepared {
-    table: Wanted,
+    table: NextTable,
     /// Slots that belong to other lists than before.
     reused: Vec<usize>,
     in_force: BTreeMap<String, InForce>,
@@ -146,7 +146,7 @@ impl Owner {
             replies.push(reply);
         }
         if changes.len() > 1 && self.apply(changes.clone(), false).await.is_ok() {
-            // Whoever asked may have gone.
+            // The one who asked may have gone.
             replies.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
             return;
         }
@@ -155,7 +155,7 @@ impl Owner {
         }
     }
 
-    /// Brings a table with these changes into force, if they change anything, or what is in force is to be built `anew`.
+    /// Brings a table with these changes into force, if they change anything, or what is in force is to be built from scratch (`anew`).
     async fn apply(&mut self, changes: Vec<Change>, anew: bool) -> Result<(), ListError> {
         let named = changes.iter().filter_map(Change::name).map(str::to_owned);
         let named: Vec<_> = named.collect();
@@ -173,7 +173,7 @@ impl Owner {
             return outcome.map(drop);
         };
         outcome.map(drop).inspect_err(|error| {
-            error!(list = name, "the list stays as it was: {error}");
+            error!(list = name, "the earlier list stays in force: {error}");
             if let Ok(name) = name.parse() {
                 self.lists.note_problem(&name, &error.to_string(), now_ms);
             }
@@ -202,9 +202,9 @@ impl Owner {
         } = prepared;
         self.next_end = next_end;
         let table = match table {
-            Wanted::Same => return Ok(in_force),
-            Wanted::Nothing => None,
-            Wanted::Table(staged, allowing) => Some((staged, allowing)),
+            NextTable::Same => return Ok(in_force),
+            NextTable::Nothing => None,
+            NextTable::Table(staged, allowing) => Some((staged, allowing)),
         };
         self.enforcer
             .bring_lists(table, reused)
@@ -224,7 +224,7 @@ fn other(error: &anyhow::Error) -> ListError {
     ListError::Other(format!("{error:#}"))
 }
 
-/// Builds the table of what is in force with `changes`, in the kernel, if it is another one or to be built `anew`.
+/// Builds the table of what is in force with `changes`, in the kernel, if it is another one or to be built from scratch (`anew`).
 fn prepare(pins: &Pins, changes: Vec<Change>, most: usize, anew: bool) -> Result<Prepared, ListError> {
     let mut tables = ListTables::open(pins).map_err(|error| other(&error))?;
     tables.refresh().map_err(|error| other(&error))?;
@@ -234,7 +234,7 @@ fn prepare(pins: &Pins, changes: Vec<Change>, most: usize, anew: bool) -> Result
         let lists = view.iter().flat_map(|view| view.lists());
         let in_force: BTreeMap<_, _> = lists.map(|(_, described)| told_of(&described)).collect();
         return Ok(Prepared {
-            table: Wanted::Same,
+            table: NextTable::Same,
             reused: Vec::new(),
             prefixes: in_force.values().map(|list| list.prefixes as usize).sum(),
             in_force,
@@ -249,10 +249,10 @@ fn prepare(pins: &Pins, changes: Vec<Change>, most: usize, anew: bool) -> Result
     let staged = || {
         let staged = tables.stage(&drawn.lines)?;
         let allowing = staged.allowing().context("reading the new table of lists")?;
-        anyhow::Ok(Wanted::Table(Box::new(staged), allowing))
+        anyhow::Ok(NextTable::Table(Box::new(staged), allowing))
     };
     let table = match drawn.lines.is_empty() {
-        true => Wanted::Nothing,
+        true => NextTable::Nothing,
         false => staged().map_err(|error| other(&error))?,
     };
     Ok(Prepared {
@@ -273,7 +273,7 @@ struct Drafted {
     entries: Option<Vec<Entry>>,
 }
 
-/// The table of what is in force with `changes`; `None` if they change nothing, and it need not be built `anew`.
+/// The table of what is in force with `changes`; `None` if they change nothing, and it need not be built from scratch (`anew`).
 fn draw(
     tables: &ListTables,
     changes: Vec<Change>,

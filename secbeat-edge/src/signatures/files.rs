@@ -38,7 +38,7 @@ fn toml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 ///
-/// When it cannot be read as text, or is larger than a file of signatures may be.
+/// Returns an error if it cannot be read as text, or is larger than a file of signatures may be.
 pub(crate) fn read_file(path: &Path) -> io::Result<SignatureFile> {
     let bytes = std::fs::metadata(path)?.len();
     if bytes > MAX_FILE as u64 {

@@ -1,4 +1,4 @@
-//! What the fleet published, and the copy of it for a start without NATS.
+//! Signatures that the fleet published, and their copy for a start without NATS.
 
 use std::{
     fs, io,
@@ -30,11 +30,11 @@ impl FleetFile {
         Self(state_dir.join("signatures.fleet"))
     }
 
-    /// What was published; none if there is no copy.
+    /// Returns what was published; none if there is no copy.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is not what somebody signed whom `trust` has.
+    /// Returns an error if the file cannot be read, or is not what somebody signed whom `trust` has.
     pub(crate) fn read(&self, trust: &Trust) -> io::Result<Option<FleetSignatures>> {
         let named =
             |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", self.0.display()));
@@ -59,7 +59,7 @@ impl FleetFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// Returns an error if it cannot be written.
     pub(crate) fn write(&self, sealed: &[u8]) -> io::Result<()> {
         replace(&self.0, sealed, Readers::Everybody, Outlives::Crash)
     }

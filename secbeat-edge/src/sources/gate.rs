@@ -1,6 +1,4 @@
-//! What becomes of a request, asked before it is served.
-
-use std::{sync::Arc, time::Duration};
+//! Decision about a request before it is served.
 
 use tokio::sync::watch;
 
@@ -17,22 +15,6 @@ pub(crate) trait Gate: Send + Sync {
     /// Told whenever somebody may be refused who was not before.
     fn changes(&self) -> watch::Receiver<()>;
 }
-
-/// Completes once `client` is refused.
-pub(crate) async fn until_refused(gate: Arc<dyn Gate>, client: Client) {
-    let mut changes = gate.changes();
-    while !gate.refuses(client) {
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        // Many bans at once are looked at together.
-        tokio::time::sleep(LOOK).await;
-        changes.mark_unchanged();
-    }
-}
-
-/// How long a stream of a banned client may go on.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,9 +35,9 @@ pub(crate) trait Reported: Clone + Send + Sized + 'static {
     const MOST: usize;
 
     fn batch(head: BatchHead, events: Vec<Self>) -> Self::Batch;
-    /// How this edge's own detector is shown a batch.
+    /// Returns how this edge's own detector is shown a batch.
     fn shown(batch: Self::Batch) -> Seen;
-    /// Where `edge_id` publishes batches.
+    /// Returns where `edge_id` publishes batches.
     fn subject(edge_id: &str) -> String;
 }
 
@@ -56,7 +56,7 @@ const QUEUE: usize = 4;
 const BACKLOG: usize = 16 * 1024;
 /// From one batch to the next, at least.
 pub(super) const LINGER: Duration = Duration::from_millis(20);
-/// How often a bus that is away is looked for.
+/// Interval at which a bus that is away is looked for.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
 
 /// What became of the events, since the start.
@@ -91,7 +91,7 @@ impl Progress for EventStats {
     }
 }
 
-/// Where the readers of logs report to. Cheap to clone.
+/// Receiver of what the readers of logs report. Cheap to clone.
 #[derive(Debug)]
 pub(crate) struct EventRecorder<E> {
     pub(super) queue: mpsc::Sender<E>,

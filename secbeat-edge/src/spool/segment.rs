@@ -30,7 +30,7 @@ pub(super) fn head(boot: Uuid) -> [u8; HEAD] {
     head
 }
 
-/// Which boot a segment is of; `None` if it is no segment, or its head was never finished.
+/// Returns which boot a segment is of; `None` if it is not a segment, or its head was never finished.
 pub(super) fn read_head(from: &mut impl Read) -> io::Result<Option<Uuid>> {
     let mut head = [0; HEAD];
     if fill(from, &mut head)? < HEAD || head[..MAGIC.len()] != MAGIC {
@@ -60,7 +60,7 @@ pub(super) fn record(batch: &EncodedBatch) -> Vec<u8> {
 pub(super) enum Next {
     Record(EncodedBatch),
     End,
-    /// What follows is no whole record: the segment ends here.
+    /// What follows is not a whole record: the segment ends here.
     Torn,
 }
 

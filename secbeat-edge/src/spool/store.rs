@@ -36,7 +36,7 @@ struct Segment {
     bytes: u64,
     batches: u64,
     answers: u64,
-    /// When its youngest batch was closed.
+    /// Time at which its youngest batch was closed.
     youngest_ms: u64,
 }
 
@@ -145,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it was not written. Others are unharmed.
+    /// Returns an error if it was not written. Others are unharmed.
     pub(super) fn append(&mut self, batch: &EncodedBatch, now_ms: u64) -> io::Result<()> {
         let record = segment::record(batch);
         let bytes = record.len() as u64;

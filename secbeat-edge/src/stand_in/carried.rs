@@ -1,4 +1,5 @@
-//! What an edge's own detector carries over a restart, on disk: the bans that the fleet has not taken over, and what was reported lately.
+//! State that an edge's own detector carries over a restart, on disk: the bans that the fleet has not taken over, and what was
+//! reported lately.
 
 use std::{io, path::Path};
 
@@ -57,7 +58,7 @@ impl Line {
 }
 
 impl Kept {
-    /// What the process before kept; `None` if there is nothing.
+    /// Returns what the process before kept; `None` if there is nothing.
     pub(crate) fn recall(&self) -> Option<Event> {
         let waiting = read(&self.waiting).and_then(|json| {
             serde_json::from_slice::<Vec<Awaiting>>(&json)
@@ -86,7 +87,7 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// When the disk does not take them.
+    /// Returns an error if the disk does not take them.
     pub(crate) fn keep_waiting(&self, waiting: &[Awaiting]) -> io::Result<()> {
         write(&self.waiting, &serde_json::to_vec(waiting)?)
     }

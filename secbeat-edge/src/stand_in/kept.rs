@@ -1,4 +1,4 @@
-//! What was heard last of the fleet, on disk: a restart or a reboot must not forget by which rules to ban, and whom never.
+//! Last orders of the fleet, on disk: a restart or a reboot must not forget by which rules to ban, and whom never.
 
 use std::{
     fs, io,
@@ -10,7 +10,7 @@ use secbeat_common::{sign::Trust, wire::AllowEntry};
 use secbeat_daemon::whole_file::{Outlives, Readers, replace};
 use tracing::warn;
 
-use super::Heard;
+use super::DetectionRecord;
 
 /// The files of what was heard.
 #[derive(Clone, Debug)]
@@ -31,10 +31,10 @@ impl Kept {
         }
     }
 
-    /// What the detector goes by; `None` if nothing was kept that `trust` believes.
-    pub(crate) fn detection(&self, trust: &Trust) -> Option<Heard> {
+    /// Returns what the detector goes by; `None` if nothing was kept that `trust` believes.
+    pub(crate) fn detection(&self, trust: &Trust) -> Option<DetectionRecord> {
         let sealed = read(&self.detection)?;
-        Heard::open(&sealed, trust)
+        DetectionRecord::open(&sealed, trust)
             .inspect_err(|error| warn!(file = %self.detection.display(), "what was heard of the fleet's detector: {error}"))
             .ok()
     }
@@ -47,7 +47,7 @@ impl Kept {
             .ok()
     }
 
-    pub(crate) fn keep_detection(&self, heard: &Heard) {
+    pub(crate) fn keep_detection(&self, heard: &DetectionRecord) {
         keep(&self.detection, &heard.sealed);
     }
 

@@ -39,7 +39,7 @@ pub enum Local {
     Fallback,
     /// At any time, beside the orchestrators.
     Always,
-    /// Never: while no orchestrator decides, nobody new is banned here.
+    /// Never: while no orchestrator decides, no new client is banned here.
     Off,
 }
 
@@ -63,7 +63,7 @@ impl Local {
     }
 }
 
-/// Where this edge's own detector is shown what is reported. Cheap to clone.
+/// The way from the reports to this edge's own detector. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tap(Option<Arc<Shared>>);
 
@@ -75,24 +75,25 @@ struct Shared {
     hold: Arc<AtomicBool>,
 }
 
-/// The fleet's word on its detector, with the signed message that says it, which is empty where this host has but rules of its own.
+/// The fleet's orders for its detector, with the signed message that holds them. The message is empty on a host that only has rules
+/// of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct DetectionRecord {
     pub(crate) orders: Orders,
     pub(crate) sealed: Vec<u8>,
 }
 
-/// Why the fleet's word on its detector cannot be used.
+/// The reason why the fleet's orders for its detector cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unheard {
+pub(crate) enum InvalidDetection {
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
     #[error("not understood: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-impl Heard {
-    /// What this host went by before it heard of a fleet.
+impl DetectionRecord {
+    /// Returns what this host went by before it heard of a fleet.
     pub(crate) const fn own(orders: Orders) -> Self {
         Self {
             orders,
@@ -104,8 +105,8 @@ impl Heard {
     ///
     /// # Errors
     ///
-    /// When nobody trusted signed it, or this release does not understand it.
-    pub(crate) fn open(sealed: &[u8], trust: &Trust) -> Result<Self, Unheard> {
+    /// Returns an error if nobody trusted signed it, or this release does not understand it.
+    pub(crate) fn open(sealed: &[u8], trust: &Trust) -> Result<Self, InvalidDetection> {
         let opened = trust.open::<Detection>(sealed)?;
         Ok(Self {
             orders: Orders::hear(&opened.command)?,
@@ -171,12 +172,12 @@ impl Tap {
             .unwrap_or_default()
     }
 
-    /// What came of it; `None` where there is no detector.
+    /// Returns what came of it; `None` where there is no detector.
     pub(crate) fn status(&self) -> Option<Status> {
         Some(self.0.as_ref()?.core.lock().status())
     }
 
-    /// How often what a restart should not forget has changed; `None` where there is no detector, and whether it decides.
+    /// Returns how often what a restart should not forget has changed; `None` where there is no detector, and whether it decides.
     pub(crate) fn changes(&self) -> Option<(Changes, bool)> {
         let core = self.0.as_ref()?.core.lock();
         Some((core.changes(), core.decides()))
@@ -190,7 +191,7 @@ impl Tap {
             .unwrap_or_default()
     }
 
-    /// What was reported lately and when, and about how many bytes that is.
+    /// Returns what was reported lately and when, and about how many bytes that is.
     pub(crate) fn reports(&self) -> (Vec<(i64, Seen)>, usize) {
         let shared = self.0.as_ref();
         shared

@@ -27,7 +27,7 @@ fn what_was_heard_is_kept_and_believed_only_if_somebody_trusted_signed_it() {
     let sealed = Signer::from(Some(key))
         .seal(&orders().tell().unwrap(), 0)
         .unwrap();
-    kept.keep_detection(&Heard::open(&sealed, &trust).unwrap());
+    kept.keep_detection(&DetectionRecord::open(&sealed, &trust).unwrap());
     assert_eq!(kept.detection(&trust).unwrap().orders, orders());
     let others: Trust = [SecretKey::generate().unwrap().public()].into_iter().collect();
     assert!(kept.detection(&others).is_none());

@@ -34,7 +34,7 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_secs(120);
 /// Oldest that telemetry may be when it is sent: the orchestrator's windows are shorter by far.
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// What is told of the answers, and how.
+/// Settings of the reports about responses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
@@ -44,7 +44,7 @@ pub struct TelemetryConfig {
     #[schemars(range(max = MAX_QUEUE.get()))]
     #[serde(deserialize_with = "queue")]
     pub queue: NonZeroUsize,
-    /// How long a busy edge collects error responses before it sends a batch, from 1 to 50 ms. An idle edge sends
+    /// Time that a busy edge collects error responses before it sends a batch, from 1 to 50 ms. An idle edge sends
     /// at once.
     #[serde(deserialize_with = "linger")]
     pub linger: HumanDuration,
@@ -118,7 +118,7 @@ impl Default for TelemetryConfig {
 }
 
 impl TelemetryConfig {
-    /// What the batcher is told.
+    /// Returns what the batcher is told.
     #[must_use]
     pub fn batch(&self) -> BatchConfig {
         BatchConfig {
@@ -130,7 +130,7 @@ impl TelemetryConfig {
         }
     }
 
-    /// What the spool of an edge with this state folder is told; `None` without one.
+    /// Returns what the spool of an edge with this state folder is told; `None` without one.
     #[must_use]
     pub fn spool(&self, state_dir: &Path) -> Option<SpoolConfig> {
         match &self.spool {

@@ -1,7 +1,7 @@
 //! The last stretch to the bus: what can be sent is sent, and what cannot waits in the spool.
 //!
 //! The bus is *up* for telemetry while a probe, once a second, finds NATS connected and the telemetry stream there: after
-//! a restart of NATS the orchestrator has to make that stream anew, and what is published before is kept by nobody.
+//! a restart of NATS the orchestrator has to make that stream again, and what is published before is kept by nobody.
 //!
 //! A publication is not acknowledged, so what was published stays in memory until a later probe succeeded, and
 //! [`HOLD`](super::unconfirmed::HOLD) longer. When the bus breaks first it goes to the spool as well, and is sent again afterwards; the orchestrator
@@ -45,17 +45,17 @@ use crate::spool::{EncodedBatch, Spool, boot_ms};
 const QUEUE: usize = 4096;
 /// Bytes of batches that may wait for the link.
 const QUEUE_BYTES: usize = 32 * 1024 * 1024;
-/// How long one publication may take.
+/// Time that one publication may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes a second that come from the spool.
 const LATE_BYTES_PER_SECOND: f64 = 8.0 * 1024.0 * 1024.0;
-/// How far ahead of its pace the spool may be: timers are no finer than a millisecond.
+/// How far ahead of its pace the spool may be: timers are not finer than a millisecond.
 const LATE_BURST: Duration = Duration::from_millis(10);
 
 /// The batcher's end.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    // Dropped first: whoever sees the queue's end shall be the last who has the spool.
+    // Dropped first: anyone who sees the queue's end shall be the last who has the spool.
     spool: Option<Arc<Spool>>,
     queue: mpsc::Sender<EncodedBatch>,
     waiting: Arc<AtomicUsize>,
@@ -105,7 +105,7 @@ pub(super) struct Link {
     up: Option<Up>,
     unconfirmed: Unconfirmed,
     late: Option<Late>,
-    /// When the batches that left the spool so far will have been paid for.
+    /// Time at which the batches that left the spool so far will have been paid for.
     late_paid: Instant,
     /// Nothing leaves the spool while this says so.
     held: Arc<AtomicBool>,

@@ -1,8 +1,8 @@
-//! How answers have come lately.
+//! Pace of the latest responses.
 
 use std::time::Duration;
 
-use super::{BUSY, CALM, CHUNK, GATHER};
+use super::{BUSY, CALM, CHUNK, GATHER, MANY};
 
 /// What the task goes by, beside what the batcher says.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Pace {
         self.answers += answers;
         // A full chunk: more wait already.
         self.is_busy = self.answers >= BUSY && answers < CHUNK;
-        self.has_more = answers == CHUNK || self.has_more && answers >= BUSY;
+        self.has_more = answers == CHUNK || self.has_more && answers >= MANY;
         if self.has_more {
             self.calm_at = Some(now + CALM);
         }

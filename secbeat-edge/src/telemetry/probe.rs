@@ -8,11 +8,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How often the bus is probed.
+/// Interval at which the bus is probed.
 const PROBE: Duration = Duration::from_secs(1);
 /// Pause after a failed probe.
 const RETRY: Duration = Duration::from_millis(250);
-/// How long an answer may take. Where no server leads the log, none comes.
+/// Time that an answer may take. Where no server leads the log, none comes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A bus that takes telemetry.
@@ -22,7 +22,7 @@ pub(super) struct Up {
     pub(super) connection: u64,
     /// The log that keeps it.
     pub(super) log: Created,
-    /// When the probe was sent: the server has had whatever was published before.
+    /// Time at which the probe was sent: the server has had whatever was published before.
     pub(super) asked: Instant,
 }
 

@@ -1,10 +1,10 @@
-//! What became of the answers.
+//! Outcomes of the responses.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use strum::{IntoStaticStr, VariantArray};
 
-/// Why answers are lost.
+/// The reason why answers are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(const_into_str, serialize_all = "kebab-case")]
 pub enum Loss {
@@ -48,8 +48,8 @@ impl TelemetryStats {
         self.recorded.load(Relaxed)
     }
 
-    /// How many of the answers taken in have left, with a batch or as dropped. They leave in the order in which they came:
-    /// all that [`recorded`](Self::recorded) had counted at some moment have left once this is as much.
+    /// Returns how many of the answers taken in have left, with a batch or as dropped. They leave in the order in which they
+    /// came: all that [`recorded`](Self::recorded) had counted at some moment have left once this is as much.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.load(Relaxed)

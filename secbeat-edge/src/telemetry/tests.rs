@@ -108,7 +108,7 @@ async fn batches_leave_when_their_linger_is_over() {
 async fn what_waits_together_leaves_together() {
     let (recorder, queue) = Recorder::channel(DEFAULT_QUEUE);
     // The last few do not look as if more were coming.
-    let answers = 2 * CHUNK + BUSY - 1;
+    let answers = 2 * CHUNK + MANY - 1;
     for _ in 0..answers {
         recorder.record(error(404));
     }

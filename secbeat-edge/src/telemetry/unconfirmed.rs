@@ -1,4 +1,4 @@
-//! What was published and may not have arrived.
+//! Published telemetry that may not have arrived.
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Who is protected and why: the JSON of `/api/v1/allowed`.
+//! Protected networks and the reasons: the JSON of `/api/v1/allowed`.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(crate) struct AllowedView {
     /// CIDR.
     pub network: String,
     pub reason: String,
-    /// Of the config, or of the entry of the fleet's or this host's allowlist.
+    /// Comment of the config, or of the entry of the fleet's or this host's allowlist.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// RFC 3339; protected without end, as far as is known, where it is missing.
@@ -25,7 +25,7 @@ pub(crate) struct AllowedView {
     pub until: Option<String>,
 }
 
-/// Where entries of the allowlist come from that have comments and ends.
+/// Origin of allowlist entries that have comments and ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Commented<'a> {
     pub configured: &'a [Allowed],
@@ -66,7 +66,7 @@ pub(crate) fn views(nets: &HashMap<Prefix, u32>, commented: &Commented<'_>, now_
     nets.into_iter().map(view).collect()
 }
 
-/// Of several entries the one that holds longest.
+/// The longest of several entries.
 fn entry_of<'a>(network: &Prefix, configured: &'a [Allowed], now_ms: i64) -> Option<&'a Allowed> {
     configured
         .iter()

@@ -91,7 +91,7 @@ impl BanView {
     }
 }
 
-/// Why a ban of `target` that would end before `ends`, the end of one that is in force, is refused.
+/// Returns why a ban of `target` that would end before `ends`, the end of one that is in force, is refused.
 #[must_use]
 pub(crate) fn outlasted(target: &Prefix, ends: BootTime, now: Moment) -> String {
     let longer = match left(ends, now) {
@@ -112,7 +112,7 @@ fn left(ends: BootTime, now: Moment) -> Option<i64> {
 pub(crate) struct BanRequest {
     /// An address, which stands for its source, or a CIDR.
     pub target: String,
-    /// As `4h`.
+    /// Duration, such as `4h`.
     pub duration: String,
     #[serde(default)]
     pub note: String,

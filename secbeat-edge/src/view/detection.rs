@@ -1,4 +1,4 @@
-//! What this edge's own detector does.
+//! State of this edge's own detector.
 
 use secbeat_orchestrator_core::stand_in::Status;
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,19 @@ use crate::stand_in::Local;
 /// Whether this edge decides by itself, and what came of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct DetectionView {
-    /// As configured.
+    /// Mode, as configured.
     pub local: Local,
-    /// Since when it decides; `null` while the fleet does. Milliseconds since the Unix epoch.
+    /// Time since which it decides, milliseconds since the Unix epoch; `null` while the fleet does.
     pub deciding_since_ms: Option<i64>,
-    /// Why the fleet does not decide.
+    /// The reason why the fleet does not decide.
     pub away: Option<String>,
     /// Whether the fleet's rules are known.
     pub has_rules: bool,
     /// Bans since the daemon started.
     pub banned: u64,
-    /// Those among them that the fleet has taken over.
+    /// Bans that the fleet has taken over.
     pub taken_over: u64,
-    /// Those that the fleet has not taken over yet.
+    /// Bans that the fleet has not taken over yet.
     pub waiting: usize,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::enforcer::EnforcerReport;
 
-/// What the enforcer says of itself.
+/// Status of the enforcer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EnforcerView {
     /// Bans in force on this edge.
@@ -15,14 +15,14 @@ pub(crate) struct EnforcerView {
     /// Bans among them that the kernel did not take, and lifted ones that it did not remove.
     #[serde(default)]
     pub unwritten: usize,
-    /// Why the kernel does not have the allowlist as it should be; clients that it allows may be dropped then.
+    /// The reason why the kernel does not have the allowlist as it should be; clients that it allows may be dropped then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowlist_failed: Option<String>,
     /// Names and patterns of `kernel.interface_modes` that stand for no interface.
     #[serde(default)]
     pub modes_without_interface: Vec<String>,
     pub protected_networks: usize,
-    /// Of these, the networks that operators of this host have added and nothing else allowlists.
+    /// Networks that only operators of this host have allowlisted.
     #[serde(default)]
     pub allowlisted_here: usize,
     /// Whether the fleet's bans have been read since the daemon started.
@@ -30,7 +30,7 @@ pub(crate) struct EnforcerView {
     /// Whether bans are enforced or only observed.
     pub mode: FilterMode,
     pub events: EventsView,
-    /// Commands that were not obeyed since the daemon started, by reason: `unsigned`, `forged`, `stale` and so on.
+    /// Commands that were not accepted since the daemon started, by reason: `unsigned`, `forged`, `stale` and so on.
     #[serde(default)]
     pub refused_commands: BTreeMap<String, u64>,
     pub reconcile: ReconcileView,
@@ -67,13 +67,13 @@ pub(crate) struct EventsView {
     pub by_reason: BTreeMap<String, u64>,
 }
 
-/// How the kernel's bans compare with the desired ones.
+/// Comparison of the kernel's bans with the desired ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ReconcileView {
     /// Reconciliations since the daemon started, and those among them that the kernel cut short.
     pub completed: u64,
     pub failed: u64,
-    /// How long the last reconciliation took.
+    /// Time that the last reconciliation took.
     pub took_ms: u64,
     /// Bans that the last reconciliation found wrong and repaired: missing from the kernel, in it with another end or
     /// origin, in it though not desired, and in it after their expiry, which is harmless.
@@ -86,7 +86,7 @@ pub(crate) struct ReconcileView {
     pub maps: Vec<MapView>,
 }
 
-/// How full a ban map was at the last comparison.
+/// Fill of a ban map at the last comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MapView {
     pub name: String,

@@ -10,7 +10,7 @@ use crate::sources::{
     proxy::{Book, CertificateState, ProxyStats, ServerState, Servers},
 };
 
-/// What the proxy has counted since the daemon started, and its servers.
+/// Counts of the proxy since the daemon started, and its servers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ProxyView {
     /// Connections accepted.
@@ -24,7 +24,7 @@ pub(crate) struct ProxyView {
     /// Answers missing from the proxy's access log, which could not keep up.
     pub access_log_dropped: u64,
     pub servers: Vec<ServerView>,
-    /// Those that the proxy gets itself.
+    /// Certificates that the proxy gets itself.
     #[serde(default)]
     pub certificates: Vec<CertificateView>,
     #[serde(default)]
@@ -35,13 +35,13 @@ pub(crate) struct ProxyView {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CertificateView {
     pub name: String,
-    /// When it ends; `None` where there is none yet.
+    /// Time at which it ends; `None` where there is none yet.
     pub valid_until_ms: Option<i64>,
-    /// When the certificate authority is asked for the next one.
+    /// Time at which the certificate authority is asked for the next one.
     pub next_attempt_ms: i64,
     /// Attempts that have failed since one succeeded.
     pub failures: u32,
-    /// Why the last of them failed.
+    /// The reason why the last of them failed.
     pub error: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl ProxyView {
     }
 }
 
-/// What was answered on `/authz`.
+/// Responses on `/authz`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AuthzView {
     pub allowed: u64,
@@ -147,17 +147,17 @@ pub(crate) struct AccessLogView {
     /// Lines that were reported of somebody: all that were understood, and of a service's those that blame a client.
     #[serde(default)]
     pub told: u64,
-    /// How often another file took a file's name.
+    /// Number of times that another file took a file's name.
     pub rotations: u64,
-    /// How often a file became shorter than what was read of it, or began anew.
+    /// Number of times that a file became shorter than what was read of it, or started again.
     pub truncations: u64,
-    /// How often the journal had to be opened again.
+    /// Number of times that the journal had to be opened again.
     pub restarts: u64,
     /// Files that are open: those of today, and rotated ones whose writer may still have them.
     pub files: u64,
     /// Bytes that are in the files and not yet read, at the last look.
     pub bytes_behind: u64,
-    /// How old the last line was when it was read, by its own time; `None` before the first line.
+    /// Age of the last line when it was read, by its own time; `None` before the first line.
     pub delay_ms: Option<i64>,
     /// The median of that over the last 20 lines that were read when they were written, and negative if they are from the
     /// future; `None` before them.
@@ -166,13 +166,13 @@ pub(crate) struct AccessLogView {
     pub recent_unparsed_share: Option<f64>,
     /// Time since the last line was read; `None` before the first.
     pub silent_ms: Option<i64>,
-    /// Why lines were not understood, the latest last; no two alike.
+    /// The reason why lines were not understood, the latest last; no two alike.
     pub reasons: Vec<String>,
-    /// What is likely to be wrong with this entry of the config.
+    /// Likely mistakes in this entry of the config.
     pub doubts: Vec<String>,
     /// Files of the place that are passed over, and why.
     pub skipped: Vec<String>,
-    /// What keeps the source from being read right now.
+    /// The reason why the source cannot be read right now.
     pub error: Option<String>,
 }
 

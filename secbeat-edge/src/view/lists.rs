@@ -23,17 +23,17 @@ pub(crate) struct ListView {
     /// Whether the kernel has it, if not as it should be.
     pub in_force: bool,
     pub verdict: ListVerdict,
-    /// Who gave it: `file`, `feed` or `geo`.
+    /// Origin of the list: `file`, `feed` or `geo`.
     pub origin: Option<Origin>,
-    /// How many prefixes it was given.
+    /// Number of prefixes that it was given.
     pub prefixes: u32,
-    /// When it was given.
+    /// Time at which it was given.
     pub updated_at: Option<String>,
     pub age_ms: u64,
     /// Packets of addresses that are on it, whatever became of them.
     pub packets: u64,
     pub bytes: u64,
-    /// Why it is not as it should be.
+    /// The reason why it is not as it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What the XDP program did, and where it runs.
+//! Counts of the XDP program, and the hooks at which it runs.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::kernel::{Attachment, Totals};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AttachmentView {
     pub interface: String,
-    /// How the program runs there: `native` or `generic`; `none` where it does not.
+    /// Mode of the program there: `native` or `generic`; `none` where it does not run.
     pub mode: String,
     pub protected: bool,
     /// Whether banned packets are only counted there, and pass.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observes: bool,
-    /// Why it is not protected.
+    /// The reason why it is not protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

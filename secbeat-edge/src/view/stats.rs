@@ -30,20 +30,20 @@ pub(crate) struct StatsView {
     /// Empty where enforcement is at L7 alone.
     pub xdp: Vec<AttachmentView>,
     pub bus_connected: bool,
-    /// How far the host's clock is off; `null` before the first measure.
+    /// Offset of the host's clock; `null` before the first measure.
     #[serde(default)]
     pub clock: Option<ClockOffset>,
-    /// When the certificates of NATS end.
+    /// Expiry of the certificates of NATS.
     #[serde(default)]
     pub bus_certificates: Vec<CertificateView>,
-    /// What this edge's own detector does.
+    /// State of this edge's own detector.
     #[serde(default)]
     pub detection: DetectionView,
     pub telemetry: TelemetryView,
-    /// Which signatures are looked for.
+    /// The signatures that are looked for.
     #[serde(default)]
     pub signatures: SignaturesInForce,
-    /// One for each `[[access_log]]`, `[[waf_log]]` and log of services.
+    /// Logs: one for each `[[access_log]]`, `[[waf_log]]` and log of services.
     pub access_logs: Vec<AccessLogView>,
     pub waf: EventsView,
     /// Attempts that logs of services told of.
@@ -59,7 +59,7 @@ pub(crate) struct StatsView {
     /// Connections closed because they did not begin with a PROXY header of a trusted proxy.
     pub proxy_protocol_refused: u64,
     pub authz: AuthzView,
-    /// Entries in the bans bucket that were no bans.
+    /// Entries in the bans bucket that were not bans.
     pub garbage: u64,
     /// Parts of messages that only a later release knows.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What became of what this edge reports.
+//! Outcomes of this edge's reports.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::{
     telemetry::{Loss, TelemetryStats},
 };
 
-/// What became of the answers that the sources of telemetry saw, since the daemon started.
+/// Outcomes of the responses that the data sources saw, since the daemon started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TelemetryView {
     /// Answers taken in.
     pub recorded: u64,
     /// Answers lost, for whatever reason.
     pub dropped: u64,
-    /// The same by reason.
+    /// Their number by reason.
     pub lost: BTreeMap<String, u64>,
     /// Batches handed to NATS.
     pub batches_sent: u64,
@@ -30,7 +30,7 @@ pub(crate) struct TelemetryView {
     pub spool: SpoolView,
 }
 
-/// What waits on disk for NATS.
+/// Telemetry that waits on disk for NATS.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SpoolView {
     pub batches: u64,
@@ -68,7 +68,7 @@ impl TelemetryView {
     }
 }
 
-/// What became of the events that firewalls or services logged.
+/// Outcomes of the events that firewalls or services logged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EventsView {
     /// Events taken in.

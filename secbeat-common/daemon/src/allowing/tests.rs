@@ -37,7 +37,7 @@ fn what_cannot_be_an_entry_is_refused_by_the_key_that_is_wrong() {
     for network in ["0.0.0.0/0", "::/0"] {
         assert_eq!(
             refusal(network, None, None),
-            format!("network: {network} is everybody, and nobody would be banned any more")
+            format!("network: {network} covers all addresses: no client could be banned any more")
         );
     }
     assert!(

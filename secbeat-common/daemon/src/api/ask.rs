@@ -1,4 +1,4 @@
-//! How a request's handler asks the one task that owns a state.
+//! Questions of a request's handler to the one task that owns a state.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Failure;
 
-/// Why an owner gave no answer.
+/// The reason why an owner gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     #[error("the daemon is shutting down")]
@@ -41,7 +41,7 @@ impl From<Unanswered> for Failure {
 ///
 /// # Errors
 ///
-/// When none comes within `patience`.
+/// Returns an error if none comes within `patience`.
 pub async fn ask<Q, A>(
     owner: &mpsc::Sender<Q>,
     patience: Duration,

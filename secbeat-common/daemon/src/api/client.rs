@@ -24,10 +24,10 @@ use super::{
 };
 use crate::http;
 
-/// How long a call may take.
+/// Time that a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the daemon is, and what it takes to be let in.
+/// Address of a daemon, and the token for it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct Remote {
@@ -76,7 +76,7 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// When the address is none, a file cannot be read, or the token would be shown to others.
+    /// Returns an error if the address is none, a file cannot be read, or the token would be shown to others.
     pub fn client(
         &self,
         socket: Option<&Path>,
@@ -144,7 +144,7 @@ fn require_ours(base: &str, addresses: &[SocketAddr]) -> anyhow::Result<()> {
     }
 }
 
-/// Where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
+/// Returns where a client on this host reaches `listen`: an address for all of its addresses stands for loopback.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -154,7 +154,7 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-/// How an API is spoken to.
+/// Protocol of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum Scheme {
@@ -171,11 +171,11 @@ pub struct ApiClient {
     /// The header that shows the token.
     authorization: Option<String>,
     agent: Agent,
-    /// How long a call may take, if not as long as usual.
+    /// Time that a call may take, if not as long as usual.
     patience: Option<Duration>,
 }
 
-/// Why a call of the API failed.
+/// The reason why a call of the API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody listens: the daemon is not running, or elsewhere.
@@ -263,7 +263,7 @@ impl ApiClient {
             .map_err(|error| CallError::Other(error.to_string()))
     }
 
-    /// Where the daemon is, for people.
+    /// Returns where the daemon is, for people.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place

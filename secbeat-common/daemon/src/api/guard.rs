@@ -1,4 +1,4 @@
-//! What a request may do that shows no token: by the Unix socket, what its user may; on loopback, read what quotes no client. Web
+//! Rights of a request without a token: by the Unix socket, what its user may; on loopback, read what quotes no client. Web
 //! pages are kept away: one of another origin (CSRF), and one whose name was made to point here (DNS rebinding).
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -35,11 +35,11 @@ pub async fn refuse(request: Request, refusal: impl IntoResponse) -> Response {
 pub struct Ways {
     /// The Unix socket, if there is one.
     pub socket: Option<PathBuf>,
-    /// How to make a token, without its role, if the daemon takes any.
+    /// Command that makes a token, without its role, if the daemon takes any.
     pub token: Option<&'static str>,
 }
 
-/// What a request is about to do.
+/// Kind of access of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// To read counters, bans and settings.
@@ -50,11 +50,11 @@ pub enum Act {
 }
 
 impl Ways {
-    /// Whose request without a token it is, if it may do `act`; `None` for anybody's. A token would need `role`.
+    /// Returns whose request without a token it is, if it may do `act`; `None` for anybody's. A token would need `role`.
     ///
     /// # Errors
     ///
-    /// When it may not.
+    /// Returns an error if it may not.
     pub fn admit(&self, request: &Request, act: Act, role: &str) -> Result<Option<LocalPeer>, Failure> {
         let peer = request.extensions().get::<LocalPeer>().copied();
         match peer {
@@ -73,7 +73,7 @@ impl Ways {
         Err(Failure::new(StatusCode::FORBIDDEN, why).with_code("not_permitted"))
     }
 
-    /// Who may, and how to become that.
+    /// Returns who may, and how to become that.
     fn directions(&self, act: Act, role: &str, peer: Option<LocalPeer>) -> String {
         let what = match act {
             Act::Change => "change something",
@@ -81,14 +81,14 @@ impl Ways {
         };
         let mut said = match (&self.socket, peer) {
             (_, Some(_)) => format!(
-                "only root and members of the group `{GROUP}` may {what}: join it (`sudo usermod -aG {GROUP} $USER`) and log in again"
+                "only root and members of the group `{GROUP}` may {what}: use `sudo`, or join it (`sudo usermod -aG {GROUP} $USER`) and log in again"
             ),
             (Some(socket), None) => format!(
-                "nobody may {what} here without a token: ask on the socket {} as root or a member of the group `{GROUP}`",
+                "requests over TCP may not {what}: ask on the socket {} as root or a member of the group `{GROUP}`",
                 socket.display()
             ),
             (None, None) => {
-                format!("nobody may {what} here without a token, and this daemon has no socket")
+                format!("requests without a token may not {what}, and this daemon has no socket")
             }
         };
         if let Some(token) = self.token {

@@ -17,9 +17,9 @@ const LISTENS: &str = "0A";
 pub(super) enum Target {
     /// To whom a certificate names.
     Tls,
-    /// To whoever listens at one of these.
+    /// To the one that listens at one of these.
     ThisHost(Vec<SocketAddr>),
-    /// In plain text, to whoever listens on the way.
+    /// In plain text, to anyone who listens on the way.
     Network,
 }
 
@@ -50,7 +50,7 @@ impl Target {
 ///
 /// # Errors
 ///
-/// When the kernel does not tell.
+/// Returns an error if the kernel does not tell.
 pub(super) fn owners(address: SocketAddr) -> anyhow::Result<Vec<u32>> {
     let mut owners = Vec::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {

@@ -1,4 +1,4 @@
-//! What the HTTP APIs of both daemons share: how they are served, how they fail, how they ask the owner of a state, whom
+//! Shared parts of both daemons' HTTP APIs: how they are served, how they fail, how they ask the owner of a state, whom
 //! they refuse, and their client.
 
 mod ask;

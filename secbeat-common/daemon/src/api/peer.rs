@@ -1,7 +1,7 @@
-//! Who is at the other end of a Unix socket, as the kernel says: whom the daemon lets change something.
+//! The other end of a Unix socket, as the kernel says: whom the daemon lets change something.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, AsRawFd as _},
 };
 
@@ -43,21 +43,24 @@ impl LocalPeer {
     }
 }
 
-/// Who may change something.
+/// Rules about who may change something.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trust {
     /// The daemon's own user.
     own: u32,
     group: Option<u32>,
+    /// The user as whom the units run all daemons.
+    daemons: Option<u32>,
 }
 
 impl Trust {
-    /// What holds on this host.
+    /// Returns what holds on this host.
     pub(super) fn here() -> Self {
         let group = Group::from_name(GROUP).ok().flatten();
         Self {
             own: geteuid().as_raw(),
             group: group.map(|group| group.gid.as_raw()),
+            daemons: daemons_user(),
         }
     }
 
@@ -68,16 +71,33 @@ impl Trust {
         groups.push(credentials.gid());
         Ok(LocalPeer {
             uid: Uid::from_raw(credentials.uid()),
-            is_trusted: self.covers(credentials.uid(), &groups),
+            is_trusted: self.covers(credentials.uid(), &groups, || is_of_this_unit(credentials.pid())),
         })
     }
 
-    /// In a user namespace all strangers look alike, and nobody is taken for one of them.
-    fn covers(&self, uid: u32, groups: &[u32]) -> bool {
+    /// In a user namespace all strangers look alike, and nobody is taken for one of them. A daemon that was taken over shall not command
+    /// another one that runs as the same user.
+    fn covers(&self, uid: u32, groups: &[u32], is_of_this_unit: impl FnOnce() -> bool) -> bool {
+        if uid != 0 && self.daemons == Some(uid) {
+            return uid == self.own && is_of_this_unit();
+        }
         let is_own = uid == self.own && uid != OVERFLOW;
         let group = self.group.filter(|group| *group != OVERFLOW);
         uid == 0 || is_own || group.is_some_and(|group| groups.contains(&group))
     }
+}
+
+/// Whether a process is in the control group of this one: a program that the daemon has started.
+fn is_of_this_unit(pid: Option<i32>) -> bool {
+    let group = |process: &str| fs::read_to_string(format!("/proc/{process}/cgroup")).ok();
+    pid.and_then(|pid| group(&pid.to_string()))
+        .is_some_and(|theirs| group("self") == Some(theirs))
+}
+
+/// The user as whom the units run the daemons, where there is one.
+fn daemons_user() -> Option<u32> {
+    let user = User::from_name(GROUP).ok().flatten();
+    user.map(|user| user.uid.as_raw())
 }
 
 /// The supplementary groups of the program that has connected (`SO_PEERGROUPS`, unix(7)).
@@ -111,8 +131,7 @@ fn groups(stream: &impl AsFd) -> io::Result<Vec<u32>> {
 
 /// The users whose listening sockets get a token over plain HTTP on this host: root, this user, and the daemons'.
 pub(super) fn is_ours(uid: u32) -> bool {
-    let daemons = || User::from_name(GROUP).ok().flatten();
-    uid == 0 || uid == geteuid().as_raw() || daemons().is_some_and(|user| user.uid.as_raw() == uid)
+    uid == 0 || uid == geteuid().as_raw() || daemons_user() == Some(uid)
 }
 
 #[cfg(test)]
@@ -123,7 +142,11 @@ mod tests {
 
     #[test]
     fn root_the_daemons_user_and_the_group_are_trusted_and_strangers_of_a_namespace_are_not() {
-        let trust = |own, group| Trust { own, group };
+        let trust = |own, group| Trust {
+            own,
+            group,
+            daemons: None,
+        };
         for (trust, uid, groups, expected) in [
             (trust(990, Some(980)), 0, &[][..], true),
             (trust(990, Some(980)), 990, &[], true),
@@ -136,8 +159,39 @@ mod tests {
             (trust(990, Some(OVERFLOW)), 1000, &[OVERFLOW], false),
             (trust(990, Some(980)), OVERFLOW, &[OVERFLOW, 980], true),
         ] {
-            assert_eq!(trust.covers(uid, groups), expected, "{trust:?} {uid} {groups:?}");
+            assert_eq!(
+                trust.covers(uid, groups, || false),
+                expected,
+                "{trust:?} {uid} {groups:?}"
+            );
         }
+    }
+
+    #[test]
+    fn of_the_daemons_user_only_programs_of_this_unit_are_trusted() {
+        let trust = |own| Trust {
+            own,
+            group: Some(980),
+            daemons: Some(990),
+        };
+        for (own, uid, groups, is_of_this_unit, expected) in [
+            (990, 990, &[980][..], false, false),
+            (990, 990, &[980], true, true),
+            (0, 990, &[980], true, false),
+            (990, 0, &[], false, true),
+            (0, 0, &[], false, true),
+            (990, 1000, &[980], false, true),
+            (1000, 1000, &[], false, true),
+        ] {
+            assert_eq!(
+                trust(own).covers(uid, groups, || is_of_this_unit),
+                expected,
+                "{own} {uid} {groups:?} {is_of_this_unit}"
+            );
+        }
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(is_of_this_unit(Some(own)));
+        assert!(!is_of_this_unit(Some(i32::MAX)) && !is_of_this_unit(None));
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ pub struct Problem {
     /// The reason for programs, in snake case, such as `allowlisted`; one of the status where no other is known, such as `not_found`.
     #[serde(default)]
     pub code: String,
-    /// What is wrong with this request, as a sentence for people.
+    /// Reason for the failure, as a sentence for people.
     pub detail: String,
 }
 
@@ -107,7 +107,8 @@ pub fn bad_request(key: &str, error: impl std::fmt::Display) -> Failure {
 ///
 /// # Errors
 ///
-/// When it names none. Also when its address has bits behind its length, such as 198.51.100.7/24, unless `is_network` says what is meant.
+/// Returns an error if it names none. Also when its address has bits behind its length, such as 198.51.100.7/24, unless
+/// `is_network` says what is meant.
 pub fn named_target(key: &str, text: &str, is_network: bool) -> Result<Prefix, Failure> {
     let network: Prefix = text.parse().map_err(|error| bad_request(key, error))?;
     match Prefix::cleared(text) {

@@ -33,18 +33,18 @@ use super::{
 const MAX_CONNECTIONS: usize = 1024;
 /// The same of programs on the Unix socket that may change nothing; more are hung up on, so that they keep nobody out.
 const MAX_STRANGERS: usize = 64;
-/// How long a client may take for the TLS handshake, and for the head of a request.
+/// Time that a client may take for the TLS handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Fields of a request's head.
 const MAX_FIELDS: usize = 1000;
-/// How often certificates are looked at.
+/// Interval at which certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);
-/// How often it is seen that the socket's file is still there.
+/// Interval at which it is seen that the socket's file is still there.
 const LOOK_AT_FILE: Duration = Duration::from_secs(5);
 
-/// Where clients come from.
+/// Source of connections.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -59,7 +59,7 @@ enum Socket {
     Local(UnixListener, Trust),
 }
 
-/// Who is at the other end.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 enum Peer {
     Tcp(SocketAddr),
@@ -101,7 +101,7 @@ impl TryFrom<LocalSocket> for Listener {
 }
 
 impl Listener {
-    /// Listens anew on a Unix socket whose file somebody has removed: nobody else would find the daemon.
+    /// Listens again on a Unix socket whose file somebody has removed: nobody else would find the daemon.
     fn renew(&mut self) {
         let Some(path) = self.file.as_ref().map(|file| file.path().to_owned()) else {
             return;

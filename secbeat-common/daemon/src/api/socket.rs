@@ -53,7 +53,7 @@ impl SocketPath {
         Self(Some(in_folder("/run", program)))
     }
 
-    /// Where the socket of `program` may be, the likeliest place first: of a user's own daemon, among that user's.
+    /// Returns where the socket of `program` may be, the likeliest place first: of a user's own daemon, among that user's.
     fn places(&self, program: &str) -> Vec<PathBuf> {
         if *self != Self::of(program) {
             return self.0.iter().cloned().collect();
@@ -67,17 +67,18 @@ impl SocketPath {
         self.0.iter().cloned().chain(own).collect()
     }
 
-    /// Where the socket of `program` is; `None` if there is none.
+    /// Returns where the socket of `program` is; `None` if there is none.
     #[must_use]
     pub fn find(&self, program: &str) -> Option<PathBuf> {
         self.places(program).into_iter().find(|place| place.exists())
     }
 
-    /// What is now where the socket of `program` is, or would be made; `None` if the config wants none. Nothing is changed.
+    /// Returns what is now where the socket of `program` is, or would be made; `None` if the config wants none. Nothing is
+    /// changed.
     ///
     /// # Errors
     ///
-    /// When it cannot be looked at.
+    /// Returns an error if it cannot be looked at.
     pub fn look(&self, program: &str) -> io::Result<Option<(PathBuf, Occupant)>> {
         let place = self
             .find(program)
@@ -95,7 +96,7 @@ impl SocketPath {
     ///
     /// # Errors
     ///
-    /// When another daemon listens there, or the path cannot be listened on.
+    /// Returns an error if another daemon listens there, or the path cannot be listened on.
     pub fn open(&self, program: &str) -> anyhow::Result<Option<LocalSocket>> {
         for place in self.places(program) {
             match LocalSocket::open(&place) {
@@ -123,7 +124,7 @@ fn is_not_allowed(error: &anyhow::Error) -> bool {
     })
 }
 
-/// What is at the place of a socket.
+/// Occupant of a socket's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupant {
     Nothing,
@@ -170,7 +171,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever comes next replaces what stays behind.
+        // Anyone who comes next replaces what stays behind.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -199,7 +200,7 @@ impl LocalSocket {
         })
     }
 
-    /// Where it is.
+    /// Returns where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.file.0

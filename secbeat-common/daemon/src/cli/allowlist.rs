@@ -1,4 +1,4 @@
-//! What both command lines have of allowlists: entries to add, their listing, and exemptions from bans of networks.
+//! Parts of both command lines about allowlists: entries to add, their listing, and exemptions from bans of networks.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -59,11 +59,11 @@ fn in_utc(text: &str) -> Result<String, String> {
 }
 
 impl NewEntry {
-    /// What is asked for.
+    /// Returns what is asked for.
     ///
     /// # Errors
     ///
-    /// When nobody says which target is meant.
+    /// Returns an error if nobody says which target is meant.
     pub fn request(&self) -> anyhow::Result<AllowRequest> {
         Ok(AllowRequest {
             network: self.target.prefix()?.to_string(),
@@ -78,7 +78,7 @@ impl NewEntry {
     ///
     /// # Errors
     ///
-    /// When there is no JSON for it.
+    /// Returns an error if there is no JSON for it.
     pub fn tell(&self, entry: &AllowView, place: &str) -> anyhow::Result<()> {
         for part in Coverage::of(entry.network.parse())
             .into_iter()
@@ -86,7 +86,7 @@ impl NewEntry {
         {
             let (family, percent) = (part.family, part.percent());
             complain!(
-                "{} is {percent} % of the {family} addresses that could be banned: nobody there is banned",
+                "{} is {percent} % of the {family} addresses that could be banned: no client there is banned",
                 entry.network
             );
         }
@@ -120,7 +120,7 @@ impl Exemption {
     ///
     /// # Errors
     ///
-    /// When none of them is of a network around it.
+    /// Returns an error if none of them is of a network around it.
     pub fn from_bans(
         target: &Prefix,
         bans: impl IntoIterator<Item = (String, Option<String>)>,

@@ -1,4 +1,4 @@
-//! What both daemons are asked alike.
+//! Questions to both daemons.
 
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ impl Asked {
     ///
     /// # Errors
     ///
-    /// When it does not answer.
+    /// Returns an error if it does not answer.
     pub fn execute(self, api: &ApiClient, program: &str, version: &str) -> anyhow::Result<()> {
         match self {
             Self::Ping => {

@@ -1,4 +1,4 @@
-//! What is made of a command line itself: completions and manual pages.
+//! Output made of a command line itself: completions and manual pages.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ impl Generate {
     ///
     /// # Errors
     ///
-    /// When nothing can be written.
+    /// Returns an error if nothing can be written.
     pub fn run<C: CommandFactory, F: JsonSchema>(&self) -> anyhow::Result<()> {
         match self {
             Self::Completions { shell } => {

@@ -1,4 +1,4 @@
-//! Where a daemon's log goes, and what it looks like.
+//! Destination and format of a daemon's log.
 
 use std::{
     env,
@@ -9,12 +9,18 @@ use std::{
 use anyhow::{Context, bail};
 use nix::sys::stat::fstat;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    fmt::{FormatFields, format::debug_fn},
+    layer::SubscriberExt as _,
+    registry,
+    util::SubscriberInitExt as _,
 };
 
-/// Which events are logged, as in `RUST_LOG` elsewhere.
+use super::{printable, printable_lines};
+
+/// The environment variable with the events to log, as `RUST_LOG` elsewhere.
 const FILTER: &str = "SECBEAT_LOG";
-/// What the log looks like.
+/// The environment variable with the format of the log.
 const FORMAT: &str = "SECBEAT_LOG_FORMAT";
 const DEFAULT_FILTER: &str = "info,async_nats=warn";
 /// What the journal's names of an event's fields begin with: `SECBEAT_TARGET`, say.
@@ -33,7 +39,7 @@ enum Format {
 ///
 /// # Errors
 ///
-/// When one of the two says what it cannot.
+/// Returns an error if one of the two says what it cannot.
 pub fn init_logging() -> anyhow::Result<()> {
     let filter = match env::var(FILTER) {
         Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("{FILTER} is `{text}`"))?,
@@ -44,6 +50,7 @@ pub fn init_logging() -> anyhow::Result<()> {
             let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
             tracing_subscriber::fmt::layer()
                 .with_ansi(colours)
+                .fmt_fields(shown_fields())
                 .with_writer(stderr)
                 .boxed()
         }
@@ -60,6 +67,19 @@ pub fn init_logging() -> anyhow::Result<()> {
     };
     registry().with(layer.with_filter(filter)).init();
     Ok(())
+}
+
+/// Shows the message and the fields of an event, and nothing in them that a terminal interprets: an interface, a file or a client may be
+/// called so. A field is on one line. What the crate `log` says of an event's place in the code is left out.
+fn shown_fields() -> impl for<'to> FormatFields<'to> {
+    debug_fn(|to, field, value| {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => write!(to, "{}", printable_lines(&text)),
+            name if name.starts_with("log.") => Ok(()),
+            name => write!(to, " {name}={}", printable(&text)),
+        }
+    })
 }
 
 fn format(wanted: Option<&str>, is_journal: bool) -> anyhow::Result<Format> {
@@ -82,7 +102,48 @@ fn is_journal(stream: impl AsFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::{info, subscriber::with_default};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_interprets_is_escaped_in_the_log() {
+        let log = Log::default();
+        let to = log.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .without_time()
+            .with_target(false)
+            .with_ansi(false)
+            .fmt_fields(shown_fields())
+            .with_writer(move || to.clone());
+        with_default(registry().with(layer), || {
+            info!(interface = %"x\u{1b}[31m\u{202e}\nWARN", mode = "native", "log.line" = 7, slots = 2, "attached \u{7}\nagain");
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            log,
+            " INFO attached \\u{7}\nagain interface=x\\u{1b}[31m\\u{202e}\\u{a}WARN mode=\"native\" slots=2\n"
+        );
+    }
 
     #[test]
     fn the_journal_is_used_where_there_is_one_unless_told_otherwise() {

@@ -61,7 +61,7 @@ pub fn table<const N: usize>(header: [&str; N]) -> Listing {
 
 /// # Errors
 ///
-/// When there is no JSON for `value`.
+/// Returns an error if there is no JSON for `value`.
 pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(value).context("formatting JSON")?;
     say!("{}", printable_json(&json));
@@ -70,7 +70,7 @@ pub fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
 
 /// # Errors
 ///
-/// When `version` (a kernel's or a server's, `6.18.44-x`) is older than `floor`, or no version at all.
+/// Returns an error if `version` (a kernel's or a server's, `6.18.44-x`) is older than `floor`, or no version at all.
 pub fn require_version(what: &str, version: &str, floor: (u32, u32)) -> anyhow::Result<()> {
     let mut numbers = version
         .split(|c: char| !c.is_ascii_digit())

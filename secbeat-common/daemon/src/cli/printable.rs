@@ -8,7 +8,7 @@ use std::{
 
 use comfy_table::Table;
 
-/// `text` with whatever is no visible character as `\\u{1b}`, line breaks included.
+/// `text` with whatever is not a visible character as `\\u{1b}`, line breaks included.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
@@ -36,7 +36,7 @@ fn escaped(text: &str, is_ours: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a terminal obeys a character, or shows nothing of it, instead of showing it: controls (Cc), marks of direction, joiners and
+/// Whether a terminal interprets a character, or shows nothing of it, instead of showing it: controls (Cc), marks of direction, joiners and
 /// other formatting (Cf), line and paragraph separators, and what is `Default_Ignorable_Code_Point` in Unicode: fillers, variation
 /// selectors, tags.
 fn is_invisible(c: char) -> bool {
@@ -49,7 +49,7 @@ fn is_invisible(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// JSON in which every such character within a text is `\\u001b`: the same value, and nothing that a terminal obeys.
+/// JSON in which every such character within a text is `\\u001b`: the same value, and nothing that a terminal interprets.
 #[must_use]
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| is_invisible(c) && c != '\n';
@@ -69,7 +69,7 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A table for people, whose cells show what others wrote as it is, and obey nothing of it.
+/// A table for people, whose cells show what others wrote as it is, and are not interpreted.
 #[derive(Debug)]
 pub struct Listing(Table);
 
@@ -113,14 +113,14 @@ pub fn to_stderr(line: fmt::Arguments<'_>) {
     eprintln!("{}", printable_lines(&line.to_string()));
 }
 
-/// Prints a line for people on standard output, as `println!` does, but shows what a terminal would obey.
+/// Prints a line for people on standard output, as `println!` does, but shows what a terminal would interpret.
 #[macro_export]
 macro_rules! say {
     () => { $crate::cli::to_stdout(std::format_args!("")) };
     ($($what:tt)*) => { $crate::cli::to_stdout(std::format_args!($($what)*)) };
 }
 
-/// Prints a line for people on standard error, as `eprintln!` does, but shows what a terminal would obey.
+/// Prints a line for people on standard error, as `eprintln!` does, but shows what a terminal would interpret.
 #[macro_export]
 macro_rules! complain {
     ($($what:tt)*) => { $crate::cli::to_stderr(std::format_args!($($what)*)) };

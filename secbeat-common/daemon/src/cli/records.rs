@@ -116,7 +116,7 @@ impl Cell {
     }
 }
 
-/// `at` (RFC 3339) to the second as a clock in `zone` shows it, with the zone's name; as it is if it is no time.
+/// `at` (RFC 3339) to the second as a clock in `zone` shows it, with the zone's name; as it is if it is not a time.
 fn in_zone(at: &str, zone: &TimeZone) -> String {
     at.parse::<Timestamp>().map_or_else(
         |_| at.to_owned(),
@@ -128,7 +128,7 @@ fn in_zone(at: &str, zone: &TimeZone) -> String {
 }
 
 impl Records {
-    /// How the list is printed.
+    /// Returns how the list is printed.
     #[must_use]
     pub const fn output(&self) -> ListOutput {
         if self.json { ListOutput::Json } else { self.output }
@@ -171,7 +171,7 @@ impl Records {
     ///
     /// # Errors
     ///
-    /// When there is no such column.
+    /// Returns an error if there is no such column.
     pub fn show<T: Serialize>(
         &self,
         columns: &[Column<T>],
@@ -199,7 +199,7 @@ impl Records {
     ///
     /// # Errors
     ///
-    /// When there is no JSON or CSV of them.
+    /// Returns an error if there is no JSON or CSV of them.
     pub fn print<T: Serialize>(
         &self,
         columns: &[Column<T>],
@@ -241,7 +241,7 @@ impl Records {
 pub const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// A cell that is a text to a spreadsheet, too: a formula gets a quote before it, and so does a text that has one already. Nor does
-/// a terminal obey it, should a file be shown by one.
+/// a terminal interpret it, should a file be shown by one.
 #[must_use]
 pub fn inert(text: &str) -> String {
     let text = printable(text);

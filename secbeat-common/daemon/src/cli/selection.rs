@@ -64,7 +64,7 @@ impl Selection {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or has something else.
+    /// Returns an error if the file cannot be read, or has something else.
     pub fn named(&self) -> anyhow::Result<Vec<Prefix>> {
         let mut named = self.targets.clone();
         named.extend(self.ip.iter().map(|address| Prefix::single(*address)));
@@ -160,7 +160,7 @@ impl Outcome {
         }
     }
 
-    /// What covers targets, for people.
+    /// Returns what covers targets, for people.
     fn said_of_covered(&self) -> Option<String> {
         let each = self.covered.iter();
         let each: Vec<_> = each

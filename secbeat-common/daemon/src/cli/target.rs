@@ -1,4 +1,4 @@
-//! Whom a command is about.
+//! Target of a command.
 
 use std::{
     collections::BTreeSet,
@@ -87,7 +87,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// When it could be two, and nobody says which.
+    /// Returns an error if it could be two, and nobody says which.
     pub fn prefix(&self) -> anyhow::Result<Prefix> {
         let said = self.target.or(self.ip).or(self.range).context("no target")?;
         said.meant(self.network)
@@ -99,7 +99,7 @@ impl Targets {
     ///
     /// # Errors
     ///
-    /// When one could be two, and nobody says which; when one of several can never be banned.
+    /// Returns an error if one could be two, and nobody says which; when one of several can never be banned.
     pub fn prefixes(&self) -> anyhow::Result<Vec<Prefix>> {
         let said = self.targets.iter().chain(&self.ip).chain(&self.range);
         let mut meant = Vec::new();
@@ -148,13 +148,13 @@ impl Said {
     }
 }
 
-/// What cannot be banned comes back with what it seems to be.
+/// Reads a target of a ban. The error says what a text that cannot be banned seems to be.
 fn to_ban(text: &str) -> Result<Said, String> {
     text.parse()
         .map_err(|error: PrefixError| taken_for(text).unwrap_or_else(|| error.to_string()))
 }
 
-/// What `text`, which is neither an address nor a network, seems to be, and what to do with it.
+/// Returns what `text`, which is neither an address nor a network, seems to be, and what to do with it.
 fn taken_for(text: &str) -> Option<String> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // No address is a duration, and a number alone is neither.

@@ -10,18 +10,18 @@ use secbeat_common::prefix::Prefix;
 
 pub use self::{everywhere::EVERYWHERE, firewall::FIREWALL};
 
-/// What people type who come from another program.
+/// Words that people type who come from another program.
 #[derive(Clone, Copy, Debug)]
 pub struct Word {
     /// That program, as `cscli`; empty for what people try anywhere.
     pub of: &'static str,
-    /// What they type behind its name. `ADDRESS` stands for an address or a CIDR, any other word in capitals for anything but an
+    /// The words behind its name. `ADDRESS` stands for an address or a CIDR, any other word in capitals for anything but an
     /// option, and `…` at the end for whatever follows.
     pub typed: &'static str,
     pub here: Here,
 }
 
-/// What a [`Word`] is here.
+/// Meaning of a [`Word`] here.
 #[derive(Clone, Copy, Debug)]
 pub enum Here {
     /// This command does the same. What capitals and `…` stand for goes along.
@@ -36,21 +36,21 @@ pub const fn word(of: &'static str, typed: &'static str, here: Here) -> Word {
     Word { of, typed, here }
 }
 
-/// What stands for whatever follows.
+/// Sign for whatever follows.
 const REST: &str = "…";
-/// What stands for an address or a CIDR.
+/// Sign for an address or a CIDR.
 const ADDRESS: &str = "ADDRESS";
-/// What stands for the program's name.
+/// Sign for the program's name.
 const PROGRAM: &str = "PROGRAM";
 
-/// What a word's pattern stands for in a command line.
+/// Values of a word's pattern in a command line.
 struct Meant<'a> {
     named: Vec<(&'static str, &'a str)>,
     rest: &'a [OsString],
 }
 
 impl Word {
-    /// What it stands for if `given` begins a command.
+    /// Returns what it stands for if `given` begins a command.
     fn meant<'a>(&self, given: &'a [OsString]) -> Option<Meant<'a>> {
         let mut named = Vec::new();
         let mut rest = given;
@@ -90,7 +90,7 @@ fn fits(part: &str, given: &str) -> bool {
 ///
 /// # Errors
 ///
-/// When nothing is the same: what to do instead.
+/// Returns an error if nothing is the same: what to do instead.
 pub fn translated(
     command: &Command,
     words: &[Word],
@@ -148,7 +148,7 @@ pub fn translated(
     }
 }
 
-/// Where the subcommand is: behind the program's name, its options, and their values.
+/// Returns where the subcommand is: behind the program's name, its options, and their values.
 fn subcommand(command: &Command, arguments: &[OsString]) -> usize {
     let takes_value = |option: &str| {
         command.get_arguments().any(|argument| {

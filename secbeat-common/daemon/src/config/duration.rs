@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
 ///
 /// # Errors
 ///
-/// When it is no [`HumanDuration`] otherwise.
+/// Returns an error if it is not a [`HumanDuration`] otherwise.
 pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     match parse(&text) {

@@ -1,4 +1,4 @@
-//! Where the NATS server is.
+//! Addresses of NATS servers.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ const PORT: u16 = 4222;
 #[schemars(with = "schema::NatsServer")]
 pub struct NatsUrl(Url);
 
-/// A text that is no address of a NATS server.
+/// A text that is not an address of a NATS server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid NATS address `{0}`: expected one such as nats://127.0.0.1:4222")]
 pub struct InvalidNatsUrl(String);
@@ -108,9 +108,18 @@ impl FromStr for NatsUrl {
         };
         match url {
             Ok(url) if matches!(url.scheme(), "nats" | "tls") && url.has_host() => Ok(Self(url)),
-            Ok(_) | Err(_) => Err(InvalidNatsUrl(text.to_owned())),
+            Ok(_) | Err(_) => Err(InvalidNatsUrl(without_login(text))),
         }
     }
+}
+
+/// Returns an address that may be none, without what it may say of who connects: its error is shown to all who may read.
+fn without_login(text: &str) -> String {
+    let Some((login, place)) = text.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    let scheme = login.find("://").map_or("", |at| &login[..at + 3]);
+    format!("{scheme}…@{place}")
 }
 
 impl<'de> Deserialize<'de> for NatsUrl {
@@ -182,5 +191,13 @@ mod tests {
     fn a_secret_in_an_address_is_not_shown() {
         let url: NatsUrl = "nats://user:secret@example.org".parse().unwrap();
         assert_eq!(url.to_string(), "example.org:4222");
+        for (text, shown) in [
+            ("nats://user:se@cret@host:99999", "nats://…@host:99999"),
+            ("user:secret@a b", "…@a b"),
+        ] {
+            let error = text.parse::<NatsUrl>().unwrap_err().to_string();
+            let expected = format!("invalid NATS address `{shown}`");
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 }

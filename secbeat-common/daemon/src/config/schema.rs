@@ -1,4 +1,4 @@
-//! What a config file may say, as JSON Schema made of the types that read it: for editors, and for the reference in the docs.
+//! Schema of a config file, as JSON Schema made of the types that read it: for editors, and for the reference in the docs.
 
 use std::borrow::Cow;
 

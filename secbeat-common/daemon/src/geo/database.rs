@@ -13,7 +13,7 @@ const MAX_FILE: u64 = 1024 * 1024 * 1024;
 /// Longest name of an organisation that is shown, in bytes.
 const MAX_NAME: usize = 100;
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GeoError {
     #[error("{0}")]
@@ -29,9 +29,9 @@ pub(super) enum GeoError {
     Lacks { kind: String, what: &'static str },
 }
 
-/// What a file is there for.
+/// The fields for which a file is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct GeoFields {
     pub(super) country: bool,
     pub(super) asn: bool,
 }
@@ -52,7 +52,7 @@ pub struct Networks {
 
 /// What a record is among those that are looked for.
 #[derive(Clone, Copy, Debug)]
-struct Found {
+struct DecodedRecord {
     area: Option<usize>,
     wanted: bool,
 }
@@ -107,13 +107,13 @@ enum Other<T> {
 pub fn networks_in(path: &Path, select: &Select) -> Result<Networks, String> {
     let is_asn = |area: &Area| matches!(area, Area::Asn(_));
     let asn = matches!(select, Select::In(areas) if areas.iter().all(is_asn));
-    let wanted = Wanted { country: !asn, asn };
+    let wanted = GeoFields { country: !asn, asn };
     let database = Database::open(path, wanted).map_err(|error| error.to_string())?;
     database.networks(select).map_err(|error| error.to_string())
 }
 
 impl Database {
-    pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Self, GeoError> {
+    pub(super) fn open(path: &Path, wanted: GeoFields) -> Result<Self, GeoError> {
         let size = fs::metadata(path)?.len();
         if size > MAX_FILE {
             return Err(GeoError::TooLarge(size));
@@ -127,7 +127,7 @@ impl Database {
     }
 
     /// Whether some record has what is wanted.
-    fn check(&self, wanted: Wanted) -> Result<(), GeoError> {
+    fn check(&self, wanted: GeoFields) -> Result<(), GeoError> {
         let mut lacking = wanted;
         let mut seen = HashMap::new();
         for found in self.reader.networks(WithinOptions::default())? {
@@ -141,7 +141,7 @@ impl Database {
             let origin = found.decode::<Record>()?.unwrap_or_default().origin();
             lacking.country &= origin.country.is_none();
             lacking.asn &= origin.asn.is_none();
-            if lacking == Wanted::default() {
+            if lacking == GeoFields::default() {
                 return Ok(());
             }
         }
@@ -164,7 +164,7 @@ impl Database {
         self.reader.metadata().build_epoch
     }
 
-    /// What is known of all of `network`; nothing if it lies in several.
+    /// Returns what is known of all of `network`; nothing if it lies in several.
     pub(super) fn of(&self, network: &Prefix) -> Origin {
         let Ok(found) = self.reader.lookup(network.addr()) else {
             return Origin::default();
@@ -186,7 +186,7 @@ impl Database {
             Select::Except(countries) => countries.iter().cloned().map(Area::Country).collect(),
         };
         // By where the record lies: many networks share one.
-        let mut known: HashMap<usize, Found> = HashMap::new();
+        let mut known: HashMap<usize, DecodedRecord> = HashMap::new();
         let mut counts = vec![0_u64; areas.len()];
         let mut networks = Vec::new();
         for found in self.reader.networks(WithinOptions::default())? {
@@ -203,8 +203,8 @@ impl Database {
                         Select::In(_) => area.is_some(),
                         Select::Except(_) => area.is_none() && origin.country.is_some(),
                     };
-                    known.insert(offset, Found { area, wanted });
-                    Found { area, wanted }
+                    known.insert(offset, DecodedRecord { area, wanted });
+                    DecodedRecord { area, wanted }
                 }
             };
             if let Some(count) = is.area.and_then(|area| counts.get_mut(area)) {

@@ -29,7 +29,7 @@ pub struct Mmdb {
     nodes: Vec<[u32; 2]>,
     /// Records, one after the other.
     data: Vec<u8>,
-    /// Where each record lies.
+    /// Place of each record.
     known: HashMap<Vec<u8>, u32>,
 }
 
@@ -53,7 +53,7 @@ impl Mmdb {
     ///
     /// # Errors
     ///
-    /// When it does.
+    /// Returns an error if it does.
     pub fn insert(&mut self, network: Prefix, origin: &Origin) -> Result<(), Overlap> {
         let (bits, len) = match network.addr() {
             IpAddr::V4(v4) => (u128::from(v4.to_bits()), network.len() + 96),
@@ -88,7 +88,7 @@ impl Mmdb {
         Ok(())
     }
 
-    /// Where the record of `origin` lies.
+    /// Returns where the record of `origin` lies.
     fn record(&mut self, origin: &Origin) -> u32 {
         let record = encoded(origin);
         if let Some(offset) = self.known.get(&record) {

@@ -36,7 +36,7 @@ pub struct GeoConfig {
     pub asn: Option<PathBuf>,
 }
 
-/// Where an address belongs, as far as that is known.
+/// Country and provider of an address, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Origin {
     /// ISO 3166-1, two letters.
@@ -45,7 +45,7 @@ pub struct Origin {
     /// The autonomous system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asn: Option<u32>,
-    /// Whose it is.
+    /// Organisation that owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<String>,
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Which networks of the files are meant.
+/// Area that networks of the files belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Area {
     /// Two letters, upper case.
@@ -92,11 +92,11 @@ impl fmt::Display for Area {
     }
 }
 
-/// Which networks of the files are wanted.
+/// Selection of networks of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Select {
     /// Those of these areas.
     In(Vec<Area>),
-    /// Those of a country that is none of these. Where no country is known, nothing is selected.
+    /// Those of a country that is not among these. Where no country is known, nothing is selected.
     Except(Vec<String>),
 }

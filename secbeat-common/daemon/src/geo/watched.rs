@@ -18,11 +18,11 @@ use utoipa::ToSchema;
 
 use super::{
     Area, GeoConfig, Networks, Origin, Select,
-    database::{Database, GeoError, Wanted},
+    database::{Database, GeoError, GeoFields},
 };
 use crate::time::rfc3339;
 
-/// How often it is looked whether a file has changed. One that is still being written is read when it has stayed the same
+/// Interval at which it is looked whether a file has changed. One that is still being written is read when it has stayed the same
 /// from one look to the next.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -41,7 +41,7 @@ struct Watched {
     /// The key in the config.
     key: &'static str,
     path: PathBuf,
-    wanted: Wanted,
+    wanted: GeoFields,
     /// The last good one.
     database: ArcSwapOption<Database>,
     state: Mutex<State>,
@@ -53,25 +53,25 @@ struct State {
     read: Option<Stamp>,
     /// As it was when it was last looked at.
     seen: Option<Stamp>,
-    /// Why what is there now cannot be used.
+    /// The reason why what is there now cannot be used.
     error: Option<String>,
 }
 
 /// What changes when a file does: time, length, and which file it is. `None` if there is none.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
-/// How one of the files is.
+/// State of one of the files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GeoFile {
     /// The key in the config: `geo.country` or `geo.asn`.
     pub key: String,
-    /// Where the file is.
+    /// Path of the file.
     pub path: String,
-    /// What the database calls itself; `null` while none could be read.
+    /// Name of the database, by its own data; `null` while none could be read.
     pub database: Option<String>,
-    /// When it was built, RFC 3339.
+    /// Build time, RFC 3339.
     pub built_at: Option<String>,
-    /// Why the file that is there now cannot be used; the last good one stays in use.
+    /// The reason why the file that is there now cannot be used; the last good one stays in use.
     pub error: Option<String>,
 }
 
@@ -141,7 +141,7 @@ impl Geo {
         !self.0.files.is_empty()
     }
 
-    /// What is known of all of `network`.
+    /// Returns what is known of all of `network`.
     #[must_use]
     pub fn of(&self, network: &Prefix) -> Origin {
         let mut origin = Origin::default();
@@ -164,7 +164,7 @@ impl Geo {
     ///
     /// # Errors
     ///
-    /// When no file is there for an area, or the one that is there is damaged.
+    /// Returns an error if no file is there for an area, or the one that is there is damaged.
     pub fn networks(&self, select: &Select) -> Result<Networks, String> {
         let Select::In(areas) = select else {
             return self.networks_of("geo.country", |wanted| wanted.country, select);
@@ -189,7 +189,7 @@ impl Geo {
     fn networks_of(
         &self,
         key: &str,
-        is_for: impl Fn(&Wanted) -> bool,
+        is_for: impl Fn(&GeoFields) -> bool,
         select: &Select,
     ) -> Result<Networks, String> {
         let file = self.0.files.iter().find(|file| is_for(&file.wanted));
@@ -201,7 +201,7 @@ impl Geo {
             .map_err(|error| format!("{key}: {}: {error}", file.path.display()))
     }
 
-    /// How the files are.
+    /// Returns the state of the files.
     #[must_use]
     pub fn files(&self) -> Vec<GeoFile> {
         self.0.files.iter().map(Watched::view).collect()
@@ -241,7 +241,7 @@ impl Watched {
         Self {
             key,
             path: path.to_owned(),
-            wanted: Wanted { country, asn },
+            wanted: GeoFields { country, asn },
             database: ArcSwapOption::empty(),
             state: Mutex::default(),
         }

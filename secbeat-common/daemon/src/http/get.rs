@@ -53,7 +53,7 @@ impl Getter {
     ///
     /// # Errors
     ///
-    /// When `ca_file` has no certificate.
+    /// Returns an error if `ca_file` has no certificate.
     pub fn new(ca_file: Option<&Path>, patience: Duration, insecure: bool) -> anyhow::Result<Self> {
         let roots = roots(ca_file)?;
         Ok(Self {
@@ -80,8 +80,7 @@ impl Getter {
                 304 if *known != Validators::default() => return Ok(Got::Unchanged),
                 301 | 302 | 303 | 307 | 308 => {
                     let place = text(response.headers(), &LOCATION);
-                    let place =
-                        place.ok_or_else(|| format!("it answered {status} without a place to go to"))?;
+                    let place = place.ok_or_else(|| format!("it answered {status} without a Location"))?;
                     let next = url.join(&place);
                     url = next.map_err(|error| format!("it redirects to an invalid URL: {error}"))?;
                 }
@@ -132,12 +131,13 @@ impl Getter {
         let body = response.body_mut().with_config().limit(max_bytes).read_to_vec();
         let body = body.map_err(|error| match error {
             Error::BodyExceedsLimit(_) => format!("it has more than {max_bytes} bytes"),
-            error => format!("it broke off: {}", self.why(&error)),
+            error => format!("the connection broke off: {}", self.why(&error)),
         })?;
         match stated {
-            Some(stated) if stated != body.len() as u64 => {
-                Err(format!("it broke off: {} of {stated} bytes came", body.len()))
-            }
+            Some(stated) if stated != body.len() as u64 => Err(format!(
+                "the connection broke off: {} of {stated} bytes came",
+                body.len()
+            )),
             _ => Ok(Got::New { body, validators }),
         }
     }

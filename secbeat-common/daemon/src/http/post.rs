@@ -39,7 +39,7 @@ impl Poster {
     ///
     /// # Errors
     ///
-    /// When `ca_file` has no certificate.
+    /// Returns an error if `ca_file` has no certificate.
     pub fn new(ca_file: Option<&Path>, patience: Duration) -> anyhow::Result<Self> {
         Ok(Self {
             agent: client(roots(ca_file)?, patience),

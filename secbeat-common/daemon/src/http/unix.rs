@@ -80,7 +80,7 @@ impl Transport for SocketTransport {
         let left = timeout.not_zero().map(|left| *left);
         self.stream.set_write_timeout(left)?;
         match self.stream.write_all(&self.buffers.output()[..amount]) {
-            // Whoever hung up before the end of a request may have answered it.
+            // The one who hung up before the end of a request may have answered it.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             sent => sent.map_err(|error| late(error, timeout.reason)),
         }

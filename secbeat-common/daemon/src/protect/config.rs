@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::config::{self, schema};
 
-/// Who is never banned, beside those that are found.
+/// Networks that are never banned, beside those that are found automatically.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Protect {
@@ -16,7 +16,7 @@ pub struct Protect {
     #[schemars(with = "Vec<schema::Network>")]
     #[serde(deserialize_with = "config::networks")]
     pub networks: Vec<Prefix>,
-    /// The same with a comment and an expiry.
+    /// Networks with a comment and an expiry.
     pub allow: Vec<Allowed>,
 }
 
@@ -33,20 +33,20 @@ impl Protect {
     }
 }
 
-/// Why `protected` networks cannot all be protected, if so: nobody of a family would be left to ban. Those that are a quarter of it or
-/// more are warned of.
+/// Returns why `protected` networks cannot all be protected, if so: nobody of a family would be left to ban. Those that are a
+/// quarter of it or more are warned of.
 #[must_use]
 pub fn everybody(protected: impl IntoIterator<Item = Prefix>) -> Option<String> {
     for part in Coverage::of(protected) {
         let (family, percent) = (part.family, part.percent());
         if part.is_everybody() {
             return Some(format!(
-                "the protected networks and trusted proxies together are all of {family}, and nobody there could be banned"
+                "the protected networks and trusted proxies together cover all {family} addresses: no client there could be banned"
             ));
         }
         if part.is_wide() {
             warn!(
-                "the config protects {percent} % of the {family} addresses that could be banned: nobody there is banned"
+                "the config protects {percent} % of the {family} addresses that could be banned: no client there is banned"
             );
         }
     }
@@ -135,7 +135,7 @@ mod tests {
         let told = |networks: &[&str]| everybody(networks.iter().map(|net| net.parse().unwrap()));
         assert_eq!(told(&["192.0.2.0/24", "64.0.0.0/2"]), None);
         let why = told(&["0.0.0.0/1", "128.0.0.0/1"]).unwrap();
-        assert!(why.contains("all of IPv4"), "{why}");
+        assert!(why.contains("all IPv4 addresses"), "{why}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Who is never banned on this host, so that SecBeat cannot lock its owner out: loopback, the host's own addresses, its
-//! gateways and resolvers, the NATS server, the upstream, the peers of SSH sessions, trusted proxies, and whatever the config
+//! Networks that are never banned on this host, so that SecBeat cannot lock its owner out: loopback, the host's own addresses,
+//! its gateways and resolvers, the NATS server, the upstream, the peers of SSH sessions, trusted proxies, and whatever the config
 //! lists.
 //!
 //! [`collect`] looks at this host alone and answers at once; names are resolved apart from it ([`Known::resolve`]),
@@ -75,7 +75,7 @@ impl Protected {
     }
 }
 
-/// What people and programs read for a code of [`allow`].
+/// Returns what people and programs read for a code of [`allow`].
 #[must_use]
 pub const fn reason_name(code: u32) -> &'static str {
     match code {
@@ -106,7 +106,7 @@ pub fn shown_reason(name: &str) -> &str {
 /// Host and port of a server.
 pub type Server = (String, u16);
 
-/// What the collector is told rather than finds out.
+/// Addresses that the collector is given, and does not find itself.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub configured: Vec<Allowed>,
@@ -116,7 +116,7 @@ pub struct Known {
     pub bus: Vec<Server>,
     /// The servers behind the proxy.
     pub upstreams: Vec<Server>,
-    /// Whoever started this process by hand, if that was over SSH ([`sessions::operator`]).
+    /// The operator who started this process by hand, if that was over SSH ([`sessions::operator`]).
     pub operator: Option<IpAddr>,
 }
 

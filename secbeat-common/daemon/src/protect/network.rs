@@ -1,4 +1,4 @@
-//! What the host's network needs to go on working: its own addresses and resolvers.
+//! Addresses that the host's network needs to go on working: its own addresses and resolvers.
 
 use std::{
     fs,

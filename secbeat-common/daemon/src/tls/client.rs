@@ -27,7 +27,7 @@ pub struct ClientTls(TlsConnector);
 impl ClientTls {
     /// # Errors
     ///
-    /// When there is no certificate in `ca_file`, or none on the system.
+    /// Returns an error if there is no certificate in `ca_file`, or none on the system.
     pub fn new(ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         match ca_file {
@@ -59,7 +59,7 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// When it is not that server, or does not speak TLS.
+    /// Returns an error if it is not that server, or does not speak TLS.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Box<dyn Duplex>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;

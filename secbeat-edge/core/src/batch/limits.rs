@@ -34,7 +34,7 @@ const MATCHES: usize = MAX_EVENTS + MAX_MATCHES * MAX_MATCHED_BYTES;
 const _: () =
     assert!(HEAD + MAX_UPSTREAM_NAMES + MAX_EVENTS * EVENT + MATCHES + MAX_SOURCES * COUNT < MAX_MESSAGE);
 
-/// When a batch is due, see the [module](super).
+/// Conditions under which a batch is due, see the [module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchConfig {
     /// What one flush costs: a busy edge flushes once per `linger`. The default of 2 ms is less than the trip through
@@ -64,12 +64,12 @@ impl Default for BatchConfig {
     }
 }
 
-/// Why there can be no such batcher.
+/// The reason why there can be no such batcher.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    #[error("max_events is {0}, it must be from 1 to {MAX_EVENTS}")]
+    #[error("invalid max_events {0}: expected 1 to {MAX_EVENTS}")]
     Events(usize),
-    #[error("max_sources is {0}, it must be from 1 to {MAX_SOURCES}")]
+    #[error("invalid max_sources {0}: expected 1 to {MAX_SOURCES}")]
     Sources(usize),
     #[error("invalid edge id `{0}`: expected a NATS subject token")]
     EdgeId(String),

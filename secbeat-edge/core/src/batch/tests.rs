@@ -267,7 +267,7 @@ fn limits_that_would_break_a_message_are_refused_by_name() {
     };
     assert_eq!(
         new(config, identity()),
-        "max_events is 1001, it must be from 1 to 1000"
+        "invalid max_events 1001: expected 1 to 1000"
     );
     let config = BatchConfig {
         max_sources: 0,
@@ -275,7 +275,7 @@ fn limits_that_would_break_a_message_are_refused_by_name() {
     };
     assert_eq!(
         new(config, identity()),
-        "max_sources is 0, it must be from 1 to 2000"
+        "invalid max_sources 0: expected 1 to 2000"
     );
     let long = Identity {
         upstreams: vec!["x".repeat(70_000)],

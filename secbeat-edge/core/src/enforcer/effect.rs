@@ -64,7 +64,7 @@ pub enum Reply {
     Mode(Result<(), OrderError>),
 }
 
-/// Why an order was not carried out.
+/// The reason why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     #[error(transparent)]

@@ -22,7 +22,7 @@ pub enum Event {
     Brought(Vec<BlockCommand>),
     /// The fleet's allowlist was read or has changed.
     FleetAllowlist(Vec<AllowEntry>),
-    /// What operators of this host allowlist was read or has changed.
+    /// The allowlist of this host's operators was read or has changed.
     LocalAllowlist(Vec<AllowEntry>),
     /// The networks that this host and its config allowlist, each with a code of [`secbeat_common::maps::allow`].
     HostAllowlist(HashMap<Prefix, u32>),
@@ -84,11 +84,11 @@ pub enum Order {
     SetMode(FilterMode),
 }
 
-/// What became of the entries of a write.
+/// Outcome of the entries of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteOutcome {
     /// Targets whose entry the kernel neither took nor removed.
     pub failed: Vec<Prefix>,
-    /// Why; of several reasons one.
+    /// The reason; of several, one.
     pub why: String,
 }

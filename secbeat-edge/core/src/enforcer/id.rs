@@ -1,4 +1,4 @@
-//! What outcomes and replies are told apart by.
+//! Identifiers of outcomes and replies.
 
 /// Tells whom a reply is for. Its maker sees to it that it is unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

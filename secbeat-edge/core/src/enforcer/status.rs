@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{BAN_MAPS, Drift, Fill, FilterMode};
 
-/// What an edge enforces, in numbers.
+/// Counts of what an edge enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnforcerStatus {
     /// Bans in force.
@@ -24,19 +24,19 @@ pub struct EnforcerStatus {
     pub reconcile: ReconcileStats,
 }
 
-/// What reconciliation has found and done since the daemon started.
+/// Counts of reconciliation since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileStats {
     /// Reconciliations that were completed.
     pub completed: u64,
     /// Reconciliations that the kernel cut short.
     pub failed: u64,
-    /// What the last one found.
+    /// Differences that the last one found.
     pub drift: Drift,
-    /// How long the last one took, orders that were taken in between included.
+    /// Time that the last one took, orders that were taken in between included.
     pub took: Duration,
     /// Bans that had been in the kernel, were still desired and found missing, over all reconciliations.
     pub evicted: u64,
-    /// How full the maps of [`BAN_MAPS`] were before anything was repaired.
+    /// Fill of the maps of [`BAN_MAPS`] before anything was repaired.
     pub fill: [Fill; BAN_MAPS.len()],
 }

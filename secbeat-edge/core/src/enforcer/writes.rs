@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{Enforced, Entry, Moment, Origin, reconcile::Change};
 
-/// What one event leads to.
+/// Consequences of one event.
 pub(super) struct Turn<'a> {
     pub(super) now: Moment,
     pub(super) effects: &'a mut Vec<Effect>,
@@ -24,7 +24,7 @@ pub(super) struct Turn<'a> {
     waiting: Vec<Waiting>,
 }
 
-/// What waits for the outcome of a write.
+/// Order that waits for the outcome of a write.
 #[derive(Debug)]
 pub(super) enum Waiting {
     Command(TakenCommand),

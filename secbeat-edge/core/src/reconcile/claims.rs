@@ -33,14 +33,14 @@ pub(super) struct Ended {
     pub(super) fleet: Option<Box<FleetClaim>>,
 }
 
-/// What a comparison has to know of the ban that is enforced.
+/// Data of the enforced ban that a comparison needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) ends: BootTime,
     /// A code of [`secbeat_common::maps::origin`].
     pub(super) origin: u8,
     in_kernel: bool,
-    /// When the first of the claims ends.
+    /// Time at which the first of the claims ends.
     first_end: BootTime,
 }
 
@@ -75,7 +75,7 @@ impl Claims {
         Some(*claim)
     }
 
-    /// When the ban of this host's operators ends, if they have banned the target.
+    /// Returns when the ban of this host's operators ends, if they have banned the target.
     pub(super) fn manual_end(&self) -> Option<BootTime> {
         let local = self.local.as_deref().filter(|ban| ban.reason == Reason::Manual);
         local.map(|ban| ban.ends)
@@ -108,7 +108,7 @@ impl Claims {
         Some(Ended { fleet })
     }
 
-    /// What is enforced: the claim that reaches deeper, then the one that lasts longer.
+    /// Returns what is enforced: the claim that reaches deeper, then the one that lasts longer.
     pub(super) fn enforced(&self) -> Option<&Enforced> {
         let fleet = self.fleet().map(|claim| &claim.ban);
         fleet

@@ -22,7 +22,7 @@ pub(super) struct ReceivedBans {
     set_aside: HashMap<Prefix, ReceivedBan>,
 }
 
-/// When a ban ends as its command says, by the time of day; `now` if that was before.
+/// Returns when a ban ends as its command says, by the time of day; `now` if that was before.
 pub(super) fn end(item: &Item, now: Moment) -> BootTime {
     if item.expires_at_ms == PERMANENT {
         return BootTime::NEVER;

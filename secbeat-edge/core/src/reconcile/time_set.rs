@@ -1,4 +1,4 @@
-//! What follows when the time of day is set.
+//! Consequences of setting the time of day.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What this edge's own detector does.
+//! State of this edge's own detector.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 

@@ -10,8 +10,8 @@ use secbeat_common::{
 use secbeat_orchestrator_core::stand_in::Away;
 use tokio::time::Instant;
 
-/// How long a heartbeat counts. It comes each half second, or each second; and when no server leads the bucket, nobody says that it
-/// has ended.
+/// Time that a heartbeat counts. It comes each half second, or each second; and when no server leads the bucket, nobody says that
+/// it has ended.
 const COUNTS: Duration = Duration::from_secs(2);
 
 /// The leases, as the bus has them.
@@ -56,7 +56,7 @@ impl Fleet {
         }
     }
 
-    /// Why nobody decides; `None` while the fleet does.
+    /// Returns why nobody decides; `None` while the fleet does.
     pub(in super::super) fn away(&self) -> Option<Away> {
         if !self.bus.is_connected() {
             return Some(Away::Bus);

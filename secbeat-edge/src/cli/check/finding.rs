@@ -1,4 +1,4 @@
-//! What `check` finds on a host.
+//! Findings of `check` on a host.
 
 use serde::Serialize;
 

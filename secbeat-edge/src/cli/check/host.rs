@@ -1,4 +1,4 @@
-//! What the config needs of this host, looked at without changing anything.
+//! Requirements of the config, checked on this host without changing anything.
 
 use std::{
     io::ErrorKind,
@@ -24,7 +24,7 @@ use crate::{
     unit_user::UnitUser,
 };
 
-/// How long a server may take to accept a connection.
+/// Time that a server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the daemon is installed.
@@ -116,7 +116,7 @@ fn interface(name: &str, setup: &XdpSetup) -> Finding {
     }
 }
 
-/// Where the program runs, or would; or why it can run nowhere.
+/// Returns where the program runs, or would; or why it can run nowhere.
 fn place(found: &Surveyed) -> (State, String) {
     if let Some(mode) = found.ours {
         return (State::Ok, format!("protected ({mode})"));
@@ -153,7 +153,7 @@ fn ports(config: &Config, is_running: bool) -> Vec<Finding> {
         let what = format!("{key} {address}");
         let before = addresses[..index].iter();
         if let Some((key, taken)) = before.rev().find(|(_, other)| proxy::overlap(*other, *address)) {
-            return Finding::new(what, State::Problem, format!("{key} {taken} takes it already"));
+            return Finding::new(what, State::Problem, format!("{key} {taken} uses it already"));
         }
         match listen(*address) {
             Ok(_) => Finding::new(what, State::Ok, "free"),
@@ -188,7 +188,7 @@ fn socket(config: &Config, daemon: Option<&str>, own: Option<&str>) -> Option<Fi
         (Occupant::Listener, Some(daemon)) => (
             State::Note,
             format!(
-                "the edge `{}` runs there, and this config is of another name: it awaits a restart, or needs an api_socket of its own",
+                "the edge `{}` runs there, and this config has another name: restart that edge, or set another api_socket",
                 daemon
             ),
         ),
@@ -214,7 +214,7 @@ fn proxy_files(config: &Config) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
-/// What keeps a file from being written, which may have to be made first.
+/// Returns what keeps a file from being written, which may have to be made first.
 fn unwritable(file: &Path) -> Option<Errno> {
     if file.is_dir() {
         return Some(Errno::EISDIR);
@@ -251,7 +251,7 @@ fn challenges(config: &Config) -> Option<Finding> {
         }
         false => {
             let detail = format!(
-                "the certificate authority asks at port {port}, where no listener for that is: something must forward it"
+                "the certificate authority asks at port {port}, and no listener is there: forward that port to one"
             );
             Finding::new(what, State::Note, detail)
         }
@@ -310,7 +310,7 @@ fn files(config: &Config, path: &Path, unit: &str) -> Vec<Finding> {
         Err(error) => vec![Finding::new(
             "files",
             State::Note,
-            format!("not looked at: {error:#}"),
+            format!("not checked: {error:#}"),
         )],
     }
 }
@@ -326,7 +326,7 @@ fn nats(server: &NatsUrl) -> Finding {
         Ok(_) => Finding::new(what, State::Ok, "it accepts connections"),
         Err(error) => {
             let detail =
-                format!("{error}; until it answers, this edge keeps its bans and hears of no new ones");
+                format!("{error}; until it answers, this edge keeps its bans and receives no new ones");
             Finding::new(what, State::Note, detail)
         }
     }

@@ -137,7 +137,7 @@ pub(super) fn run(path: &Path, offline: bool, output: Output) -> anyhow::Result<
     let problems = problems.count();
     ensure!(
         problems == 0,
-        "{problems} of the things that the config needs of this host are not as they must be"
+        "this host does not meet {problems} requirements of the config"
     );
     Ok(())
 }

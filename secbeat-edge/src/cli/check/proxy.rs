@@ -1,4 +1,4 @@
-//! What `[proxy]` needs of this host, looked at as the daemon does at its start.
+//! Requirements of `[proxy]`, checked on this host as the daemon does at its start.
 
 use std::{
     fs::{self, File},
@@ -99,7 +99,7 @@ pub(super) fn redirects(config: &Config) -> Vec<Finding> {
         let port = listener.redirect_to_https.filter(lacks_tls)?;
         let what = format!("redirect_to_https of {}", listener.address);
         let detail = format!(
-            "it leads to port {port}, where no listener speaks TLS: something in front of the edge must"
+            "it leads to port {port}, and no listener there speaks TLS: a proxy in front of the edge must"
         );
         Some(Finding::new(what, State::Note, detail))
     });
@@ -123,11 +123,11 @@ fn oddity(path: &str) -> Option<String> {
     let above = path.strip_suffix("/*")?;
     let above = if above.is_empty() { "/" } else { above };
     Some(format!(
-        "the star stands for itself; `{above}` is for that path and all below it"
+        "`*` has no special meaning there; `{above}` is for that path and all below it"
     ))
 }
 
-/// What keeps a file from being read. Only a regular one is opened: a FIFO might wait for ever.
+/// Returns what keeps a file from being read. Only a regular one is opened: a FIFO might wait for ever.
 pub(super) fn unreadable(file: &Path) -> Option<io::Error> {
     let opened = fs::metadata(file).and_then(|metadata| match metadata.is_file() {
         true => File::open(file).map(drop),
@@ -241,7 +241,7 @@ mod tests {
             .map(|finding| format!("{} {}: {}", finding.state.word(), finding.what, finding.detail))
             .collect();
         for part in [
-            "note route /api/*: the star stands for itself; `/api` is for that path",
+            "note route /api/*: `*` has no special meaning there; `/api` is for that path",
             "note route /a<b: it matches no request",
             "note redirect_to_https of 127.0.0.1:80: it leads to port 443",
         ] {
@@ -270,7 +270,7 @@ mod tests {
             (&key, &certificate, None),
             (&wrong, &certificate, Some("does not go with certificate")),
             (&certificate, &certificate, Some("reading key")),
-            (&key, &large, Some("are the most")),
+            (&key, &large, Some("are allowed")),
         ] {
             let found = unusable(&config(&format!(
                 "[proxy]\nupstream = \"http://127.0.0.1:9\"\nerror_pages = {{ 502 = \"{page}\" }}\n\

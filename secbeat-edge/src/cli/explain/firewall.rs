@@ -24,11 +24,11 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    /// What several come to.
+    /// Returns what several come to.
     ///
     /// # Errors
     ///
-    /// When they cannot be named together.
+    /// Returns an error if they cannot be named together.
     pub(super) fn of(choices: &[Self]) -> Result<Self, String> {
         let mut access = Vec::new();
         for choice in choices {
@@ -58,7 +58,7 @@ impl FromStr for Choice {
     }
 }
 
-/// What to state, if a line that is no request is an event of a firewall.
+/// Returns what to state, if a line that is not a request is an event of a firewall.
 pub(super) fn note(line: &[u8]) -> Option<&'static str> {
     let formats = [
         (
@@ -94,7 +94,7 @@ struct Explained {
 ///
 /// # Errors
 ///
-/// Those of reading and writing.
+/// Returns the errors of reading and writing.
 pub(super) fn explain(
     format: WafFormat,
     args: &Args,

@@ -16,6 +16,7 @@ use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     cli::{Output, counted, printable},
     compressed::decompressed,
+    rotated::unrotated,
 };
 use secbeat_logs::{
     Caution, Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece,
@@ -129,11 +130,16 @@ impl Logs {
         }
     }
 
-    /// The entry that names `file`.
+    /// The entry that names `file`, or the log that it was before it was rotated.
     fn entry(&self, file: &Path) -> Option<&AccessLogConfig> {
         let paths = [std::path::absolute(file).ok(), file.canonicalize().ok()];
-        let mut entries = self.entries.iter();
-        entries.find(|entry| paths.iter().flatten().any(|path| entry.place.covers(path)))
+        let paths: Vec<_> = paths.into_iter().flatten().collect();
+        let before: Vec<_> = paths.iter().map(|path| unrotated(path)).collect();
+        // A number at the end of a name may be its own.
+        [&paths, &before].into_iter().find_map(|paths| {
+            let mut entries = self.entries.iter();
+            entries.find(|entry| paths.iter().any(|path| entry.place.covers(path)))
+        })
     }
 }
 
@@ -585,7 +591,9 @@ mod tests {
         let path = folder.path().join("k.json");
         let line = r#"{"at":"2026-11-21 10:06:56","who":["6.6.6.6","203.0.113.7, 10.0.0.5"],"code":404}"#;
         std::fs::write(&path, format!("{line}\n")).unwrap();
-        let shown = |client: &str, arguments: &[&str]| {
+        let rotated = folder.path().join("k.json.1");
+        std::fs::copy(&path, &rotated).unwrap();
+        let shown_of = |path: &Path, client: &str, arguments: &[&str]| {
             let entry = format!(
                 "path = \"{}/*.json\"\nclient = \"{client}\"\ntime_zone = \"+02:00\"\n[keys]\nclient = \"who\"\ntime = \"at\"\nstatus = \"code\"",
                 folder.path().canonicalize().unwrap().display()
@@ -598,9 +606,10 @@ mod tests {
             let Parser { args } =
                 clap::Parser::parse_from(["explain"].iter().chain(arguments).chain(&[file]));
             let mut output = Vec::new();
-            explain_named(&args, &logs, &path, &mut finder(), &mut output).unwrap();
+            explain_named(&args, &logs, path, &mut finder(), &mut output).unwrap();
             String::from_utf8(output).unwrap()
         };
+        let shown = |client: &str, arguments: &[&str]| shown_of(&path, client, arguments);
         let header = shown("header", &[]);
         assert!(
             header.contains("  203.0.113.7  2026-11-21T08:06:56.000Z  404  "),
@@ -610,6 +619,7 @@ mod tests {
             header.contains("/*.json reads it, with client = \"header\"\nread as json\n"),
             "{header}"
         );
+        assert_eq!(shown_of(&rotated, "header", &[]), header);
         let peer = shown("peer", &[]);
         assert!(
             peer.contains("not understood: the client is a trusted proxy"),
@@ -617,6 +627,23 @@ mod tests {
         );
         let stated = shown("header", &["-fnginx-json"]);
         assert!(stated.contains("not understood: no client address"), "{stated}");
+    }
+
+    #[test]
+    fn a_number_at_the_end_of_a_name_may_be_its_own() {
+        let entry = |name: &str| toml::from_str(&format!("path = \"/a/{name}\"")).unwrap();
+        let logs = Logs {
+            entries: vec![entry("shop.log"), entry("shop-2.log")],
+            trusted: Vec::new(),
+        };
+        for (path, expected) in [
+            ("/a/shop-2.log", "/a/shop-2.log"),
+            ("/a/shop-2.log.1", "/a/shop-2.log"),
+            ("/a/shop.log.2", "/a/shop.log"),
+        ] {
+            let found = logs.entry(Path::new(path)).unwrap();
+            assert_eq!(found.place.to_string(), expected, "{path}");
+        }
     }
 
     #[test]

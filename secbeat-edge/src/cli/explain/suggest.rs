@@ -116,7 +116,7 @@ accesslog.format = "%h - - %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""
 ///
 /// # Errors
 ///
-/// Those of the output.
+/// Returns the errors of the output.
 pub(super) fn print(server: Server, output: Output, to: &mut impl Write) -> io::Result<()> {
     let suggestion = server.suggestion();
     let Suggestion {

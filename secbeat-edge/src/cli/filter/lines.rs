@@ -1,4 +1,4 @@
-//! What a filter makes of lines.
+//! Results of a filter for lines.
 
 use std::{
     collections::BTreeSet,
@@ -53,7 +53,7 @@ struct Shown<'a> {
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// Why it blames nobody, although a pattern matches.
+    /// The reason why it blames nobody, although a pattern matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     nobody: Option<&'static str>,
 }
@@ -95,7 +95,7 @@ fn test_line(filter: &Filter, line: &str, output: Output) -> anyhow::Result<()> 
     }
     match judged.verdict {
         Verdict::Blames(_) => Ok(()),
-        _ if what.is_empty() => bail!("the line blames nobody"),
+        _ if what.is_empty() => bail!("the line blames no client"),
         _ => bail!("the line {what}"),
     }
 }
@@ -104,7 +104,7 @@ fn test_line(filter: &Filter, line: &str, output: Output) -> anyhow::Result<()> 
 ///
 /// # Errors
 ///
-/// Those of reading and writing.
+/// Returns the errors of reading and writing.
 pub(in crate::cli) fn explain(filter: &Filter, log: &Path, output: Output) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let summary = judge_all(filter, open(log)?, &clock(), |number, _, judged| {
@@ -128,7 +128,7 @@ pub(in crate::cli) fn explain(filter: &Filter, log: &Path, output: Output) -> an
         }
         Output::Table => writeln!(
             out,
-            "{lines} lines: {blaming} blame a client, {ambiguous} nobody for certain, {foreign} are of other services"
+            "{lines} lines: {blaming} blame a client, {ambiguous} do not say for certain which, {foreign} are of other services"
         )?,
     }
     out.flush().context("writing to standard output")
@@ -222,7 +222,7 @@ fn write_shown(shown: &Shown<'_>, output: Output, out: &mut impl Write) -> io::R
     } = shown;
     let at = at.as_deref().unwrap_or("-");
     if let Some(why) = nobody {
-        return writeln!(out, "{line:>8}  blames nobody: {why}");
+        return writeln!(out, "{line:>8}  blames no client: {why}");
     }
     let dash = "-";
     writeln!(
@@ -261,7 +261,7 @@ pub(super) fn import(file: &Path, log: Option<&Path>, compare: bool) -> anyhow::
     }
     if let Some(log) = log.filter(|_| blamed.is_empty()) {
         secbeat_daemon::complain!(
-            "warning: it blames nobody for a line of {}; does the log have lines that it should know?",
+            "warning: it blames no client for a line of {}; does the log have lines that it should know?",
             log.display()
         );
     }

@@ -43,7 +43,7 @@ pub(in crate::cli) enum Command {
     Import {
         /// File of fail2ban, such as /etc/fail2ban/filter.d/sshd.conf; those that it includes are beside it.
         file: PathBuf,
-        /// Lines to state as tests in the filter: those that it blames somebody for, and some of the others.
+        /// Lines to state as tests in the filter: those that it blames a client for, and some of the others.
         #[arg(long, value_name = "FILE")]
         log: Option<PathBuf>,
         /// Compare with what `fail2ban-regex` makes of each line of `--log`, and fail if it differs.

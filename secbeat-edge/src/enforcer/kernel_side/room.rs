@@ -11,7 +11,7 @@ use crate::{
     memory,
 };
 
-/// How many bans the two maps of sources hold at most: those of the latest walk, and all that were added since.
+/// Number of bans that the two maps of sources hold at most: those of the latest walk, and all that were added since.
 #[derive(Debug)]
 pub(in crate::enforcer) struct Room {
     held: [u64; 2],
@@ -59,7 +59,7 @@ impl Room {
         }
     }
 
-    /// How many bans the maps hold with `entries`.
+    /// Returns how many bans the maps hold with `entries`.
     fn with(&self, entries: &[Entry], is_held: impl Fn(&Prefix) -> bool) -> [u64; 2] {
         let mut held = self.held;
         for entry in entries {

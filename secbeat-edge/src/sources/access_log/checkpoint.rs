@@ -1,4 +1,4 @@
-//! How far a source was read, kept over restarts.
+//! Positions up to which sources were read, kept over restarts.
 //!
 //! A checkpoint says nothing that has not left: it is written once the telemetry of all that it covers has gone to the bus.
 //! So a daemon that is killed loses no line. What it had read since the last checkpoint, it reads again: at most the lines of
@@ -26,7 +26,7 @@ use crate::telemetry::TelemetryStats;
 
 /// From one checkpoint to the next while lines come.
 pub(super) const EVERY: Duration = Duration::from_millis(100);
-/// How long the end of the daemon waits for telemetry to leave.
+/// Time that the end of the daemon waits for telemetry to leave.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -68,7 +68,7 @@ pub(super) enum SavedJournal {
 pub(in crate::sources) trait Progress: Send + Sync {
     /// Reports taken in.
     fn recorded(&self) -> u64;
-    /// How many of them have left, in the order in which they came.
+    /// Returns how many of them have left, in the order in which they came.
     fn settled(&self) -> u64;
 }
 
@@ -82,7 +82,7 @@ impl Progress for TelemetryStats {
     }
 }
 
-/// Where one source's checkpoints lie.
+/// File of the checkpoints of one source.
 pub(super) struct Store {
     path: PathBuf,
     progress: Arc<dyn Progress>,
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be made.
+    /// Returns an error if the folder cannot be made.
     pub(super) fn open(
         state: &Path,
         place: &Place,
@@ -156,7 +156,7 @@ impl Store {
         }
     }
 
-    /// How long until [`keep`](Self::keep) has something to do, if nothing more is read.
+    /// Returns how long until [`keep`](Self::keep) has something to do, if nothing more is read.
     pub(super) fn due(&self) -> Option<Duration> {
         self.pending.as_ref().map(|_| EVERY)
     }

@@ -1,4 +1,4 @@
-//! Which source reads which file, so that none is read twice.
+//! Claims of sources to files, so that no file is read twice.
 
 use std::{
     collections::{HashMap, HashSet},

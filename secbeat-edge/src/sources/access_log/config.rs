@@ -13,14 +13,13 @@ use schemars::JsonSchema;
 use secbeat_common::wire::LearnedFrom;
 use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_logs::{
-    Format, Formats, KeysError,
+    Formats, KeyMap,
     services::{facility, is_unit, slice_of_instances},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     file::FileId,
-    keys::KeyMap,
     open::{OpenError, open_log},
 };
 
@@ -48,19 +47,19 @@ pub struct AccessLogConfig {
     pub max_age: Duration,
 }
 
-/// Where the lines are.
+/// Place of the lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Files(PathPattern),
     /// A systemd unit.
     Journal(Unit),
     /// Several units, or what goes by some names in the journal.
-    Entries(Wanted),
+    Entries(JournalMatch),
 }
 
-/// What is read of the journal.
+/// The entries of the journal that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct JournalMatch {
     /// `NAME@*.service` is each that its template makes.
     pub units: Vec<String>,
     /// Values of `SYSLOG_IDENTIFIER`: of the units, or if there are none, of what comes by syslog or by the journal's own protocol.
@@ -69,12 +68,12 @@ pub struct Wanted {
     pub facilities: Vec<String>,
 }
 
-impl Wanted {
-    /// What entries have to be like, since the host was booted.
+impl JournalMatch {
+    /// Returns what entries have to be like, since the host was booted.
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell which boot this is.
+    /// Returns an error if the kernel does not tell which boot this is.
     pub(super) fn matches(&self) -> io::Result<Matches> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         Ok(Matches {
@@ -83,8 +82,9 @@ impl Wanted {
         })
     }
 
-    /// What an entry has to be like, `FIELD=value` each: it needs one value of each field of one of the lists. Where no unit is known, what
-    /// comes by standard output is not asked for: it is divided at line breaks, and so may be the lines of a client.
+    /// Returns what an entry has to be like, `FIELD=value` each: it needs one value of each field of one of the lists. Where no
+    /// unit is known, what comes by standard output is not asked for: it is divided at line breaks, and so may be the lines of a
+    /// client.
     pub(in crate::sources) fn any(&self) -> Vec<Vec<String>> {
         const WHOLE: [&str; 2] = ["_TRANSPORT=syslog", "_TRANSPORT=journal"];
         let whole = |fields: &[String]| -> Vec<String> {
@@ -125,7 +125,7 @@ pub(super) struct Matches {
     pub(super) any: Vec<Vec<String>>,
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for JournalMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self
             .units
@@ -138,7 +138,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl From<Unit> for Wanted {
+impl From<Unit> for JournalMatch {
     fn from(Unit(unit): Unit) -> Self {
         Self {
             units: vec![unit],
@@ -163,7 +163,7 @@ impl Place {
         matches!(self, Self::Files(pattern) if pattern.covers(path))
     }
 
-    /// What is matched here and not read, and why.
+    /// Returns what is matched here and not read, and why.
     pub(crate) fn passed_over(&self) -> Vec<String> {
         match self {
             Self::Files(pattern) => pattern.passed_over(),
@@ -244,7 +244,7 @@ impl PathPattern {
         self.0.contains(['*', '?', '['])
     }
 
-    /// What is there now by this name or pattern, and the folders that could not be looked into. A plain path is there
+    /// Returns what is there now by this name or pattern, and the folders that could not be looked into. A plain path is there
     /// whether it exists or not.
     pub(in crate::sources) fn paths(&self) -> (Vec<PathBuf>, Vec<io::Error>) {
         if !self.is_glob() {
@@ -304,7 +304,7 @@ impl PathPattern {
         Ok(files)
     }
 
-    /// What the pattern matches and is no log, and why. Folders are nothing to tell of.
+    /// Returns what the pattern matches and is not a log, and why. Folders are nothing to tell of.
     fn passed_over(&self) -> Vec<String> {
         if !self.is_glob() {
             return Vec::new();
@@ -363,7 +363,7 @@ struct Keys {
     #[serde(default = "utc", with = "jiff::fmt::serde::tz::required")]
     #[schemars(with = "schema::TimeZone")]
     time_zone: TimeZone,
-    /// Where the logged address comes from.
+    /// Origin of the logged address.
     #[serde(default)]
     client: ClientColumn,
     /// Name in telemetry. Default: the path or unit.
@@ -398,14 +398,11 @@ impl TryFrom<Keys> for AccessLogConfig {
                 return Err("path and journald are two places; give each an entry of its own".to_owned());
             }
         };
-        let of_keys = keys.keys.map(Format::try_from).transpose();
-        let of_keys = of_keys.map_err(|error: KeysError| format!("keys: {error}"))?;
-        let named = keys.format.iter().flat_map(Formats::iter).cloned();
-        let format = Formats::of(named.chain(of_keys)).unwrap_or_default();
+        let format = Formats::stated(keys.format.as_ref(), keys.keys, &keys.time_zone);
         Ok(Self {
             name: keys.name.unwrap_or_else(|| place.to_string()),
             place,
-            format: format.with_time_zone(&keys.time_zone),
+            format: format.map_err(|error| format!("keys: {error}"))?,
             time_zone: keys.time_zone,
             client: keys.client,
             start: keys.start,
@@ -476,6 +473,7 @@ pub(in crate::sources) fn keyed_places(entries: &[AccessLogConfig]) -> Vec<(Stri
 #[cfg(test)]
 mod tests {
     use nix::{sys::stat::Mode, unistd::mkfifo};
+    use secbeat_logs::Format;
 
     use super::*;
 

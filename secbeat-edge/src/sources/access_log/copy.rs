@@ -18,15 +18,15 @@ pub(super) struct Shared {
     pub(super) copy: Mark,
 }
 
-/// Where to go on if `copy` holds what was read of `log` up to `mark`, or begins as that did. What both hold beyond is read
-/// in the copy: the log may be gone after a restart.
+/// Returns where to go on if `copy` holds what was read of `log` up to `mark`, or begins as that did. What both hold beyond is
+/// read in the copy: the log may be gone after a restart.
 ///
 /// A server that begins a new log writes the same line again if a client asks for the same within a second. So fewer signs
 /// are enough where `log` was deleted, as a copy that is renamed does it, than where a rotation keeps it.
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<Shared>> {
     let is_deleted = log.metadata()?.nlink() == 0;
     let shared = mark.offset.min(copy.metadata()?.len());
@@ -66,7 +66,7 @@ pub(super) fn of_log(log: &File, mark: &Mark, copy: &File) -> io::Result<Option<
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn holds(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> {
     let shared = mark.offset.min(copy.metadata()?.len());
     if shared < HEAD as u64 {
@@ -85,7 +85,7 @@ pub(super) fn holds(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn is_part(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> {
     if begin_alike(log, copy, copy.metadata()?.len())? {
         return Ok(true);
@@ -95,11 +95,11 @@ pub(super) fn is_part(copy: &File, log: &File, mark: &Mark) -> io::Result<bool> 
     Ok(is_truncated && holds(copy, log, mark)?)
 }
 
-/// Where to go on in `file` behind the last whole line of its first `held` bytes.
+/// Returns where to go on in `file` behind the last whole line of its first `held` bytes.
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn behind(file: &File, held: u64) -> io::Result<Mark> {
     match end_of_lines(file, held)? {
         Some(mark) => Ok(mark),
@@ -107,11 +107,11 @@ pub(super) fn behind(file: &File, held: u64) -> io::Result<Mark> {
     }
 }
 
-/// Where to go on in `file`, which was read up to `mark` and then written anew, if it holds what was read last.
+/// Returns where to go on in `file`, which was read up to `mark` and then written again, if it holds what was read last.
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn of_tail(file: &File, mark: &Mark) -> io::Result<Option<Mark>> {
     match end_of_tail(file, mark)? {
         Some(end) => Ok(Some(Mark {
@@ -138,7 +138,7 @@ fn begin_alike(one: &File, other: &File, length: u64) -> io::Result<bool> {
     Ok(is_whole && one == other)
 }
 
-/// Where the last bytes before `mark` end in `file`, if it holds them, or the last lines of them.
+/// Returns where the last bytes before `mark` end in `file`, if it holds them, or the last lines of them.
 fn end_of_tail(file: &File, mark: &Mark) -> io::Result<Option<u64>> {
     let tail = mark.tail.as_slice();
     let Some(before) = tail.len().checked_sub(HEAD) else {
@@ -154,7 +154,7 @@ fn end_of_tail(file: &File, mark: &Mark) -> io::Result<Option<u64>> {
     }
 }
 
-/// Where the first occurrence of `text` in `file` ends.
+/// Returns where the first occurrence of `text` in `file` ends.
 fn end_of(text: &[u8], file: &File) -> io::Result<Option<u64>> {
     let finder = memmem::Finder::new(text);
     let (mut window, mut filled, mut offset) = (vec![0; CHUNK + TAIL], 0, 0);

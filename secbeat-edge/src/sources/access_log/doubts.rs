@@ -25,7 +25,7 @@ pub(super) struct Delays {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Delay {
     pub(super) median_ms: i64,
-    /// Why the times cannot be right, for people; `None` if they can.
+    /// The reason why the times cannot be right, for people; `None` if they can.
     pub(super) doubt: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl Outcomes {
         self.lines
     }
 
-    /// How many of them were not understood.
+    /// Returns how many of them were not understood.
     pub(super) fn not_understood(self) -> u32 {
         self.bits.count_ones()
     }
@@ -142,7 +142,7 @@ mod tests {
     const NOW_MS: i64 = 1_795_262_400_000;
     const MINUTE_MS: i64 = 60_000;
 
-    /// What twenty lines of these delays say, in turn.
+    /// Returns what twenty lines of these delays say, in turn.
     fn delay(zone: Option<&str>, minutes: &[i64]) -> Delay {
         let mut delays = Delays::new(zone.map(|zone| TimeZone::get(zone).unwrap()));
         let mut cycle = minutes.iter().cycle();

@@ -82,9 +82,9 @@ pub(super) struct LogFile {
     pub(super) replaced: Option<Instant>,
     /// A copy has taken its place, which is read on from where this one ended then.
     pub(super) has_copy: bool,
-    /// When all that it held was read last.
+    /// Time at which all that it held was read last.
     read_whole: Option<Instant>,
-    /// When it was found to have grown last.
+    /// Time at which it was found to have grown last.
     pub(super) grown: Instant,
 }
 
@@ -125,7 +125,7 @@ impl LogFile {
         &self.mark
     }
 
-    /// What a checkpoint has to say of the mark.
+    /// Returns what a checkpoint has to say of the mark.
     pub(super) fn saved_mark(&mut self) -> &SavedMark {
         let saved = self.saved.take().filter(|saved| saved.offset == self.mark.offset);
         self.saved.insert(saved.unwrap_or_else(|| self.mark.saved()))
@@ -141,7 +141,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn first_bytes(&self) -> io::Result<Vec<u8>> {
         let mut first = vec![0; HEAD];
         let read = read_at(&self.file, &mut first, 0)?;
@@ -153,7 +153,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn is_copy_of(&self, log: &Self) -> io::Result<bool> {
         copy::holds(&self.file, &log.file, &log.mark)
     }
@@ -162,7 +162,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn has_all_of(&self, copy: &File) -> io::Result<bool> {
         copy::is_part(copy, &self.file, &self.mark)
     }
@@ -171,7 +171,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of statx(2).
+    /// Returns the errors of statx(2).
     pub(super) fn birth(&self) -> io::Result<Birth> {
         Ok((self.id, self.file.metadata()?.created().ok()))
     }
@@ -185,7 +185,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2).
+    /// Returns the errors of fstat(2).
     pub(super) fn is_deleted(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.nlink() == 0)
     }
@@ -195,7 +195,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of reading, and of `take`.
+    /// Returns the errors of reading, and of `take`.
     pub(super) fn read<E: From<io::Error>>(
         &mut self,
         buffer: &mut [u8],
@@ -313,7 +313,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn leave_to(&mut self, other: &File) -> io::Result<Option<Mark>> {
         let Some(shared) = copy::of_log(&self.file, &self.mark, other)? else {
             return Ok(None);
@@ -330,7 +330,7 @@ impl LogFile {
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<Mark> {
     let from = size.saturating_sub(buffer.len() as u64);
     let tail_length = usize::try_from(size - from).unwrap_or(buffer.len());
@@ -355,7 +355,7 @@ pub(super) fn end_mark(file: &File, size: u64, buffer: &mut [u8]) -> io::Result<
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// Returns the errors of reading.
 fn find_header(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
     let mut first = [0; MAX_HEADER];
     let read = read_at(file, &mut first, 0)?;

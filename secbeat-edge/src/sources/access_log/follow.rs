@@ -34,7 +34,7 @@ use crate::telemetry::Closed;
 /// Bytes read of a file before the next one has its turn.
 const BUFFER: usize = 256 * 1024;
 const _: () = assert!(BUFFER > 2 * MAX_LINE);
-/// How long a file that was replaced must be quiet until its writer is believed to have left it; an Apache that was told to
+/// Time that a file that was replaced must be quiet until its writer is believed to have left it; an Apache that was told to
 /// restart gracefully writes into it until the last request has ended.
 const LINGER: Duration = Duration::from_secs(600);
 /// The same for one without a name, whose space on disk is free only then.
@@ -43,7 +43,7 @@ const LINGER_DELETED: Duration = Duration::from_secs(60);
 const MAX_REPLACED: usize = 16;
 const LINGER_AMONG_MANY: Duration = Duration::from_secs(2);
 
-/// Why a file could not be read on.
+/// The reason why a file could not be read on.
 enum ReadError {
     Io(io::Error),
     Closed,
@@ -80,7 +80,7 @@ pub(super) struct Follower {
     reporter: Reporter,
     /// Replaced ones first, so that lines come in the order in which they were written.
     files: Vec<LogFile>,
-    /// Which file each path led to when it last led to one.
+    /// The file that each path led to when it last led to one.
     seen: BTreeMap<PathBuf, FileId>,
     /// What lay beside the paths at the last look.
     known: HashSet<Birth>,
@@ -212,7 +212,7 @@ impl Follower {
         self.tell();
     }
 
-    /// Where to go on in a file that has taken the name of `before`, if it is a copy of that.
+    /// Returns where to go on in a file that has taken the name of `before`, if it is a copy of that.
     fn go_on_in(&mut self, before: FileId, opened: &Opened) -> Option<Mark> {
         let at = self.position(before)?;
         let mark = self.files[at].leave_to(&opened.file).ok().flatten()?;
@@ -220,7 +220,8 @@ impl Follower {
         Some(mark)
     }
 
-    /// Where to go on in a file that was a copy of another log when it `held` so many bytes, if it has become a log of its own.
+    /// Returns where to go on in a file that was a copy of another log when it `held` so many bytes, if it has become a log of
+    /// its own.
     fn go_on_behind(&mut self, held: u64, birth: Birth, opened: &Opened) -> Option<Mark> {
         let length = opened.metadata.len();
         if length == held {
@@ -231,7 +232,7 @@ impl Follower {
             self.ignored.insert(birth, Some(length));
             return None;
         }
-        // One that is shorter was written anew.
+        // One that is shorter was written again.
         let mark = match length > held {
             true => copy::behind(&opened.file, held).ok()?,
             false => Mark::default(),
@@ -330,7 +331,7 @@ impl Follower {
         };
         for log in self.files.iter().filter(|log| log.id != file.id) {
             if !is_named_after(&file.path, &log.path) {
-                // What has taken a log's name is no copy that was made of it.
+                // What has taken a log's name is not a copy that was made of it.
                 if file.path != log.path
                     && begin_alike(&log.mark().head)
                     && file.is_copy_of(log).unwrap_or(false)
@@ -415,7 +416,7 @@ impl Follower {
         Ok(more)
     }
 
-    /// Closes a file that is no log: for good, unless it is a copy that `held` so many bytes, to which a server may write yet.
+    /// Closes a file that is not a log: for good, unless it is a copy that `held` so many bytes, to which a server may write yet.
     fn forget(&mut self, at: usize, held: Option<u64>) {
         let file = self.files.remove(at);
         debug!(file = %file.path.display(), "not a log of its own");
@@ -465,14 +466,14 @@ impl Follower {
         Ok(())
     }
 
-    /// What the last checkpoint has to say: no line will come.
+    /// Returns what the last checkpoint has to say: no line will come.
     pub(super) fn ended(&mut self) -> Saved {
         // Who is gone takes nothing.
         let _ = self.reporter.release(true);
         self.saved()
     }
 
-    /// What a checkpoint has to say.
+    /// Returns what a checkpoint has to say.
     pub(super) fn saved(&mut self) -> Saved {
         let saved = |file: &mut LogFile| SavedFile {
             path: file.path.to_string_lossy().into_owned().into(),
@@ -489,7 +490,7 @@ impl Follower {
         }
     }
 
-    /// What is open, and where files appear.
+    /// Returns what is open, and where files appear.
     pub(super) fn watched(&self) -> (&[LogFile], impl Iterator<Item = &Path>) {
         let paths = self.seen.keys().map(PathBuf::as_path);
         (&self.files, std::iter::once(self.pattern.literal()).chain(paths))

@@ -1,4 +1,4 @@
-//! How a reader does: counters that its thread writes and the API reads.
+//! Health of a reader: counters that its thread writes and the API reads.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -52,9 +52,9 @@ struct Texts {
     error: Option<String>,
     skipped: BTreeSet<String>,
     median_delay_ms: Option<i64>,
-    /// Why the times of the lines cannot be right.
+    /// The reason why the times of the lines cannot be right.
     clock: Option<String>,
-    /// Why the format cannot be right.
+    /// The reason why the format cannot be right.
     format: Option<String>,
 }
 
@@ -84,13 +84,13 @@ impl Health {
         self.parsed.load(Relaxed)
     }
 
-    /// How often another file took a file's name.
+    /// Returns how often another file took a file's name.
     #[must_use]
     pub fn rotations(&self) -> u64 {
         self.rotations.load(Relaxed)
     }
 
-    /// How often a file became shorter than what was read of it, or began again.
+    /// Returns how often a file became shorter than what was read of it, or began again.
     #[must_use]
     pub fn truncations(&self) -> u64 {
         self.truncations.load(Relaxed)
@@ -150,26 +150,26 @@ impl Health {
         self.texts.lock().format = doubt;
     }
 
-    /// How late the last lines were when they were read, by their own times.
+    /// Returns how late the last lines were when they were read, by their own times.
     #[must_use]
     pub fn median_delay_ms(&self) -> Option<i64> {
         self.texts.lock().median_delay_ms
     }
 
-    /// What is likely to be wrong with the config.
+    /// Returns what is likely to be wrong with the config.
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let texts = self.texts.lock();
         texts.format.iter().chain(&texts.clock).cloned().collect()
     }
 
-    /// Why lines were not understood, the latest last; no two alike.
+    /// Returns why lines were not understood, the latest last; no two alike.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         self.texts.lock().reasons.iter().cloned().collect()
     }
 
-    /// What keeps the source from being read right now.
+    /// Returns what keeps the source from being read right now.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.texts.lock().error.clone()

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use super::{
     checkpoint::{Saved, SavedJournal, Store},
-    config::{Start, Wanted},
+    config::{JournalMatch, Start},
     report::{Arrival, EntryFields, Reporter},
     sd_journal::SdJournal,
     stop::{Stop, Woken},
@@ -30,7 +30,7 @@ const MAX_MESSAGE: usize = 5 * MAX_LINE;
 const RESTART: Duration = Duration::from_secs(1);
 /// From one look at the end to the next, for a while after an entry: entries come in company.
 const SOON: Duration = Duration::from_millis(10);
-/// How long after an entry the next is expected soon.
+/// Time after an entry in which the next is expected soon.
 const COMPANY: Duration = Duration::from_secs(5);
 /// From one look to the next while nothing comes.
 const IDLE: Duration = Duration::from_millis(50);
@@ -41,28 +41,28 @@ const SEARCH: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 /// Lines that were divided and have not ended, at most; more forget the oldest.
 const MAX_DIVIDED: usize = 64;
-/// How long after a part that ends with a NUL what follows it may come, in microseconds. journald reads both at once; a line that ends
-/// with a NUL has no rest.
+/// Time after a part that ends with a NUL in which what follows it may come, in microseconds. journald reads both at once; a line
+/// that ends with a NUL has no rest.
 const AFTER_NUL_US: i64 = 1_000_000;
 
 /// Follows units, or what goes by some names.
 pub(super) struct Journal {
-    wanted: Wanted,
-    /// What people call it.
+    wanted: JournalMatch,
+    /// Its name for people.
     name: String,
     reporter: Reporter,
-    /// Where to go on.
+    /// Position at which to go on.
     after: SavedJournal,
-    /// What earlier lines say of how to read the next.
+    /// Lines that have begun, which say how to read the next one.
     open: OpenLines,
     divided: Divided,
     /// Entries of before are old, microseconds since the Unix epoch.
     started_us: i64,
-    /// When the last entry came.
+    /// Time at which the last entry came.
     came: Option<Instant>,
 }
 
-/// Why the journal is read no further.
+/// The reason why the journal is read no further.
 enum Ended {
     Stopped,
     Closed,
@@ -82,7 +82,7 @@ impl From<io::Error> for Ended {
 }
 
 impl Journal {
-    pub(super) fn new(wanted: Wanted, start: Start, reporter: Reporter, saved: Option<Saved>) -> Self {
+    pub(super) fn new(wanted: JournalMatch, start: Start, reporter: Reporter, saved: Option<Saved>) -> Self {
         // As the journal does.
         let now_ms = wall_ms();
         let fresh = SavedJournal::Since(if start == Start::Beginning { 0 } else { now_ms });
@@ -271,22 +271,22 @@ struct Divided {
 /// A line that was divided.
 #[derive(Debug)]
 struct Open {
-    /// What its parts have in common.
+    /// Id of the stream that its parts have in common.
     stream: String,
     /// Until then what comes is its rest, microseconds since the Unix epoch.
     until_us: i64,
 }
 
-/// What an entry has of a line.
+/// Part of a line that an entry has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Whole,
     Begin,
-    /// What follows it: not a line of the service.
+    /// The rest of a line: not a line of the service itself.
     Rest,
 }
 
-/// What ends an entry.
+/// End of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Line,
@@ -297,9 +297,9 @@ enum End {
 }
 
 impl Divided {
-    /// What the entry of `at_us` is, whose fields are `text`. journald says of a stream's line why it ended without a line feed
-    /// (`_LINE_BREAK`, systemd.journal-fields(7)); Docker names each divided line and marks all of its parts but the last; Podman only marks
-    /// these.
+    /// Returns what the entry of `at_us` is, whose fields are `text`. journald says of a stream's line why it ended without a
+    /// line feed (`_LINE_BREAK`, systemd.journal-fields(7)); Docker names each divided line and marks all of its parts but the
+    /// last; Podman only marks these.
     fn part_of(
         &mut self,
         at_us: i64,
@@ -337,7 +337,7 @@ impl Divided {
         Ok(self.take(&stream, end, at_us))
     }
 
-    /// What the next entry of `stream` is, which ends so. An entry without a stream is never a rest.
+    /// Returns what the next entry of `stream` is, which ends so. An entry without a stream is never a rest.
     fn take(&mut self, stream: &str, end: End, at_us: i64) -> Part {
         let known = self.open.iter().position(|open| open.stream == stream);
         let open = known.and_then(|at| self.open.remove(at));

@@ -14,7 +14,7 @@ pub(super) enum Place {
 
 /// Hands out the whole lines in `bytes`, and longer ones than [`MAX_LINE`] in pieces. Says how many bytes are done with: all
 /// but a last line that has no end yet.
-/// NUL bytes before a line are no part of it: a file that was truncated under a writer that does not append begins with
+/// NUL bytes before a line are not part of it: a file that was truncated under a writer that does not append begins with
 /// a hole.
 ///
 /// # Errors

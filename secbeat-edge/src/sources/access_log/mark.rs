@@ -1,4 +1,4 @@
-//! How far a file was read, and how it is known again.
+//! Position up to which a file was read, and marks by which it is recognised.
 
 use std::{fmt::Write as _, fs::File, io, os::unix::fs::FileExt as _};
 
@@ -33,7 +33,7 @@ impl Mark {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn at(file: &File, offset: u64, passing_over: bool) -> io::Result<Self> {
         let shorter = |most: usize| usize::try_from(offset).map_or(most, |offset| offset.min(most));
         let (mut head, mut tail) = (vec![0; shorter(HEAD)], vec![0; shorter(TAIL)]);
@@ -65,7 +65,7 @@ impl Mark {
         self.offset += bytes.len() as u64;
     }
 
-    /// What a checkpoint says of it.
+    /// Returns what a checkpoint says of it.
     pub(super) fn saved(&self) -> SavedMark {
         SavedMark {
             offset: self.offset,
@@ -98,7 +98,7 @@ impl SavedMark {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn find_in(&self, file: &File) -> io::Result<Option<Mark>> {
         if file.metadata()?.len() < self.offset {
             return Ok(None);
@@ -151,7 +151,7 @@ impl Print {
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns the errors of reading.
     pub(super) fn begins(&self, file: &File) -> io::Result<bool> {
         let mut first = vec![0; self.length.min(HEAD)];
         let read = read_at(file, &mut first, 0)?;

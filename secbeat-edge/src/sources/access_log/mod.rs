@@ -12,7 +12,6 @@ mod file;
 mod follow;
 mod health;
 mod journal;
-mod keys;
 mod lines;
 mod mark;
 mod open;
@@ -40,7 +39,7 @@ use tracing::info;
 pub use self::config::{AccessLogConfig, ClientColumn, PathPattern, Place, Start};
 pub(in crate::sources) use self::{
     checkpoint::Progress,
-    config::{Unit, Wanted, check_places, keyed_places},
+    config::{JournalMatch, Unit, check_places, keyed_places},
     report::{EntryFields, Reading, Taken},
 };
 use self::{
@@ -73,7 +72,7 @@ pub struct Source {
 }
 
 impl AccessLogConfig {
-    /// What this entry asks for. `upstream` is the index of its name in telemetry, and `trusted` are never the client.
+    /// Returns what this entry asks for. `upstream` is the index of its name in telemetry, and `trusted` are never the client.
     #[must_use]
     pub fn source(&self, upstream: u16, trusted: &TrustedProxies, recorder: &Recorder) -> Source {
         Source {
@@ -107,7 +106,7 @@ impl AccessLogs {
     ///
     /// # Errors
     ///
-    /// When `state` cannot be used, or there can be no more threads.
+    /// Returns an error if `state` cannot be used, or there can be no more threads.
     pub fn start(sources: Vec<Source>, state: &Path) -> anyhow::Result<Self> {
         let (stopper, stop) = stop::channel().context("making a pipe")?;
         let mut threads = Vec::new();
@@ -181,7 +180,7 @@ fn spawn(
 }
 
 fn follow_journal(
-    wanted: Wanted,
+    wanted: JournalMatch,
     start: Start,
     reporter: Reporter,
     (store, saved): (Store, Option<Saved>),

@@ -39,19 +39,19 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
 }
 
-/// Why a file is not opened.
+/// The reason why a file is not opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
     Io(io::Error),
     Folder,
-    /// It is no regular file but this.
+    /// It is not a regular file but this.
     Kind(&'static str),
     /// This link leads to what a program has open, as `/dev/stdout` does.
     Descriptor(PathBuf),
     Link(ForeignLink),
 }
 
-/// A link of a user whom the file is no business of.
+/// A link of a user who does not own the file.
 #[derive(Debug)]
 pub(super) struct ForeignLink {
     link: PathBuf,
@@ -117,7 +117,7 @@ impl fmt::Display for OpenError {
 
 /// # Errors
 ///
-/// What it is, if that is no regular file.
+/// What it is, if that is not a regular file.
 fn check_kind(metadata: &Metadata) -> Result<(), OpenError> {
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -161,7 +161,7 @@ pub(super) fn open_log(path: &Path) -> Result<Opened, OpenError> {
         let metadata = found.metadata()?;
         if metadata.is_symlink() {
             if place.starts_with("/proc") {
-                // What such a link says is no path.
+                // What such a link says is not a path.
                 let link = links.first().map_or(found_at, |(link, _)| link.clone());
                 return Err(OpenError::Descriptor(link));
             }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::telemetry::Closed;
 
-/// How often everything is looked at, whatever inotify says: some file systems do not tell.
+/// Interval at which everything is looked at, whatever inotify says: some file systems do not tell.
 const LOOK: Duration = Duration::from_secs(1);
 /// The same without inotify.
 const LOOK_UNTOLD: Duration = Duration::from_millis(100);

@@ -107,7 +107,7 @@ pub(super) struct Answers {
     pub(super) formats: Formats,
     pub(super) learned_from: LearnedFrom,
     pub(super) upstream: u16,
-    /// Whose addresses are no client's.
+    /// Proxies, whose addresses are not those of clients.
     pub(super) trusted: TrustedProxies,
     pub(super) recorder: Recorder,
 }

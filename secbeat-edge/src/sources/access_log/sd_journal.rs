@@ -82,7 +82,7 @@ impl SdJournal {
     ///
     /// # Errors
     ///
-    /// When there is no library, or the journal cannot be opened.
+    /// Returns an error if there is no library, or the journal cannot be opened.
     pub(super) fn open(matches: &Matches, longest: usize) -> io::Result<Self> {
         let calls = Calls::load().map_err(io::Error::other)?;
         let mut journal = ptr::null_mut();
@@ -143,7 +143,7 @@ impl SdJournal {
         checked(unsafe { (self.calls.next)(self.handle()) }).map(|entries| entries > 0)
     }
 
-    /// What [`seek_after`](Self::seek_after) takes, of the entry that it stands on.
+    /// Returns what [`seek_after`](Self::seek_after) takes, of the entry that it stands on.
     pub(super) fn cursor(&self) -> io::Result<String> {
         let mut text = ptr::null_mut();
         // SAFETY: the handle is open, and the call writes a text to where it is told to, which lives.
@@ -155,7 +155,7 @@ impl SdJournal {
         Ok(cursor)
     }
 
-    /// When it was written, microseconds since the Unix epoch.
+    /// Returns when it was written, microseconds since the Unix epoch.
     pub(super) fn realtime_us(&self) -> io::Result<u64> {
         let mut at_us = 0;
         // SAFETY: the handle is open, and the call writes a number to where it is told to, which lives.
@@ -174,7 +174,7 @@ impl SdJournal {
             answer => answer?,
         };
         // SAFETY: the call has succeeded, so there are so many bytes until the next call with this handle, for which it has to be
-        // borrowed anew.
+        // borrowed again.
         let data = unsafe { slice::from_raw_parts(start.cast::<u8>(), length) };
         // `NAME=value`.
         Ok(data.get(name.to_bytes().len() + 1..))
@@ -202,7 +202,7 @@ impl Drop for SdJournal {
     }
 }
 
-/// What a function has answered: an error's number is negative.
+/// Returns what a function has answered: an error's number is negative.
 fn checked(answer: c_int) -> io::Result<c_int> {
     match answer {
         0.. => Ok(answer),

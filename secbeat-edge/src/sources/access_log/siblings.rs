@@ -1,4 +1,4 @@
-//! What became of a log's earlier generations: files beside it whose names begin with its own.
+//! Earlier generations of a log: files beside it whose names begin with its own.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +21,7 @@ pub(super) struct Sibling {
 }
 
 impl Sibling {
-    /// What lies at `path` itself, if that is a file.
+    /// Returns what lies at `path` itself, if that is a file.
     pub(super) fn at(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok().filter(Metadata::is_file)?;
         Some(Self {

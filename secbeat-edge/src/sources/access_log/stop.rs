@@ -22,7 +22,7 @@ pub(super) struct Stopper {
 #[derive(Clone, Debug)]
 pub(super) struct Stop(Arc<PipeReader>);
 
-/// Why a wait is over.
+/// The reason why a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Woken {
     Stopped,
@@ -34,7 +34,7 @@ pub(super) enum Woken {
 ///
 /// # Errors
 ///
-/// When there can be no more pipes.
+/// Returns an error if there can be no more pipes.
 pub(super) fn channel() -> io::Result<(Stopper, Stop)> {
     let (reader, writer) = io::pipe()?;
     Ok((Stopper { _writer: writer }, Stop(Arc::new(reader))))
@@ -45,7 +45,7 @@ impl Stop {
     ///
     /// # Errors
     ///
-    /// Those of poll(2) that a further call would meet again.
+    /// Returns the errors of poll(2) that a further call would meet again.
     pub(super) fn wait(&self, readable: Option<BorrowedFd<'_>>, timeout: Duration) -> io::Result<Woken> {
         let mut watched = vec![PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         watched.extend(readable.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));

@@ -23,7 +23,7 @@ use crate::{signatures::SignaturesConfig, telemetry::Queue, view::AccessLogView}
 
 const ROOM: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// A folder with logs, and whoever follows them.
+/// A folder with logs, and those that follow them.
 struct Lab {
     folder: TempDir,
     config: AccessLogConfig,
@@ -54,7 +54,7 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// Appends lines that ask for these paths, as a server that opens its log anew each time.
+    /// Appends lines that ask for these paths, as a server that opens its log again each time.
     fn log(&self, name: &str, paths: &[&str]) {
         write(&append(&self.path(name)), paths);
     }

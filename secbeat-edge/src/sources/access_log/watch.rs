@@ -23,7 +23,7 @@ pub(super) struct Watch {
     folders: HashMap<PathBuf, WatchDescriptor>,
 }
 
-/// What has happened.
+/// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Files were written to, or nothing happened.
@@ -35,7 +35,7 @@ pub(super) enum Change {
 impl Watch {
     /// # Errors
     ///
-    /// When the user has too many already.
+    /// Returns an error if the user has too many already.
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
             inotify: Inotify::init()?,

@@ -14,7 +14,7 @@ pub(super) const V2_START: usize = 16;
 /// Longest header taken, in bytes: those of version 2 may carry TLVs, certificates' names among them.
 pub(super) const MAX_HEADER: usize = 4096;
 
-/// Why the start of a connection is no PROXY header.
+/// The reason why the start of a connection is not a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeaderError {
     #[error("no PROXY header")]
@@ -23,11 +23,11 @@ pub(crate) enum HeaderError {
     TooLong(usize),
 }
 
-/// How many bytes a header of version 2 has in all.
+/// Returns how many bytes a header of version 2 has in all.
 ///
 /// # Errors
 ///
-/// When it has more than [`MAX_HEADER`].
+/// Returns an error if it has more than [`MAX_HEADER`].
 pub(super) fn v2_length(start: &[u8; V2_START]) -> Result<usize, HeaderError> {
     let length = V2_START + usize::from(u16::from_be_bytes([start[14], start[15]]));
     match length {
@@ -36,12 +36,12 @@ pub(super) fn v2_length(start: &[u8; V2_START]) -> Result<usize, HeaderError> {
     }
 }
 
-/// Whom the header at the start of `bytes` names as the other end of the connection, in canonical form, and the header's
+/// Returns whom the header at the start of `bytes` names as the other end of the connection, in canonical form, and the header's
 /// length. TLVs are not looked at.
 ///
 /// # Errors
 ///
-/// When there is no complete header.
+/// Returns an error if there is no complete header.
 pub(super) fn announced(bytes: &[u8]) -> Result<(Result<IpAddr, Unattributed>, usize), HeaderError> {
     let config = ParseConfig {
         include_tlvs: false,

@@ -1,4 +1,4 @@
-//! Who stands in a forwarding header: the walk over the proxies that a request passed.
+//! Client of a forwarding header: the walk over the proxies that a request passed.
 //!
 //! Each proxy appends whom it got the request from, so the chain is read from the right, over the trusted proxies, to the
 //! first address that is none. What lies left of that one was written by the client itself and is not even parsed: it must
@@ -16,13 +16,13 @@ pub(super) enum Grammar {
     Forwarded,
 }
 
-/// Why a client cannot be identified.
+/// The reason why a client cannot be identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unattributed {
     /// A trusted proxy named no client, as in a request of its own.
     #[error("the trusted proxy sent no client address")]
     Missing,
-    /// What the last trusted proxy wrote is no address.
+    /// What the last trusted proxy wrote is not an address.
     #[error("the client address is malformed")]
     Malformed,
     /// It is `unknown`, or an obfuscated identifier (RFC 7239 §6.2 and §6.3).
@@ -32,15 +32,15 @@ pub enum Unattributed {
     #[error("only trusted proxies are named")]
     OnlyProxies,
     /// The PROXY protocol says `LOCAL` or `UNKNOWN`, or names no IP address.
-    #[error("the PROXY header names nobody")]
+    #[error("the PROXY header names no client")]
     Local,
 }
 
-/// The right-most address of a header's `lines` that is no trusted proxy's, in canonical form.
+/// The right-most address of a header's `lines` that is not a trusted proxy's, in canonical form.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// Returns an error if there is none.
 pub(super) fn client<'a>(
     grammar: Grammar,
     lines: impl DoubleEndedIterator<Item = &'a [u8]>,
@@ -86,14 +86,14 @@ fn elements_from_right(grammar: Grammar, line: &[u8]) -> impl Iterator<Item = Re
     })
 }
 
-/// Where the last `separator` outside quoted strings is.
+/// Returns where the last `separator` outside quoted strings is.
 ///
 /// Quotes are paired from the right: whatever stands further left, the text that a proxy appended is read as that proxy
 /// wrote it, and no quote that a client left open can swallow it.
 ///
 /// # Errors
 ///
-/// When a quoted string does not begin.
+/// Returns an error if a quoted string does not begin.
 fn last_unquoted(text: &[u8], separator: u8) -> Result<Option<usize>, Unattributed> {
     let mut quoted = false;
     for (at, byte) in text.iter().enumerate().rev() {

@@ -1,4 +1,4 @@
-//! Who the client of a request is: the other end of its TCP connection, or whom a trusted proxy names.
+//! Client of a request: the other end of its TCP connection, or whom a trusted proxy names.
 //!
 //! A header counts only if a host of `trusted_proxies` sent it, and then exactly one header counts, the configured one. A
 //! request whose header cannot be understood is attributed to no client: it is served and counted.
@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use self::chain::Grammar;
 pub(crate) use self::{chain::Unattributed, proxy_protocol::proxied_client, stats::ClientStats};
 
-/// Whom a request is counted for, and refused as.
+/// Client that a request is counted for, and refused as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     /// In canonical form: an IPv4-mapped address as IPv4.
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for ClientHeader {
     }
 }
 
-/// Which proxies may name a client, and in which header.
+/// The proxies that may name a client, and in which header.
 #[derive(Clone, Debug, Default)]
 pub struct ClientRule {
     pub trusted: TrustedProxies,
@@ -166,11 +166,11 @@ pub struct ClientRule {
 }
 
 impl ClientRule {
-    /// Whom a request with these `headers` is from.
+    /// Returns whom a request with these `headers` is from.
     ///
     /// # Errors
     ///
-    /// When no client can be identified.
+    /// Returns an error if no client can be identified.
     pub fn client(&self, connection: &Connection, headers: &HeaderMap) -> Attribution {
         let other_end = connection.from?;
         if !self.trusted.contains(other_end.address) {

@@ -15,7 +15,7 @@ fn is_trusted(address: IpAddr) -> bool {
     }
 }
 
-/// A chain, its lines separated by line feeds: who is named is no proxy, and nothing that stands further left, in the same
+/// A chain, its lines separated by line feeds: who is named is not a proxy, and nothing that stands further left, in the same
 /// line or an earlier one, changes who it is.
 ///
 /// # Panics

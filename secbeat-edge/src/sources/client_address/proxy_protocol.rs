@@ -10,7 +10,7 @@ use super::{
     announced::{HeaderError, MAX_V1, V2_START, announced, v2_length},
 };
 
-/// Why a connection of a listener with `proxy_protocol` is closed unserved.
+/// The reason why a connection of a listener with `proxy_protocol` is closed unserved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyProtocolError {
     #[error("{0} is not a trusted proxy, so its PROXY header does not count")]
@@ -27,7 +27,7 @@ pub(crate) enum ProxyProtocolError {
 ///
 /// # Errors
 ///
-/// When the connection must not be served.
+/// Returns an error if the connection must not be served.
 pub(crate) async fn proxied_client(
     stream: &mut TcpStream,
     peer: IpAddr,

@@ -1,4 +1,4 @@
-//! What is counted of clients behind proxies.
+//! Counts of clients behind proxies.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,6 +1,6 @@
 //! The proxy's own access log: `combined`, and behind it the host in quotes and the seconds taken; or objects of JSON.
 //!
-//! The client comes first, and what a request says stands in quotes: no request can move a field, whoever reads the log.
+//! The client comes first, and what a request says stands in quotes: no request can move a field, no matter who reads the log.
 //!
 //! A thread of its own writes, so no request waits for a disk. What the queue has no room for is dropped and counted.
 
@@ -34,7 +34,7 @@ use super::{ProxyStats, config::LogFormat};
 
 /// Answers that wait to be written.
 const QUEUE: usize = 16 * 1024;
-/// How often the file is looked after: what is written is flushed, and a file moved away is opened anew.
+/// Interval at which the file is looked after: what is written is flushed, and a file moved away is reopened.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a line is made of; all texts are reference-counted.
@@ -56,7 +56,7 @@ pub(super) struct Entry {
     pub(super) details: Option<Box<Details>>,
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
@@ -138,7 +138,7 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened.
+    /// Returns an error if the file cannot be opened.
     pub(super) fn open(path: &Path, format: LogFormat, stats: Arc<ProxyStats>) -> anyhow::Result<Self> {
         let writer =
             Writer::open(path, format).with_context(|| format!("opening access log {}", path.display()))?;
@@ -169,7 +169,7 @@ impl AccessLog {
         }
     }
 
-    /// Has the file opened anew.
+    /// Has the file reopened.
     pub(super) fn reopen(&self) {
         self.reopen.store(true, Relaxed);
     }

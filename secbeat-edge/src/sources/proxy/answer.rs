@@ -1,7 +1,8 @@
-//! What becomes of a server's head on its way to the client.
+//! Changes of a server's head on its way to the client.
 
 use hyper::{
-    HeaderMap, StatusCode, Version,
+    HeaderMap, Response, StatusCode, Version,
+    body::Body,
     ext::ReasonPhrase,
     header::{self, HeaderValue},
     http::response::Parts,
@@ -45,6 +46,27 @@ pub(super) fn to_client(head: &mut Parts) -> Result<(), &'static str> {
         head.extensions.insert(reason);
     }
     Ok(())
+}
+
+/// Whether a client of HTTP/1.0 asks that its connection is kept (RFC 9112 §9.3).
+pub(super) fn asks_to_keep(headers: &HeaderMap) -> bool {
+    has_option(headers, b"keep-alive") && !has_option(headers, b"close")
+}
+
+/// Finishes a response for a client of HTTP/1.0. Its connection is kept if the client `asks`, and the end of the body is known
+/// without its close; hyper would say that it is kept in any case.
+pub(super) fn for_http10(response: &mut Response<impl Body>, asks: bool) {
+    *response.version_mut() = Version::HTTP_10;
+    let body = response.body();
+    let has_end = body.is_end_stream() || body.size_hint().exact().is_some();
+    if asks && has_end && !has_option(response.headers(), b"close") {
+        let keep = HeaderValue::from_static("keep-alive");
+        response.headers_mut().insert(header::CONNECTION, keep);
+    }
+}
+
+fn has_option(headers: &HeaderMap, name: &[u8]) -> bool {
+    list(headers, &header::CONNECTION).any(|option| option.eq_ignore_ascii_case(name))
 }
 
 /// Makes one length of several that are the same (RFC 9110 §8.6).

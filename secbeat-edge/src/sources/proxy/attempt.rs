@@ -36,7 +36,7 @@ use super::{
     visit::Visit,
 };
 
-/// Why there is no answer of the upstream to pass on.
+/// The reason why there is no answer of the upstream to pass on.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(Refusal),
@@ -55,16 +55,18 @@ pub(super) enum Failure {
     Late,
     /// The client's body is larger than may be.
     TooLarge,
+    /// The client was banned meanwhile.
+    Banned,
 }
 
 /// A request to be passed on.
-pub(super) struct Asked {
+pub(super) struct UpstreamRequest<'a> {
     pub(super) head: Parts,
     pub(super) body: Whole,
     /// Whom it is for.
     pub(super) host: HeaderValue,
     /// For what is kept of the body.
-    pub(super) room: Arc<Room>,
+    pub(super) room: &'a Arc<Room>,
 }
 
 /// A request on its way.
@@ -74,9 +76,9 @@ struct Way<'a> {
     host: HeaderValue,
     trailers: Trailers,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
-    /// Whether it may be sent anew although a server may have seen it (RFC 9110 §9.2.2).
+    /// Whether it may be sent again although a server may have seen it (RFC 9110 §9.2.2).
     repeatable: bool,
-    room: Arc<Room>,
+    room: &'a Arc<Room>,
 }
 
 /// What came of one attempt.
@@ -97,23 +99,23 @@ type Failed = (
     bool,
 );
 
-/// How often a server may refuse one request before that is its answer.
+/// Number of times that a server may refuse one request before that is its answer.
 const REFUSALS: u32 = 8;
 
 /// Passes a request of `client` on, and to another server or connection if the first gives no answer. Notes who was `asked` last.
-pub(super) async fn forward(
+pub(super) async fn forward<'a>(
     site: &Site,
-    to: Destination<'_>,
+    to: Destination<'a>,
     stats: &ProxyStats,
     visit: &Visit,
     client: IpAddr,
-    Asked {
+    UpstreamRequest {
         mut head,
         body,
         mut host,
         room,
-    }: Asked,
-    asked: &mut Option<Arc<Server>>,
+    }: UpstreamRequest<'_>,
+    asked: &mut Option<&'a Arc<Server>>,
 ) -> Result<Response<Download>, Failure> {
     // Over HTTP/2 there is nothing to switch to: the server gets the request as if nobody had asked (RFC 9110 §7.8).
     let protocol = wanted_upgrade(&head, body.is_over()).filter(|_| to.upstream.speaks_http1());
@@ -129,7 +131,7 @@ pub(super) async fn forward(
         // An authority has no byte that a field could not have.
         host = HeaderValue::from_str(own.as_str()).unwrap_or(host);
     }
-    let mut body = ClientBody::new(body, to.idle_timeout, to.max_body, site.headers.clone());
+    let mut body = ClientBody::new(body, to.idle_timeout, to.max_body, &site.headers);
     let mut held = None;
     if is_http1 {
         let waits = head
@@ -158,7 +160,7 @@ pub(super) async fn forward(
     let (mut again, mut accused, mut refusals) = (false, false, 0);
     let source = Some(Prefix::single(client));
     loop {
-        *asked = Some(server.clone());
+        *asked = Some(server);
         let last = accused || again || (policy == ConnectionPolicy::Http1 && !upstream.has_several());
         let mut next_policy = ConnectionPolicy::Fresh;
         let (failure, other) = match server.connection(policy, source).await {
@@ -324,8 +326,8 @@ impl Way<'_> {
         self.again(exchanged, progress.as_deref(), may_repeat).await
     }
 
-    /// What comes of an attempt that has failed: the error, the request if none of it was sent or else its head, and whether others had a
-    /// part in the connection's end.
+    /// Returns what comes of an attempt that has failed: the error, the request if none of it was sent or else its head, and
+    /// whether others had a part in the connection's end.
     async fn again(
         &self,
         (error, unsent, copy, is_shared): Failed,
@@ -396,7 +398,7 @@ impl Way<'_> {
         // RFC 9110 §7.8.
         let is_asked = |name: &[u8]| elements(&asked).any(|asked| asked.eq_ignore_ascii_case(name));
         if !list(&head.headers, &header::UPGRADE).all(is_asked) {
-            let error = "the upstream switched to a protocol that nobody asked for";
+            let error = "the upstream switched to a protocol that the client did not ask for";
             return Outcome::Failed(Failure::Unreachable(error.into()));
         }
         head.version = Version::HTTP_11;

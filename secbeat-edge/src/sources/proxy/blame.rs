@@ -1,4 +1,4 @@
-//! Whose fault the end of a connection is.
+//! Blame for the end of a connection.
 
 use std::error::Error as StdError;
 

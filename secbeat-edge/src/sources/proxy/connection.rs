@@ -25,6 +25,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
+    task::coop::has_budget_remaining,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{
@@ -34,16 +35,13 @@ use tokio_rustls::{
 };
 
 use super::{
-    super::{
-        client_address::{Connection, proxied_client},
-        gate::until_refused,
-    },
+    super::client_address::{Connection, proxied_client},
     acme::Challenges,
     blame::{BAD_REQUEST, REQUEST_TIMEOUT, verdict},
     config::ListenerConfig,
     forward::Forwarder,
     headers::Scheme,
-    heard::{Heard, Speech},
+    heard::{ClientStream, Speech},
     limits::Held,
     phase::Phase,
     speaking,
@@ -65,7 +63,7 @@ pub(super) struct Manner {
 impl Manner {
     /// # Errors
     ///
-    /// When a certificate cannot be used.
+    /// Returns an error if a certificate cannot be used.
     pub(super) fn new(config: &ListenerConfig, challenges: &Arc<Challenges>) -> anyhow::Result<Self> {
         let (files, obtained) = (&config.certificates, &config.obtained);
         let tls = config
@@ -157,7 +155,8 @@ impl Open {
         };
         let rule = &self.forwarder.rule;
         let cuts = self.course.cuts.clone();
-        let visit = Visit::new(connection, scheme, rule, manner.redirect_to_https, cuts);
+        let bans = self.forwarder.bans.clone();
+        let visit = Visit::new(connection, scheme, rule, manner.redirect_to_https, cuts, bans);
         let visit = Arc::new(visit);
         let h2c = manner.h2c;
         drop(manner);
@@ -167,10 +166,9 @@ impl Open {
         };
         self.converse(&visit, stream, h2c, patience).await;
         if let Some((tunnel, claim)) = visit.take_tunnel() {
-            let gate = self.forwarder.gate.clone();
             let banned = async {
                 match claim.client {
-                    Some(client) => until_refused(gate, client).await,
+                    Some(client) => visit.bans.until_refused(client).await,
                     None => pending().await,
                 }
             };
@@ -186,14 +184,19 @@ impl Open {
     /// Speaks HTTP on `stream` until one side ends it.
     async fn converse(&mut self, visit: &Arc<Visit>, stream: Stream, h2c: bool, patience: Patience) {
         let service = {
-            let (forwarder, visit) = (self.forwarder.clone(), visit.clone());
+            // Together, and of this connection alone: cores that count the same references wait for each other.
+            let shared = Arc::new((self.forwarder.clone(), visit.clone()));
             service_fn(move |request: Request<Incoming>| {
-                let (forwarder, visit) = (forwarder.clone(), visit.clone());
+                let shared = shared.clone();
+                let visit = &shared.1;
                 visit.hearing.came();
                 // At once, and not when this is polled: hyper may read the body first.
                 let exchange = visit.begin();
                 let request = request.map(|body| Whole::new(body, &visit.hearing));
-                async move { Ok::<_, Infallible>(forwarder.answer(&visit, exchange, request).await) }
+                async move {
+                    let (forwarder, visit) = &*shared;
+                    Ok::<_, Infallible>(forwarder.answer(visit, exchange, request).await)
+                }
             })
         };
         let negotiated = stream.negotiated();
@@ -202,7 +205,12 @@ impl Open {
             Negotiated::Http1 => Speech::Http1,
             Negotiated::Http2 => Speech::http2(),
         };
-        let io = TokioIo::new(Heard::new(stream, visit.hearing.clone(), speech, patience.head));
+        let io = TokioIo::new(ClientStream::new(
+            stream,
+            visit.hearing.clone(),
+            speech,
+            patience.head,
+        ));
         let status = match negotiated {
             Negotiated::Http1 if h2c => {
                 let builder = speaking::either(visit.hearing.clone(), visit.is_trusted());
@@ -249,6 +257,8 @@ impl Open {
         let mut finishing = false;
         let mut silence = pin!(visit.hearing.idle(patience.head, patience.between));
         let is_late = self.is_late;
+        // To ask for news costs nothing. To wait for them takes a lock of all connections, which need not be at each turn.
+        let (news, mut waits) = (self.course.phase.clone(), false);
         let mut stopped = pin!(async {
             let ended = self
                 .course
@@ -273,7 +283,15 @@ impl Open {
                 },
                 // Then hyper is to read, and learns that there is nothing more to.
                 () = visit.hearing.shut() => {}
-                _ = stopped.as_mut(), if !finishing => {
+                _ = poll_fn(|cx| {
+                    let has_news = is_late || !matches!(news.has_changed(), Ok(false));
+                    if waits && !has_news {
+                        return Poll::Pending;
+                    }
+                    // Without a budget, it is to be polled again.
+                    waits = has_budget_remaining();
+                    stopped.as_mut().poll(cx)
+                }), if !finishing => {
                     finishing = true;
                     finish(serving.as_mut());
                 }
@@ -295,7 +313,7 @@ impl Open {
     }
 }
 
-/// How long a client may let us wait.
+/// Time that a client may let us wait.
 #[derive(Clone, Copy)]
 struct Patience {
     /// For a whole head, and for the first byte of the first one.
@@ -308,7 +326,7 @@ struct Patience {
 ///
 /// # Errors
 ///
-/// When there is no HTTP to speak: the status for that, if the client is to blame.
+/// Returns an error if there is no HTTP to speak: the status for that, if the client is to blame.
 async fn greet(
     stream: TcpStream,
     manner: &Manner,
@@ -318,7 +336,7 @@ async fn greet(
         return Ok((Stream::Plain(stream), Scheme::Http));
     };
     let end = Instant::now() + within;
-    // Browsers open connections that they may need, and probes see whether somebody accepts: silence is no offence.
+    // Browsers open connections that they may need, and probes see whether somebody accepts: silence is not an offence.
     match timeout_at(end, stream.peek(&mut [0])).await {
         Ok(Ok(1)) => {}
         _ => return Err(None),
@@ -340,7 +358,7 @@ async fn greet(
         Ok(Err(error)) => {
             tracing::trace!(%error, "a TLS handshake failed");
             let error = error.get_ref().and_then(|error| error.downcast_ref());
-            // What is no TLS at all. Who trusts another certificate, or speaks another version, means no harm.
+            // What is not TLS at all. Who trusts another certificate, or speaks another version, means no harm.
             Err(matches!(
                 error,
                 Some(

@@ -52,7 +52,7 @@ impl Download {
         }
     }
 
-    /// How long nothing of it may move.
+    /// Returns how long nothing of it may move.
     pub(super) fn idle(&self) -> Duration {
         self.silence.idle
     }

@@ -2,6 +2,8 @@
 
 use std::{
     borrow::Cow,
+    future::pending,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -30,7 +32,9 @@ use super::{
     ProxyStats,
     access_log::{AccessLog, Details, Entry, Outcome, RequestLine, ServedBy},
     acme::Challenges,
+    answer::{asks_to_keep, for_http10},
     attempt::{self, Failure, forward},
+    bans::Bans,
     copies::Room,
     download::Download,
     headers::{Refusal, X_REQUEST_ID, strip_spellings, target_host},
@@ -38,11 +42,12 @@ use super::{
     logged::Logged,
     site::Site,
     taking::Taking,
-    upload::Whole,
+    upload::{Refused, Whole},
     upstream::{Server, Upstream},
     visit::{Claim, Exchange, Visit},
 };
 use crate::{
+    signatures::HeadMatches,
     sources::gate::{Admission, Gate},
     telemetry::Recorder,
 };
@@ -53,6 +58,7 @@ pub(super) type AnswerBody = Logged<Either<Download, Full<Bytes>>>;
 pub(super) struct Forwarder {
     pub(super) site: ArcSwap<Site>,
     pub(super) gate: Arc<dyn Gate>,
+    pub(super) bans: Arc<Bans>,
     pub(super) recorder: Recorder,
     pub(super) stats: Arc<ProxyStats>,
     pub(super) rule: ClientRule,
@@ -68,7 +74,7 @@ pub(super) struct Forwarder {
 }
 
 /// What telemetry and the access log want to know of a request once it is answered; all parts are reference-counted.
-struct Asked {
+struct RequestRecord {
     client: Client,
     method: Method,
     uri: Uri,
@@ -77,7 +83,7 @@ struct Asked {
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     /// What is recognised in the request, whatever the answer.
-    signatures: Vec<MatchedSignature>,
+    signatures: HeadMatches,
     since: Instant,
     details: Option<Box<Details>>,
 }
@@ -94,7 +100,7 @@ impl Forwarder {
         let (mut head, body) = request.into_parts();
         let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
-        let asked = Asked {
+        let asked = RequestRecord {
             // The access log names the nearest address that is known.
             client: client.unwrap_or_else(|_| Client::peer(visit.connection.last_hop())),
             method: head.method.clone(),
@@ -114,6 +120,7 @@ impl Forwarder {
             },
         };
         let (version, client_address) = (asked.version, asked.client.address);
+        let may_keep = version == Version::HTTP_10 && asks_to_keep(&head.headers);
         let mut unanswered = Unanswered {
             forwarder: self,
             visit,
@@ -123,10 +130,12 @@ impl Forwarder {
             outcome: Outcome::GaveUp,
             asked: Some(asked),
         };
+        let changed = visit.bans.changed();
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
         let is_over_limit = !self.hold(&mut exchange, client, &site);
         let mut outcome = Outcome::Refused;
-        let mut is_shared = false;
+        // Whether it counts as a request alone, and not as an error.
+        let mut is_aborted = false;
         let mut response = match admission {
             Admission::Served if is_over_limit => {
                 self.stats.over_limit.fetch_add(1, Relaxed);
@@ -138,6 +147,13 @@ impl Forwarder {
                 )
             }
             Admission::Served => {
+                let refused = body.refused();
+                let banned = async {
+                    match client {
+                        Ok(client) => visit.bans.until_refused_after(changed, client).await,
+                        Err(_) => pending().await,
+                    }
+                };
                 let answer = async {
                     // Before anything that would send the certificate authority elsewhere.
                     if let Some(answer) = self.challenges.http_answer(head.uri.path()) {
@@ -150,12 +166,11 @@ impl Forwarder {
                     }
                     let to = site.find(name, head.uri.path()).ok_or(Failure::NoRoute)?;
                     unanswered.upstream = to.upstream.index;
-                    let room = self.room.clone();
-                    let request = attempt::Asked {
+                    let request = attempt::UpstreamRequest {
                         head,
                         body,
                         host,
-                        room,
+                        room: &self.room,
                     };
                     let mut server = None;
                     let answer = forward(
@@ -168,17 +183,24 @@ impl Forwarder {
                         &mut server,
                     )
                     .await;
-                    unanswered.was_asked(to.upstream, server.as_deref());
+                    unanswered.was_asked(to.upstream, server);
                     Ok(answer?.map(Either::Left))
                 };
-                match answer.await {
+                let answered = unless(pin!(answer), pin!(banned), refused.as_ref()).await;
+                match answered {
                     Ok(response) => {
                         outcome = Outcome::Answered;
                         response
                     }
                     Err(failure @ (Failure::Unreachable(_) | Failure::Shared(_) | Failure::Late)) => {
                         outcome = Outcome::UpstreamFailed;
-                        is_shared = matches!(failure, Failure::Shared(_));
+                        // Another client's request may be why.
+                        is_aborted = matches!(failure, Failure::Shared(_));
+                        self.explain(&site, version, &failure)
+                    }
+                    Err(failure @ Failure::Banned) => {
+                        outcome = Outcome::Banned;
+                        is_aborted = true;
                         self.explain(&site, version, &failure)
                     }
                     Err(failure @ Failure::GaveUp) => {
@@ -189,10 +211,9 @@ impl Forwarder {
                 }
             }
             Admission::Refused | Admission::RefusedAsPeer => {
-                self.stats.denied.fetch_add(1, Relaxed);
                 body.refuse();
                 outcome = Outcome::Banned;
-                last_words(&site, version, StatusCode::FORBIDDEN, "banned\n")
+                self.explain(&site, version, &Failure::Banned)
             }
         };
         if let Some(hsts) = site.hsts.as_ref().filter(|_| visit.is_https())
@@ -200,10 +221,12 @@ impl Forwarder {
         {
             field.insert(hsts.clone());
         }
+        if version == Version::HTTP_10 {
+            for_http10(&mut response, may_keep);
+        }
         let status = response.status().as_u16();
         unanswered.outcome = outcome;
-        // Another client's request may be why: it counts as a request, and as no error.
-        let reported = match is_shared {
+        let reported = match is_aborted {
             true => CLIENT_GAVE_UP,
             false => status,
         };
@@ -211,14 +234,13 @@ impl Forwarder {
         if outcome != Outcome::GaveUp {
             exchange.answered();
         }
-        let watched = client.ok().filter(|_| admission == Admission::Served);
+        let watched = client.ok().filter(|_| outcome != Outcome::Banned);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             visit.claim_tunnel(Claim {
                 client: watched,
                 _held: exchange.held.take(),
             });
         }
-        let watched = watched.map(|client| (self.gate.clone(), client));
         let idle = match response.body() {
             Either::Left(download) => download.idle(),
             Either::Right(_) => site.config.idle_timeout,
@@ -290,6 +312,10 @@ impl Forwarder {
                 response
             }
             Failure::TooLarge => say(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
+            Failure::Banned => {
+                self.stats.denied.fetch_add(1, Relaxed);
+                say(StatusCode::FORBIDDEN, "banned\n")
+            }
             Failure::NoRoute => say(StatusCode::NOT_FOUND, "no such site\n"),
             Failure::SlowClient => say(StatusCode::REQUEST_TIMEOUT, "request timeout\n"),
             Failure::Unreachable(error) | Failure::Shared(error) => {
@@ -304,7 +330,7 @@ impl Forwarder {
         }
     }
 
-    fn record<'a>(&self, asked: &'a Asked, status: u16, upstream: u16) {
+    fn record<'a>(&self, asked: &'a RequestRecord, status: u16, upstream: u16) {
         let text = |value: &'a Option<HeaderValue>| match value {
             Some(value) => String::from_utf8_lossy(value.as_bytes()),
             None => Cow::default(),
@@ -332,8 +358,15 @@ impl Forwarder {
         });
     }
 
-    /// What the request matched: as it was asked, and as it was answered.
-    fn signatures<'a>(&self, asked: &'a Asked, status: u16) -> Cow<'a, [MatchedSignature]> {
+    /// Returns what the request matched: as it was asked, and as it was answered.
+    fn signatures<'a>(&self, asked: &'a RequestRecord, status: u16) -> Cow<'a, [MatchedSignature]> {
+        let HeadMatches {
+            matched,
+            waits_for_status,
+        } = &asked.signatures;
+        if !waits_for_status {
+            return Cow::Borrowed(matched);
+        }
         let bytes = |value: &'a Option<HeaderValue>| value.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
         let answered = self.recorder.signatures().find(&secbeat_signatures::Request {
             method: asked.method.as_str().as_bytes(),
@@ -353,11 +386,11 @@ impl Forwarder {
         });
         let more: Vec<_> = answered
             .into_iter()
-            .filter(|matched| !asked.signatures.contains(matched))
+            .filter(|more| !matched.contains(more))
             .collect();
         match more.is_empty() {
-            true => Cow::Borrowed(&asked.signatures),
-            false => Cow::Owned([&asked.signatures[..], &more].concat()),
+            true => Cow::Borrowed(matched),
+            false => Cow::Owned([&matched[..], &more].concat()),
         }
     }
 
@@ -402,6 +435,24 @@ impl Forwarder {
 
 type Own = Response<Either<Download, Full<Bytes>>>;
 
+/// Waits for an `answer`, unless the client is `banned` before: then the rest of its request's body is let go.
+async fn unless(
+    answer: Pin<&mut impl Future<Output = Result<Own, Failure>>>,
+    banned: Pin<&mut impl Future<Output = ()>>,
+    body: Option<&Refused>,
+) -> Result<Own, Failure> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = banned => {
+            if let Some(body) = body {
+                body.tell();
+            }
+            Err(Failure::Banned)
+        }
+    }
+}
+
 /// A request that is not answered yet. If it goes without an answer, its client has given it up.
 struct Unanswered<'a> {
     forwarder: &'a Forwarder,
@@ -412,12 +463,12 @@ struct Unanswered<'a> {
     upstream: u16,
     outcome: Outcome,
     /// `None` once it is reported.
-    asked: Option<Asked>,
+    asked: Option<RequestRecord>,
 }
 
 impl Unanswered<'_> {
     /// A server has answered, or failed to.
-    fn was_asked(&mut self, upstream: &Upstream, server: Option<&Server>) {
+    fn was_asked(&mut self, upstream: &Upstream, server: Option<&Arc<Server>>) {
         if let Some(asked) = &mut self.asked
             && let (Some(details), Some(server)) = (&mut asked.details, server)
         {
@@ -461,7 +512,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-impl Asked {
+impl RequestRecord {
     fn into_entry(self, status: u16, outcome: Outcome) -> Entry {
         Entry {
             client: self.client.address,
@@ -502,7 +553,7 @@ fn last_words(site: &Site, version: Version, status: StatusCode, text: &'static 
     response
 }
 
-/// What a certificate authority asked for (RFC 8555, section 8.3).
+/// Returns what a certificate authority asked for (RFC 8555, section 8.3).
 fn challenge_answer(answer: Bytes) -> Own {
     let mut response = Response::new(Either::Right(Full::new(answer)));
     let kind = HeaderValue::from_static("application/octet-stream");

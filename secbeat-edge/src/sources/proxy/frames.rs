@@ -1,5 +1,5 @@
-//! Where an HTTP/2 client is in what it says (RFC 9113 §4.1): between frames, in a body, or in a request's head that is to be whole in
-//! time. And which heads were whole.
+//! Position of an HTTP/2 client in its frames (RFC 9113 §4.1): between frames, in a body, or in a request's head that is to be
+//! whole in time. And which heads were whole.
 
 use super::replies::Replies;
 
@@ -91,7 +91,7 @@ impl Frames {
         }
     }
 
-    /// Whether something is half said that is no body.
+    /// Whether something is half said that is not a body.
     pub(super) fn is_amid(&self) -> bool {
         self.there > 0 || self.goes_on || (self.left > 0 && self.kind != DATA)
     }

@@ -1,4 +1,4 @@
-//! What a proxy does to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
+//! Changes of a proxy to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
 mod claims;
 mod trailers;
@@ -55,7 +55,7 @@ fn strip_hop_by_hop_but(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> 
     }
 }
 
-/// Why a request is not forwarded.
+/// The reason why a request is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// 400
@@ -92,7 +92,7 @@ pub(super) fn coding(headers: &HeaderMap) -> Coding {
 ///
 /// # Errors
 ///
-/// [`Refusal::Malformed`] where the RFC demands a 400: no Host in HTTP/1.1, more than one, or one that is no host; and for
+/// [`Refusal::Malformed`] where the RFC demands a 400: no Host in HTTP/1.1, more than one, or one that is not a host; and for
 /// a target that does not go with the method.
 pub(super) fn target_host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
     if head.method == Method::CONNECT {
@@ -226,7 +226,9 @@ pub(super) fn to_upstream(
         Scheme::Https => HeaderValue::from_static("https"),
     };
     for (name, value) in [(X_FORWARDED_PROTO, proto), (X_FORWARDED_HOST, host.clone())] {
-        if !(forwarded.named_in.is_some() && headers.contains_key(&name)) {
+        let is_said = forwarded.named_in.is_some() && headers.contains_key(&name);
+        // A request of HTTP/1.0 may have no host.
+        if !is_said && !value.is_empty() {
             headers.insert(name, value);
         }
     }

@@ -38,7 +38,7 @@ impl Speech {
         Self::Http2(Box::new(Frames::new()))
     }
 
-    /// What it is with further `bytes`.
+    /// Takes further `bytes` into account.
     fn with(&mut self, bytes: &[u8]) {
         let Self::Either(there) = *self else { return };
         let rest = &PREFACE[there..];
@@ -55,8 +55,8 @@ impl Speech {
     }
 }
 
-/// The stream.
-pub(super) struct Heard {
+/// A client's connection, with the time limits of heads.
+pub(super) struct ClientStream {
     stream: Stream,
     hearing: Arc<Hearing>,
     speech: Speech,
@@ -74,7 +74,7 @@ pub(super) struct Heard {
     is_even: bool,
 }
 
-impl Heard {
+impl ClientStream {
     pub(super) fn new(stream: Stream, hearing: Arc<Hearing>, speech: Speech, patience: Duration) -> Self {
         Self {
             stream,
@@ -133,7 +133,7 @@ impl Heard {
     ///
     /// # Errors
     ///
-    /// When it has.
+    /// Returns an error if it has.
     fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.listens || !matches!(self.speech, Speech::Http1) || !self.hearing.is_answering() {
             return Ok(());
@@ -158,7 +158,7 @@ impl Heard {
         Ok(())
     }
 
-    /// What hyper is to get of what has come: `buffer` behind its first bytes.
+    /// Notes what hyper is to get of what has come: `buffer` behind its first bytes.
     fn told(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let bytes = &buffer.filled()[before..];
         if bytes.is_empty() {
@@ -173,7 +173,10 @@ impl Heard {
         self.is_used_up &= is_blank(bytes);
         self.is_even = self.is_used_up || bytes.ends_with(b"\n\r\n");
         // The length of anything else stays as it is: what follows a body is found by that.
-        if begins && let Some(encoded) = target::encoded(bytes) {
+        if begins {
+            target::lower_version(&mut buffer.filled_mut()[before..]);
+        }
+        if begins && let Some(encoded) = target::encoded(&buffer.filled()[before..]) {
             buffer.set_filled(before);
             let (now, later) = encoded.split_at(encoded.len().min(buffer.remaining()));
             buffer.put_slice(now);
@@ -187,7 +190,7 @@ impl Heard {
     }
 }
 
-impl AsyncRead for Heard {
+impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -223,7 +226,7 @@ impl AsyncRead for Heard {
     }
 }
 
-impl AsyncWrite for Heard {
+impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_interims(cx))?;
         self.hearing.interims.written();
@@ -275,17 +278,17 @@ mod tests {
     const HEAD: &[u8] = b"GET /<a>?\xe9 HTTP/1.1\r\nX: <";
 
     /// A stream of a connection that `hearing` knows of, and its other end.
-    async fn heard(hearing: &Arc<Hearing>) -> (Heard, TcpStream) {
+    async fn heard(hearing: &Arc<Hearing>) -> (ClientStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(connecting, listener.accept());
         let stream = Stream::Plain(accepted.unwrap().0);
-        let heard = Heard::new(stream, hearing.clone(), Speech::Http1, PATIENCE);
+        let heard = ClientStream::new(stream, hearing.clone(), Speech::Http1, PATIENCE);
         (heard, client.unwrap())
     }
 
-    /// What is read of `bytes`, by `room` at a time.
-    async fn read(heard: &mut Heard, client: &mut TcpStream, bytes: &[u8], room: usize) -> String {
+    /// Returns what is read of `bytes`, by `room` at a time.
+    async fn read(heard: &mut ClientStream, client: &mut TcpStream, bytes: &[u8], room: usize) -> String {
         client.write_all(bytes).await.unwrap();
         let (mut all, mut buffer) = (Vec::new(), vec![0; room]);
         while !all.ends_with(&bytes[bytes.len() - 2..]) {

@@ -1,4 +1,4 @@
-//! What a client says between two requests: whether a head is under way, since when, and of a trusted proxy its bytes.
+//! Bytes of a client between two requests: whether a head is under way, since when, and of a trusted proxy its bytes.
 
 use std::{
     sync::atomic::{
@@ -20,7 +20,7 @@ use super::{MAX_HEAD, interim::Interims};
 
 /// Requests that an HTTP/2 client may have open at a time.
 pub(super) const STREAMS: u32 = 128;
-/// How long the rest of a body is taken that nobody wants: a client that still sends would not find its answer otherwise.
+/// Time that the rest of a body is taken that nobody wants: a client that still sends would not find its answer otherwise.
 pub(super) const UNWANTED: Duration = Duration::from_secs(10);
 
 /// What is known of one connection. The stream writes it, and the requests do.
@@ -98,8 +98,8 @@ impl Hearing {
         self.heads.0.fetch_add(heads, Relaxed);
     }
 
-    /// How many heads of HTTP/2 have become none since the last call. To be asked when hyper waits: then all that it has read as
-    /// requests are known. One that has not been answered yet may hide a refused one before it until it is.
+    /// Returns how many heads of HTTP/2 have become none since the last call. To be asked when hyper waits: then all that it has
+    /// read as requests are known. One that has not been answered yet may hide a refused one before it until it is.
     pub(super) fn refused(&self) -> u32 {
         let (heads, known) = (self.heads.0.load(Relaxed), self.heads.1.load(Relaxed));
         let refused = heads.saturating_sub(known);
@@ -201,7 +201,7 @@ impl Hearing {
         }
     }
 
-    /// What comes from now on is no HTTP.
+    /// What comes from now on is not HTTP.
     pub(super) fn switch(&self) {
         self.switched.store(true, SeqCst);
     }
@@ -258,7 +258,7 @@ impl Hearing {
         }
     }
 
-    /// When the head under way began.
+    /// Returns when the head under way began.
     pub(super) fn head_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed).checked_sub(1)?;
         let is_head = self.is_framed.load(Relaxed) || self.may_begin();
@@ -317,7 +317,7 @@ impl Hearing {
     }
 }
 
-/// Whether these are empty lines, which are none of the head that they stand before (RFC 9112 §2.2).
+/// Whether these are empty lines, which are not part of the head that they stand before (RFC 9112 §2.2).
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }

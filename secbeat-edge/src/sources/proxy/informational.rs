@@ -1,4 +1,4 @@
-//! What a server says before its answer: to the client, and to its body.
+//! Interim responses of a server: to the client, and to its body.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How many connections one source may have.
+//! Limit of connections of one source.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -166,7 +166,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accept
 ///
 /// # Errors
 ///
-/// When the address cannot be listened on; the error names it.
+/// Returns an error if the address cannot be listened on; the error names it.
 pub(crate) fn listen(addr: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     bound(addr).with_context(|| format!("listening on {addr}"))
 }

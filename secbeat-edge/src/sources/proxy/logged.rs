@@ -12,11 +12,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::{
-    super::{
-        client_address::Client,
-        gate::{Gate, until_refused},
-    },
+    super::client_address::Client,
     access_log::{AccessLog, Entry, Outcome},
+    bans::Bans,
     silence::BodyError,
     taking::Taking,
     visit::Exchange,
@@ -29,7 +27,7 @@ pub(super) struct Logged<B> {
     body: B,
     end: Option<Box<End>>,
     /// Ends with the body.
-    _exchange: Exchange,
+    exchange: Exchange,
     watch: Watch,
     /// `None` over HTTP/1.
     taking: Option<Taking>,
@@ -41,15 +39,16 @@ pub(super) struct Logged<B> {
 enum Watch {
     /// Of a client that is not known, or banned already.
     No,
-    NotYet(Arc<dyn Gate>, Client),
+    NotYet(Client),
     Yes(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl Watch {
     /// Looks from now on, if there is whom to look for. Ready once the client is banned.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::NotYet(gate, client) = self {
-            *self = Self::Yes(Box::pin(until_refused(gate.clone(), *client)));
+    fn poll(&mut self, bans: &Arc<Bans>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::NotYet(client) = *self {
+            let bans = bans.clone();
+            *self = Self::Yes(Box::pin(async move { bans.until_refused(client).await }));
         }
         match self {
             Self::Yes(refused) => {
@@ -57,7 +56,7 @@ impl Watch {
                 *self = Self::No;
                 Poll::Ready(())
             }
-            Self::No | Self::NotYet(..) => Poll::Pending,
+            Self::No | Self::NotYet(_) => Poll::Pending,
         }
     }
 }
@@ -86,12 +85,12 @@ impl Drop for End {
 }
 
 impl<B: Body> Logged<B> {
-    /// `watched` is whose ban ends the body, and who knows of bans.
+    /// `watched` is whose ban ends the body.
     pub(super) fn new(
         body: B,
         end: Option<(Arc<AccessLog>, Entry, Instant)>,
         exchange: Exchange,
-        watched: Option<(Arc<dyn Gate>, Client)>,
+        watched: Option<Client>,
         taking: Option<Taking>,
     ) -> Self {
         let end = end.map(|(log, entry, since)| {
@@ -105,8 +104,8 @@ impl<B: Body> Logged<B> {
         Self {
             body,
             end,
-            _exchange: exchange,
-            watch: watched.map_or(Watch::No, |(gate, client)| Watch::NotYet(gate, client)),
+            exchange,
+            watch: watched.map_or(Watch::No, Watch::NotYet),
             taking,
             sent: 0,
         }
@@ -121,38 +120,39 @@ where
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(taking) = &self.taking {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(taking) = &this.taking {
             match polled {
                 Poll::Ready(_) => taking.handed(),
                 Poll::Pending => taking.asked(),
             }
         }
-        if (polled.is_pending() || self.sent > LONG) && self.watch.poll(cx).is_ready() {
+        let is_long = polled.is_pending() || this.sent > LONG;
+        if is_long && this.watch.poll(this.exchange.bans(), cx).is_ready() {
             return Poll::Ready(Some(Err(BodyError::Banned.into())));
         }
         let frame = ready!(polled);
         // Trailers are the last of a body.
         let is_whole = match &frame {
-            Some(Ok(frame)) => frame.is_trailers() || self.body.is_end_stream(),
-            Some(Err(_)) => self.body.is_end_stream(),
+            Some(Ok(frame)) => frame.is_trailers() || this.body.is_end_stream(),
+            Some(Err(_)) => this.body.is_end_stream(),
             None => true,
         };
-        if let Some(end) = &mut self.end {
+        if let Some(end) = &mut this.end {
             end.is_whole = is_whole;
         }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            self.sent = self.sent.saturating_add(data.remaining() as u64);
-            let sent = self.sent;
-            if let Some(end) = &mut self.end
+            this.sent = this.sent.saturating_add(data.remaining() as u64);
+            if let Some(end) = &mut this.end
                 && let Some(entry) = &mut end.entry
             {
-                entry.bytes = sent;
+                entry.bytes = this.sent;
             }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(B::Error::into)))

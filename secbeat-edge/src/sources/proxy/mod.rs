@@ -12,6 +12,7 @@ mod access_log;
 mod acme;
 mod answer;
 mod attempt;
+mod bans;
 mod blame;
 mod config;
 mod connection;
@@ -61,6 +62,7 @@ use uuid::Uuid;
 
 use self::{
     acme::Acme,
+    bans::Bans,
     connection::Manner,
     forward::Forwarder,
     listener::Shared,
@@ -87,7 +89,7 @@ use crate::telemetry::Recorder;
 const MAX_HEAD: usize = 64 * 1024;
 /// Fields that fit into such a head without being too many for the parser, which sets room aside for them.
 const MAX_FIELDS: usize = 1000;
-/// How often certificates are looked at for a change.
+/// Interval at which certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A proxy that listens.
@@ -113,7 +115,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// When the runtime cannot take a socket, or a certificate or the access log cannot be had.
+    /// Returns an error if the runtime cannot take a socket, or a certificate or the access log cannot be had.
     pub(crate) fn new(
         sockets: Vec<std::net::TcpListener>,
         config: ProxyConfig,
@@ -138,10 +140,12 @@ impl Proxy {
         let names = config.telemetry_names();
         let most = usize::try_from(config.max_connections.get()).unwrap_or(usize::MAX);
         let stats = Arc::<ProxyStats>::default();
-        let workers = Workers::start(config.workers)?;
+        let worker_count = config.workers;
+        let workers = Workers::start(worker_count)?;
         let site = Site::new(config, &names, None, &stats)?;
         let forwarder = Forwarder {
             site: ArcSwap::from_pointee(site),
+            bans: Arc::new(Bans::watch(gate.clone(), worker_count)),
             gate,
             recorder,
             stats,
@@ -178,7 +182,7 @@ impl Proxy {
         self.shared.forwarder.stats.clone()
     }
 
-    /// What is known of the servers.
+    /// Returns what is known of the servers.
     #[must_use]
     pub(crate) fn servers(&self) -> Servers {
         Servers::of(&self.shared.forwarder)
@@ -190,7 +194,7 @@ impl Proxy {
         self.shared.forwarder.clients.clone()
     }
 
-    /// What is known of the certificates that it gets itself.
+    /// Returns what is known of the certificates that it gets itself.
     #[must_use]
     pub(crate) fn certificates(&self) -> Arc<Book> {
         self.acme.book.clone()

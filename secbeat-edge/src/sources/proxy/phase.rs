@@ -1,8 +1,8 @@
-//! How a proxy comes to its end.
+//! End of a proxy.
 
 use std::time::Duration;
 
-/// Where a listener is on its way. Each follows the one before.
+/// Stages of a listener's end. Each follows the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,

@@ -1,4 +1,4 @@
-//! Which upstream a request goes to.
+//! Choice of the upstream of a request.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What the proxy knows of the servers behind it.
+//! The proxy's knowledge of the servers behind it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a reload replaces as a whole: routes, upstreams, time limits and the access log. A request keeps what it began
+//! Parts that a reload replaces as a whole: routes, upstreams, time limits and the access log. A request keeps what it began
 //! with.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
@@ -52,7 +52,7 @@ impl Page {
         let size = metadata.len();
         anyhow::ensure!(
             size <= MAX_PAGE,
-            "proxy.error_pages: {} has {size} bytes, and {MAX_PAGE} are the most",
+            "proxy.error_pages: {} has {size} bytes: at most {MAX_PAGE} are allowed",
             path.display()
         );
         let kind = match path.extension().and_then(|extension| extension.to_str()) {
@@ -71,7 +71,7 @@ impl Page {
 ///
 /// # Errors
 ///
-/// When it cannot be one.
+/// Returns an error if it cannot be read, or is too large.
 pub(crate) fn check_page(path: &Path) -> anyhow::Result<()> {
     Page::read(path).map(drop)
 }
@@ -92,7 +92,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// When certificates of an upstream or the access log cannot be had.
+    /// Returns an error if certificates of an upstream or the access log cannot be had.
     pub(super) fn new(
         config: ProxyConfig,
         names: &[String],
@@ -162,7 +162,7 @@ impl Site {
         self.pages.get(&status)
     }
 
-    /// Where a request goes.
+    /// Returns where a request goes.
     pub(super) fn find(&self, host: &str, path: &str) -> Option<Destination<'_>> {
         let route = self.config.routes.get(self.routes.find(host, path)?)?;
         Some(Destination {

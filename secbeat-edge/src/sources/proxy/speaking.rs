@@ -1,4 +1,4 @@
-//! How HTTP is spoken with clients.
+//! HTTP towards clients.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ const HEADER_LIST: u32 = 32 * 1024;
 /// An HTTP/2 client is pinged after this long without a byte, and cut off without an answer in the same time.
 const PING: Duration = Duration::from_secs(20);
 
-/// Without time limits: [`Heard`](super::heard::Heard) sees to those of heads.
+/// Without time limits: [`ClientStream`](super::heard::ClientStream) sees to those of heads.
 pub(super) fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder

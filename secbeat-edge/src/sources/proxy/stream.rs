@@ -29,7 +29,7 @@ pub(super) enum Negotiated {
 }
 
 impl Stream {
-    /// What both sides agreed upon by ALPN (RFC 7301); HTTP/1.1 where they did not.
+    /// Returns what both sides agreed upon by ALPN (RFC 7301); HTTP/1.1 where they did not.
     pub(super) fn negotiated(&self) -> Negotiated {
         match self {
             Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => Negotiated::Http2,

@@ -23,6 +23,25 @@ pub(super) fn encoded(head: &[u8]) -> Option<Vec<u8>> {
     Some(encoded)
 }
 
+/// Has the line of a head in a later version of HTTP/1 name 1.1, as which it is to be read (RFC 9112 §2.3), if all of it is there.
+pub(super) fn lower_version(head: &mut [u8]) {
+    let Some(start) = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+        return;
+    };
+    let Some(length) = memchr::memchr(b'\n', &head[start..]) else {
+        return;
+    };
+    let line = match &mut head[start..start + length] {
+        [line @ .., b'\r'] => line,
+        line => line,
+    };
+    if let [before @ .., minor @ b'2'..=b'9'] = line
+        && before.ends_with(b" HTTP/1.")
+    {
+        *minor = b'1';
+    }
+}
+
 /// 1 for a byte that is to be encoded, and 0 for any other.
 fn odd_bit(byte: u8) -> u8 {
     u8::from(byte == b'<')
@@ -45,6 +64,29 @@ fn escape(byte: u8) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_version_becomes_the_latest_that_is_known_and_nothing_else_changes() {
+        for (head, expected) in [
+            ("GET / HTTP/1.2\r\nX: 1\r\n\r\n", "GET / HTTP/1.1\r\nX: 1\r\n\r\n"),
+            (
+                "\r\nGET / HTTP/1.9\nX:  HTTP/1.2\n",
+                "\r\nGET / HTTP/1.1\nX:  HTTP/1.2\n",
+            ),
+            ("GET / HTTP/1.0\r\n", "GET / HTTP/1.0\r\n"),
+            ("GET / HTTP/2.2\r\n", "GET / HTTP/2.2\r\n"),
+            ("GET / HTTP/1.12\r\n", "GET / HTTP/1.12\r\n"),
+            ("GET /HTTP/1.2\r\n", "GET /HTTP/1.2\r\n"),
+            ("GET / HTTP/1.2", "GET / HTTP/1.2"),
+            ("\r\n", "\r\n"),
+            ("\n", "\n"),
+            ("", ""),
+        ] {
+            let mut bytes = head.as_bytes().to_vec();
+            lower_version(&mut bytes);
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        }
+    }
 
     #[test]
     fn a_target_is_encoded_and_nothing_else() {

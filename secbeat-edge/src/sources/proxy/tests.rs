@@ -1,5 +1,6 @@
 //! The proxy between raw TCP clients and raw TCP upstreams on loopback.
 
+mod bans;
 mod challenges;
 mod drain;
 mod failures;

@@ -42,12 +42,12 @@ pub(super) enum ClientBody {
 
 impl ClientBody {
     /// Of at most so many bytes, with trailers as the owner's `rules` allow.
-    pub(super) fn new(mut body: Whole, idle: Duration, most: u64, rules: Arc<HeaderRules>) -> Self {
+    pub(super) fn new(mut body: Whole, idle: Duration, most: u64, rules: &Arc<HeaderRules>) -> Self {
         if body.is_over() {
             return Self::Empty;
         }
         body.room = most;
-        body.rules = Some(rules);
+        body.rules = Some(rules.clone());
         Self::again(body, idle)
     }
 
@@ -77,7 +77,7 @@ impl ClientBody {
         }
     }
 
-    /// How far it is, if there is one.
+    /// Returns how far it is, if there is one.
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
         match self {
             Self::Empty => None,
@@ -99,6 +99,18 @@ pub(super) struct Whole {
     rules: Option<Arc<HeaderRules>>,
     /// Of the client's connection, until the body's last byte was read.
     hearing: Option<Arc<Hearing>>,
+    /// Whether its client is refused; `None` of a request without a body.
+    refused: Option<Refused>,
+}
+
+/// Whether a client was refused while its body was on its way: what is left is let go at once then.
+#[derive(Clone, Default)]
+pub(super) struct Refused(Arc<AtomicBool>);
+
+impl Refused {
+    pub(super) fn tell(&self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Bytes that are taken of a body that nobody wants. What is left then, or after [`UNWANTED`], ends the connection.
@@ -117,7 +129,13 @@ impl Whole {
             room: u64::MAX,
             rules: None,
             hearing: comes.then(|| hearing.clone()),
+            refused: comes.then(Refused::default),
         }
+    }
+
+    /// Returns whom to tell when its client is refused, wherever it is by then.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused.clone()
     }
 
     /// The last byte was read.
@@ -132,7 +150,7 @@ impl Whole {
         self.ahead.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
-    /// How large it is at least.
+    /// Returns how large it is at least.
     pub(super) fn least(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.size_hint().lower())
     }
@@ -155,6 +173,9 @@ impl Drop for Whole {
         };
         if body.is_end_stream() {
             return hearing.upload_ended();
+        }
+        if self.refused.take().is_some_and(|refused| refused.0.load(Relaxed)) {
+            return hearing.upload_dropped();
         }
         runtime.spawn(async move {
             let mut body = Limited::new(body, TAKEN);
@@ -180,7 +201,7 @@ async fn drained(body: &mut Limited<Incoming>) -> bool {
     }
 }
 
-/// How long a body waits for the server to ask for it.
+/// Time that a body waits for the server to ask for it.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// A body that fails when its sender is silent for too long, and tells a [`Progress`] how far it is. When it is dropped, that gets
@@ -429,7 +450,7 @@ impl Progress {
         self.is_held.load(Relaxed)
     }
 
-    /// What was wrong with the body, if anything was.
+    /// Returns what was wrong with the body, if anything was.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         *self.trouble.lock()
     }
@@ -441,5 +462,5 @@ impl Progress {
     }
 }
 
-/// How long a connection that has failed a request may keep its body.
+/// Time that a connection that has failed a request may keep its body.
 const LETTING_GO: Duration = Duration::from_secs(1);

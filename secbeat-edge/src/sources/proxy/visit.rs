@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::{
     super::client_address::{Client, ClientRule, Connection},
+    bans::Bans,
     headers::{Forwarded, Scheme, X_FORWARDED_PROTO},
     hearing::Hearing,
     limits::Held,
@@ -30,6 +31,7 @@ const GIVEN_UP: u32 = 200;
 /// A connection.
 pub(super) struct Visit {
     pub(super) connection: Connection,
+    pub(super) bans: Arc<Bans>,
     forwarded_for: HeaderValue,
     scheme: Scheme,
     /// In which field a trusted proxy names clients.
@@ -63,6 +65,7 @@ impl Visit {
         rule: &ClientRule,
         redirects: Option<u16>,
         cuts: Arc<AtomicBool>,
+        bans: Arc<Bans>,
     ) -> Self {
         let last_hop = connection.last_hop();
         let address = last_hop.to_string();
@@ -72,6 +75,7 @@ impl Visit {
             .then(|| rule.header.name().clone());
         Self {
             connection,
+            bans,
             // An address has no byte that a field could not have.
             forwarded_for: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
@@ -87,7 +91,7 @@ impl Visit {
         }
     }
 
-    /// What a server learns of a request of `client`.
+    /// Returns what a server learns of a request of `client`.
     pub(super) fn forwarded(&self, client: IpAddr) -> Forwarded<'_> {
         let named = self
             .is_trusted()
@@ -119,7 +123,7 @@ impl Visit {
         self.redirects.filter(|_| !(self.is_trusted() && has_come()))
     }
 
-    /// What the connection becomes once its last answer is sent.
+    /// Sets what the connection becomes once its last answer is sent.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
         self.hearing.switch();
         *self.tunnel.lock() = Some(tunnel);
@@ -168,6 +172,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Returns what would end it early.
+    pub(super) fn bans(&self) -> &Arc<Bans> {
+        &self.visit.bans
+    }
+
     /// The answer begins.
     pub(super) fn answered(&mut self) {
         self.answered = true;

@@ -44,7 +44,7 @@ struct Worker {
 impl Workers {
     /// # Errors
     ///
-    /// When the system gives no thread, or no epoll instance.
+    /// Returns an error if the system gives no thread, or no epoll instance.
     pub(super) fn start(count: NonZeroUsize) -> anyhow::Result<Self> {
         let workers = (0..count.get()).map(Worker::start);
         Ok(Self {

@@ -11,7 +11,7 @@ use secbeat_daemon::config::{HumanDuration, schema};
 use secbeat_logs::services::Filter;
 use serde::Deserialize;
 
-use crate::sources::access_log::{ClientColumn, PathPattern, Place, Start, Unit, Wanted, check_places};
+use crate::sources::access_log::{ClientColumn, JournalMatch, PathPattern, Place, Start, Unit, check_places};
 
 /// A log that was not written for so long is one that its service writes no more.
 const STALE: Duration = Duration::from_hours(24);
@@ -34,7 +34,7 @@ pub struct ServiceLogConfig {
     #[serde(default)]
     #[schemars(with = "Option<schema::Unit>")]
     pub journald: Option<Unit>,
-    /// Where the logged address comes from.
+    /// Origin of the logged address.
     #[serde(default)]
     pub client: ClientColumn,
     /// Report the user names that clients tried, so that `why` shows them. Passwords are never reported.
@@ -62,11 +62,11 @@ impl ServiceLogConfig {
         self.time_zone.clone().unwrap_or_else(TimeZone::system)
     }
 
-    /// Where its lines are, on this host now.
+    /// Returns where its lines are, on this host now.
     ///
     /// # Errors
     ///
-    /// When neither the entry nor its filter says.
+    /// Returns an error if neither the entry nor its filter says.
     pub(super) fn places(&self, filter: &Filter) -> Result<Vec<Place>, String> {
         match (&self.path, &self.journald) {
             (Some(_), Some(_)) => {
@@ -95,7 +95,7 @@ impl ServiceLogConfig {
                 .is_ok_and(|places| places.iter().any(is_there))
     }
 
-    /// What has to be the same in all entries of one log.
+    /// Whether `other` says the same of all that has to be the same in the entries of one log.
     pub(super) fn is_read_as(&self, other: &Self) -> bool {
         (self.client, self.users, self.start, self.max_age)
             == (other.client, other.users, other.start, other.max_age)
@@ -109,7 +109,7 @@ fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result
     let patterns: Result<Vec<_>, _> = filter.paths.iter().map(|path| PathPattern::new(path)).collect();
     let patterns = patterns?;
     let wanted = wanted(filter);
-    let journal = (wanted != Wanted::default()).then_some(Place::Entries(wanted));
+    let journal = (wanted != JournalMatch::default()).then_some(Place::Entries(wanted));
     let written: Vec<_> = patterns
         .iter()
         .filter_map(|pattern| Some((pattern, written(pattern)?)))
@@ -137,16 +137,16 @@ fn default_places(filter: &Filter, has_journal: bool, now: SystemTime) -> Result
     }
 }
 
-/// What the journal is asked for.
-fn wanted(filter: &Filter) -> Wanted {
-    Wanted {
+/// Returns what the journal is asked for.
+fn wanted(filter: &Filter) -> JournalMatch {
+    JournalMatch {
         units: filter.journald.units.clone(),
         identifiers: filter.journald.identifiers.clone(),
         facilities: filter.journald.facilities.clone(),
     }
 }
 
-/// When the latest of the files that are there was written.
+/// Returns when the latest of the files that are there was written.
 fn written(pattern: &PathPattern) -> Option<SystemTime> {
     let metadata = pattern
         .paths()
@@ -422,10 +422,10 @@ match = ['{client}']
     fn a_name_narrows_units_and_alone_is_asked_for_in_whole_messages() {
         let any = |units: &[&str], names: &[&str]| {
             let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-            let wanted = Wanted {
+            let wanted = JournalMatch {
                 units: own(units),
                 identifiers: own(names),
-                ..Wanted::default()
+                ..JournalMatch::default()
             };
             let lists = wanted.any().into_iter().map(|list| list.join(" "));
             lists.collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Where filters are found: those that are shipped, and files of the host.
+//! Places of filters: those that are shipped, and files of the host.
 
 use std::{
     fs, io,
@@ -28,7 +28,7 @@ impl Filters {
     /// That there is none, or the first thing that is wrong with it: file, key, and what.
     pub(crate) fn load(&self, name: &str) -> Result<Filter, String> {
         let file = self.0.join(format!("{name}.toml"));
-        // A name is no path.
+        // A name is not a path.
         if !name.contains('/')
             && let Some(filter) = read(&file)?
         {
@@ -48,7 +48,7 @@ impl Filters {
     ///
     /// # Errors
     ///
-    /// When the folder is there and cannot be read.
+    /// Returns an error if the folder is there and cannot be read.
     pub(crate) fn all(&self) -> io::Result<Vec<Known>> {
         let mut files = Vec::new();
         match fs::read_dir(&self.0) {

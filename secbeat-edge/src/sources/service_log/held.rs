@@ -8,7 +8,7 @@ use std::{
 use secbeat_common::wire::{ServiceEvent, cut};
 use secbeat_logs::services::{Blame, Forgiven};
 
-/// How long an event waits. PAM asks one module after the other, and SSSD gives a server up after 6 to 8 s (`krb5_auth_timeout`,
+/// Time that an event waits. PAM asks one module after the other, and SSSD gives a server up after 6 to 8 s (`krb5_auth_timeout`,
 /// `ldap_opt_timeout`).
 const HOLD: Duration = Duration::from_secs(10);
 /// Events that wait at most; more are reported early, the oldest first.
@@ -42,13 +42,41 @@ impl Login {
         }
     }
 
-    /// Whether both are surely for the same: an own account takes back no guess of another's password.
-    fn is_that_of(&self, other: &Self) -> bool {
+    /// Whether both are surely for the same, by `is_one` for accounts: an own account takes back no guess of another's password.
+    fn is_that_of(&self, other: &Self, is_one: fn(&str, &str) -> bool) -> bool {
         match self.account.is_empty() || other.account.is_empty() {
             true => !self.user.is_empty() && self.user == other.user,
-            false => self.account == other.account,
+            false => is_one(&self.account, &other.account),
         }
     }
+}
+
+/// Whether both names are of one account. winbind names the domain of its users also where PAM was asked without, and takes letters in either
+/// case; a name of two domains is that of two accounts.
+fn is_one_account(one: &str, other: &str) -> bool {
+    let ((domain, one_name), (other_domain, other_name)) = (in_domain(one), in_domain(other));
+    let is_one_domain = match (domain, other_domain) {
+        (None, None) => return one == other,
+        (Some(one), Some(other)) => first_label(one).eq_ignore_ascii_case(first_label(other)),
+        _ => true,
+    };
+    is_one_domain && one_name.eq_ignore_ascii_case(other_name)
+}
+
+/// The domain, and the name in it: of `DOMAIN\bob`, of `DOMAIN+bob`, which `winbind separator` makes of it, or of `bob@domain.example`.
+fn in_domain(account: &str) -> (Option<&str>, &str) {
+    if let Some((domain, name)) = account.split_once(['\\', '+']) {
+        return (Some(domain), name);
+    }
+    match account.rsplit_once('@') {
+        Some((name, domain)) => (Some(domain), name),
+        None => (None, account),
+    }
+}
+
+/// A domain's short name, as Windows makes it of the long one.
+fn first_label(domain: &str) -> &str {
+    domain.split('.').next().unwrap_or_default()
 }
 
 impl Held {
@@ -65,12 +93,18 @@ impl Held {
     /// Drops the last event of a login that succeeded: those before it are of other passwords.
     pub(super) fn forgive(&mut self, forgiven: &Forgiven<'_>) {
         let of = Login::new(forgiven.user.as_deref(), forgiven.account.as_deref());
+        // Modules that name a client write the account as PAM was asked for it. Their users may choose names with `@` and `+`, and
+        // those of a domain that winbind knows may not.
+        let is_one: fn(&str, &str) -> bool = match forgiven.client {
+            Some(_) => |one, other| one == other,
+            None => is_one_account,
+        };
         let last = self.0.iter().rposition(|waiting| {
             forgiven
                 .client
                 .is_none_or(|client| client == waiting.event.client)
                 && waiting.attempt.as_deref() == forgiven.attempt.as_deref()
-                && waiting.of.is_that_of(&of)
+                && waiting.of.is_that_of(&of, is_one)
         });
         if let Some(at) = last {
             self.0.remove(at);
@@ -136,13 +170,48 @@ mod tests {
             (("bob", ""), ("own", "own"), false),
             (("", ""), ("", "own"), false),
             (("", ""), ("", ""), false),
+            // winbind names the domain, whichever separator it has, and PAM may be asked without it or by the long name.
+            (("", r"DOMAIN\bob"), ("", r"DOMAIN\bob"), true),
+            (("", "bob"), ("", r"DOMAIN\bob"), true),
+            (("", "bob"), ("", "DOMAIN+bob"), true),
+            (("", r"domain\Bob"), ("", r"DOMAIN\bob"), true),
+            (("", "bob@domain.example.org"), ("", r"DOMAIN\bob"), true),
+            (("", "bob@other.example.org"), ("", r"DOMAIN\bob"), false),
+            (("", r"OTHER\bob"), ("", r"DOMAIN\bob"), false),
+            (("", "bob"), ("", r"DOMAIN\own"), false),
+            (("", "bob"), ("", "Bob"), false),
         ] {
             let login = |(user, account): (&str, &str)| Login::new(Some(user), Some(account));
             assert_eq!(
-                login(failed).is_that_of(&login(succeeded)),
+                login(failed).is_that_of(&login(succeeded), is_one_account),
                 is_same,
                 "{failed:?}, {succeeded:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_domain_is_that_of_another_account_where_the_client_is_named() {
+        let (client, now) = ("192.0.2.1", Instant::now());
+        for (named, account, left) in [
+            (true, "bob", 0),
+            (true, "bob@own.example", 1),
+            (true, "own+bob", 1),
+            (false, r"DOMAIN\bob", 0),
+        ] {
+            let mut held = Held::default();
+            let failed = Blame {
+                account: Some("bob".into()),
+                ..blame(client, Some("7"))
+            };
+            held.add(&failed, event(client), now);
+            held.forgive(&Forgiven {
+                client: named.then(|| client.parse().unwrap()),
+                attempt: Some("7".into()),
+                user: None,
+                account: Some(account.into()),
+            });
+            assert_eq!(held.0.len(), left, "{account}");
         }
     }
 

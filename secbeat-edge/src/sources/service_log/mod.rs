@@ -32,7 +32,7 @@ use super::{
 };
 use crate::telemetry::Closed;
 
-/// Where the readers of services' logs report to.
+/// Receiver of what the readers of services' logs report.
 pub(crate) type ServiceRecorder = EventRecorder<ServiceEvent>;
 
 impl Reported for ServiceEvent {
@@ -196,7 +196,7 @@ impl Reading for ServiceLines {
     }
 }
 
-/// What the filters make of a line, with the one that has most to say: the first that blames somebody. A line
+/// Returns what the filters make of a line, with the one that has most to say: the first that blames somebody. A line
 /// that two blame different clients for blames nobody. General filters have no say where another knows the program.
 fn judge<'a>(filters: &'a [Filter], input: &Input<'a>, clock: &Clock) -> Option<(&'a Filter, Judged<'a>)> {
     let (general, special): (Vec<_>, Vec<_>) = filters.iter().partition(|filter| filter.is_general());
@@ -286,7 +286,7 @@ impl ServiceLines {
     }
 }
 
-/// What all entries ask for: one source for each log, and the health of entries that cannot be followed.
+/// Returns what all entries ask for: one source for each log, and the health of entries that cannot be followed.
 pub(crate) fn sources(
     entries: &[ServiceLogConfig],
     filters: &Filters,
@@ -348,11 +348,11 @@ fn special(
     read.filter(|filter| !filter.is_general()).collect()
 }
 
-/// Where the lines of `entry` are, on this host now.
+/// Returns where the lines of `entry` are, on this host now.
 ///
 /// # Errors
 ///
-/// When its filter cannot be used, or nothing says where.
+/// Returns an error if its filter cannot be used, or nothing says where.
 pub(crate) fn places(entry: &ServiceLogConfig, filters: &Filters) -> Result<Vec<Place>, String> {
     entry.places(&filters.load(&entry.filter)?)
 }

@@ -107,10 +107,12 @@ fn an_own_account_takes_back_no_guess_of_another() {
         "2026-11-28T09:00:01+00:00 h vsftpd[PID]: pam_winbind(vsftpd:auth): user 'bob' granted access";
     let of_another = winbind.replace("bob", "own");
     let of_another_process = winbind.replace("PID", "8");
+    let of_domain = winbind.replace("bob", r"DOMAIN\bob");
     for (second, expected) in [
         (PAM[0][1], 0),
         (own.as_str(), 1),
         (winbind, 0),
+        (of_domain.as_str(), 0),
         (of_another.as_str(), 1),
         (of_another_process.as_str(), 1),
     ] {

@@ -22,7 +22,7 @@ pub struct WafLogConfig {
     #[serde(deserialize_with = "format")]
     #[schemars(with = "schema::WafLogFormat")]
     pub format: WafFormat,
-    /// Where the logged address comes from.
+    /// Origin of the logged address.
     #[serde(default)]
     pub client: ClientColumn,
     /// Name in `status` and metrics. Default: the path.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::telemetry::Closed;
 
-/// Where the readers of audit logs report to.
+/// Receiver of what the readers of audit logs report.
 pub(crate) type WafRecorder = EventRecorder<WafEvent>;
 
 impl Reported for WafEvent {
@@ -89,7 +89,7 @@ impl Reading for Transactions {
 }
 
 impl WafLogConfig {
-    /// What this entry asks for.
+    /// Returns what this entry asks for.
     #[must_use]
     pub(crate) fn source(&self, recorder: &WafRecorder) -> Source {
         let place = Place::Files(self.path.clone());

@@ -146,7 +146,7 @@ async fn what_the_bus_may_not_have_had_is_sent_once_more() {
 async fn a_bus_without_the_log_takes_nothing() {
     let mut lab = Lab::start(true).await;
     lab.probed().await;
-    // It lies in memory alone, and an orchestrator has to make it anew.
+    // It lies in memory alone, and an orchestrator has to make it again.
     lab.server.stop();
     lab.server.start();
     lab.send(0..2);

@@ -1,4 +1,4 @@
-//! What people type anywhere.
+//! Words that people type anywhere.
 
 use super::{Here::Runs, Word, word};
 

@@ -1,4 +1,4 @@
-//! What people type who know firewalls.
+//! Words that people type who know firewalls.
 
 use super::{
     Here::{self, Hint},

@@ -8,7 +8,7 @@ use nix::libc::{
     RTN_UNICAST,
 };
 
-/// Where a default route leads.
+/// Destination of a default route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NextHop {
     pub(super) interface: u32,
@@ -16,7 +16,7 @@ pub(super) struct NextHop {
     pub(super) gateway: Option<IpAddr>,
 }
 
-/// What rules choose a table by, beside the address.
+/// Keys by which rules choose a table, beside the address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flow {
     pub(super) mark: u32,

@@ -35,7 +35,7 @@ const TARGETS: [IpAddr; 2] = [
 ///
 /// # Errors
 ///
-/// When the kernel cannot be asked.
+/// Returns an error if the kernel cannot be asked.
 pub(super) fn gateways() -> io::Result<Vec<IpAddr>> {
     Ok(next_hops()?.into_iter().filter_map(|hop| hop.gateway).collect())
 }
@@ -45,7 +45,7 @@ pub(super) fn gateways() -> io::Result<Vec<IpAddr>> {
 ///
 /// # Errors
 ///
-/// When the kernel cannot be asked.
+/// Returns an error if the kernel cannot be asked.
 pub fn default_route_interfaces() -> io::Result<Vec<String>> {
     let interfaces: BTreeSet<u32> = next_hops()?.into_iter().map(|hop| hop.interface).collect();
     // One that has gone since has no name.

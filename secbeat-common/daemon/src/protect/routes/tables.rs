@@ -31,7 +31,7 @@ const VRF: &[u8] = b"vrf\0";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tables {
     pub(super) numbers: BTreeSet<u32>,
-    /// What rules look for.
+    /// Marks that rules look for.
     marks: BTreeSet<u32>,
     vrfs: BTreeSet<u32>,
 }
@@ -68,7 +68,7 @@ impl Tables {
         Ok(tables)
     }
 
-    /// What makes the kernel look into the tables in turn.
+    /// Returns what makes the kernel look into the tables in turn.
     pub(super) fn flows(&self) -> Vec<Flow> {
         let marks = self.marks.iter().map(|&mark| Flow { mark, vrf: 0 });
         let vrfs = self.vrfs.iter().map(|&vrf| Flow { mark: 0, vrf });

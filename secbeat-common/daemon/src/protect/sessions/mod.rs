@@ -1,4 +1,4 @@
-//! From where somebody is logged in over SSH. A TCP connection to the SSH port is none of that: anybody can open one.
+//! From where somebody is logged in over SSH. A TCP connection to the SSH port does not show that: anybody can open one.
 //!
 //! Who has logged in is on record in two places, and hosts have one, the other or both: systemd-logind's
 //! ([`LOGIND`]) and the older login records ([`UTMP`]). Neither needs a daemon to be asked.
@@ -32,14 +32,14 @@ struct Login {
 ///
 /// # Errors
 ///
-/// When a record is there and cannot be read.
+/// Returns an error if a record is there and cannot be read.
 pub(super) fn peers() -> io::Result<Vec<IpAddr>> {
     let mut logins = absent_is_empty(logind::logins(Path::new(LOGIND)))?;
     logins.extend(absent_is_empty(utmp::logins(Path::new(UTMP)))?);
     Ok(latest(logins))
 }
 
-/// Whoever logs in now, as to mend something, is protected whatever sessions were left open before.
+/// Anyone who logs in now, as to mend something, is protected whatever sessions were left open before.
 fn latest(logins: Vec<Login>) -> Vec<IpAddr> {
     let mut times = HashMap::new();
     for Login { at_s, peer } in logins {
@@ -69,7 +69,7 @@ mod tests {
         Login { at_s, peer }
     }
 
-    /// The lowest addresses were, whoever had come when.
+    /// The lowest addresses were, no matter who had come when.
     #[test]
     fn the_latest_logins_are_protected_each_peer_once() {
         let old = (0..300).map(|number| login(1000, number));

@@ -1,4 +1,4 @@
-//! Who runs this very process by hand over SSH.
+//! The operator who runs this very process by hand over SSH.
 
 use std::{fs, net::IpAddr};
 

@@ -27,7 +27,7 @@ pub(super) fn logins(path: &Path) -> io::Result<Vec<Login>> {
     Ok(logins_in(&records, LAYOUT, is_alive))
 }
 
-/// Where the fields of a record lie. glibc has two layouts: with 32-bit times on x86, POWER and s390x, whatever their
+/// Offsets of the fields of a record. glibc has two layouts: with 32-bit times on x86, POWER and s390x, whatever their
 /// word size, and with 64-bit times on newer architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
@@ -41,7 +41,7 @@ struct Layout {
     address: usize,
 }
 
-/// Where the lower four bytes of a field with as many bytes as [`utmpx`] has for seconds lie in it.
+/// Offset of the lower four bytes in a field with as many bytes as [`utmpx`] has for seconds.
 const LOWER_HALF: usize = match cfg!(target_endian = "big") {
     true => SECONDS - 4,
     false => 0,

@@ -56,6 +56,21 @@ fn more_bans_than_the_map_has_room_for_are_told_of() {
 }
 
 #[test]
+fn the_bans_that_the_kernel_is_to_hold_are_those_in_force_there() {
+    let mut edge = Edge::new();
+    edge.send(&command(1, "198.51.100.1", 300));
+    edge.send(&BlockCommand {
+        layer: Layer::L7,
+        ..command(2, "198.51.100.2", 300)
+    });
+    let held = edge.enforcer.held(edge.now.boot);
+    let held: Vec<_> = held.map(|(target, ends)| (target.to_string(), ends)).collect();
+    assert_eq!(held, [("198.51.100.1/32".to_owned(), at(300))]);
+    assert_eq!(edge.enforcer.held(at(300)).count(), 0);
+    assert!(!edge.enforcer.is_crowded());
+}
+
+#[test]
 fn an_unknown_ban_in_the_kernel_is_removed_once_a_snapshot_was_read() {
     let mut edge = Edge::new();
     edge.send(&command(1, CLIENT, 300));

@@ -101,7 +101,7 @@ impl Follower {
         // After all that know themselves how far they were read.
         for known in gone {
             if !self.find_rest(&known.path, &known.mark, true) {
-                info!(file = %known.path.display(), "a log is gone that was read up to byte {}", known.mark.offset);
+                info!(file = %known.path.display(), "a log that was read up to byte {} is gone", known.mark.offset);
             }
         }
     }
@@ -139,8 +139,8 @@ fn moved(known: &SavedFile) -> Option<LogFile> {
     Some(LogFile::new(&path, file, &metadata, mark))
 }
 
-/// Where to go on in a file, if a checkpoint knows it or those of which it is a copy: where the last of them was left. Also
-/// says which files the copy has replaced, and what there is of them.
+/// Returns where to go on in a file, if a checkpoint knows it or those of which it is a copy: where the last of them was left.
+/// Also says which files the copy has replaced, and what there is of them.
 ///
 /// A copy may have the inode of an earlier one, which was deleted.
 fn find_mark(saved: &Saved, opened: &Opened) -> (HashMap<FileId, Option<LogFile>>, Option<Mark>) {

@@ -222,7 +222,7 @@ fn a_copy_that_a_server_writes_to_is_a_log_of_its_own_from_there() {
         .write_all(&whole[whole.len() / 2..])
         .unwrap();
     assert_eq!(lab.read(&mut follower), ["/of-c"]);
-    // One that is written anew.
+    // One that is written again.
     fs::write(lab.path("d.log"), line("/of-d", 0)).unwrap();
     assert_eq!(lab.read(&mut follower), ["/of-d"]);
 }

@@ -1,4 +1,5 @@
-//! What a certificate authority is shown when it asks whether a name leads here: while an order is open, and only what that asks for.
+//! Challenges that a certificate authority is shown when it asks whether a name leads here: while an order is open, and only what
+//! that asks for.
 
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Challenges {
     ///
     /// # Errors
     ///
-    /// When that certificate cannot be made.
+    /// Returns an error if that certificate cannot be made.
     pub(in super::super) fn pose_tls(self: &Arc<Self>, name: &str, digest: &[u8]) -> anyhow::Result<Posed> {
         let config = tls_config(name, digest).context("making a challenge's certificate")?;
         Ok(self.pose(Open::Tls {
@@ -87,7 +88,7 @@ impl Challenges {
         matches!(self.0.load().as_deref(), Some(Open::Tls { .. }))
     }
 
-    /// How to go on with a handshake that is part of the open challenge: its client offers this protocol alone.
+    /// Returns how to go on with a handshake that is part of the open challenge: its client offers this protocol alone.
     pub(in super::super) fn tls_answer(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         let mut offered = hello.alpn()?;
         if offered.next() != Some(ACME_TLS) || offered.next().is_some() {

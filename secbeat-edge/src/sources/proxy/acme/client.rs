@@ -44,7 +44,7 @@ pub(super) struct AcmeClient {
 impl AcmeClient {
     /// # Errors
     ///
-    /// When there are no certificates to trust.
+    /// Returns an error if there are no certificates to trust.
     pub(super) fn new(config: &AcmeConfig) -> anyhow::Result<Self> {
         let roots = match &config.ca {
             Some(path) => roots::from_file(path).context("proxy.acme.ca_file")?,
@@ -137,7 +137,7 @@ impl AcmeClient {
     }
 }
 
-/// When `Retry-After` ends (RFC 9110, section 10.2.3): after so many seconds, or at a time.
+/// Returns when `Retry-After` ends (RFC 9110, section 10.2.3): after so many seconds, or at a time.
 fn wait_until_ms(said: &str, now_ms: i64) -> Option<i64> {
     let said = said.trim();
     match said.parse::<i64>() {

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const STUMBLED: Duration = Duration::from_secs(60);
 /// Longest reason that is kept, in characters.
 const MAX_REASON: usize = 1000;
-/// How often a certificate authority is asked when it wants a certificate renewed, whatever it says, in milliseconds.
+/// Least and most time until a certificate authority is asked again when it wants a certificate renewed, in milliseconds.
 const ASK_WINDOW_MS: (i64, i64) = (60 * 60 * 1000, 24 * 60 * 60 * 1000);
 
 /// Keeps the certificates of the config that it is told of, until nobody tells any more. An order that has begun is seen through
@@ -63,7 +63,7 @@ pub(super) async fn run(
     }
 }
 
-/// How certificates are when none can be asked for.
+/// Returns the state of the certificates when none can be asked for.
 fn stumbled(config: &AcmeConfig, error: &str) -> Vec<CertificateState> {
     let state = |domain: &String| CertificateState {
         domain: domain.clone(),
@@ -82,11 +82,11 @@ struct Keeper<'a> {
     client: AcmeClient,
     challenges: &'a Arc<Challenges>,
     book: &'a Book,
-    kept: Vec<Kept>,
+    kept: Vec<ManagedCertificate>,
 }
 
 /// One of them.
-struct Kept {
+struct ManagedCertificate {
     domain: String,
     certificate: Option<Certificate>,
     attempts: Attempts,
@@ -94,7 +94,7 @@ struct Kept {
     in_a_hurry: bool,
 }
 
-impl Kept {
+impl ManagedCertificate {
     fn due_ms(&self) -> i64 {
         let attempts = &self.attempts;
         let window = attempts
@@ -142,7 +142,7 @@ impl<'a> Keeper<'a> {
         in_a_hurry: bool,
     ) -> anyhow::Result<Self> {
         let store = Store::open(config)?;
-        let kept = |domain: &String| Kept {
+        let kept = |domain: &String| ManagedCertificate {
             certificate: store.certificate(domain),
             attempts: store.attempts(domain),
             domain: domain.clone(),
@@ -184,7 +184,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn note(&self) {
-        *self.book.states.lock() = self.kept.iter().map(Kept::state).collect();
+        *self.book.states.lock() = self.kept.iter().map(ManagedCertificate::state).collect();
     }
 
     fn ordering(&self) -> Ordering<'_> {
@@ -196,7 +196,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Tries to get one certificate anew. Until that has succeeded, what is there stays as it is.
+    /// Tries to get one certificate again. Until that has succeeded, what is there stays as it is.
     async fn renew(&mut self, index: usize) {
         let now = wall_ms();
         let (domain, before) = (
@@ -270,7 +270,7 @@ impl<'a> Keeper<'a> {
     /// Asks when a certificate should be renewed, if it is time to ask that. Whether it was asked.
     async fn ask_window(&mut self) -> bool {
         let now = wall_ms();
-        let is_time = |kept: &Kept| {
+        let is_time = |kept: &ManagedCertificate| {
             kept.certificate.is_some() && kept.attempts.ask_window_ms.is_none_or(|at| at <= now)
         };
         let Some(index) = self.kept.iter().position(is_time) else {
@@ -290,7 +290,7 @@ impl<'a> Keeper<'a> {
             }
             Err(_) => None,
         };
-        // It is no refusal of an order.
+        // It is not a refusal of an order.
         self.client.take_wait_until_ms();
         let kept = &mut self.kept[index];
         let again = told.map_or(ASK_WINDOW_MS.1, |(_, again)| {

@@ -82,11 +82,11 @@ pub(crate) struct CertificateState {
     pub(crate) domain: String,
     /// `None` where there is none.
     pub(crate) until_ms: Option<i64>,
-    /// When the certificate authority is asked next.
+    /// Time at which the certificate authority is asked next.
     pub(crate) next_ms: i64,
     /// Attempts that have failed since the last one that did not.
     pub(crate) failures: u32,
-    /// Why the last one failed.
+    /// The reason why the last one failed.
     pub(crate) error: Option<String>,
 }
 

@@ -66,11 +66,11 @@ impl Ordering<'_> {
         Ok((pem, certificate))
     }
 
-    /// When the certificate authority wants a certificate renewed, and how long that is its last word.
+    /// Returns when the certificate authority wants a certificate renewed, and how long that is its last word.
     ///
     /// # Errors
     ///
-    /// When it does not say.
+    /// Returns an error if it does not say.
     pub(super) async fn window(&self, certificate: &Certificate) -> anyhow::Result<(Window, Duration)> {
         let id = certificate
             .id
@@ -201,7 +201,7 @@ impl Ordering<'_> {
     }
 }
 
-/// Why the certificate authority did not believe, if it says so.
+/// Returns why the certificate authority did not believe, if it says so.
 async fn refusal(order: &mut Order) -> Option<anyhow::Error> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {

@@ -1,4 +1,4 @@
-//! What outlives the daemon: the account, certificates with their keys, and how attempts went. Nobody else may read it.
+//! Files that outlive the daemon: the account, certificates with their keys, and how attempts went. Nobody else may read it.
 
 use std::{
     fs::{self, DirBuilder},
@@ -47,7 +47,7 @@ pub(super) struct Attempts {
     pub(super) error: Option<String>,
     /// When the certificate authority wants it renewed: from and until.
     pub(super) window_ms: Option<(i64, i64)>,
-    /// When to ask for that again.
+    /// Time at which to ask for that again.
     pub(super) ask_window_ms: Option<i64>,
 }
 
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When that is not possible.
+    /// Returns an error if that is not possible.
     pub(super) fn open(config: &AcmeConfig) -> anyhow::Result<Self> {
         let folder = &config.folder;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -86,7 +86,7 @@ impl Store {
 
     /// # Errors
     ///
-    /// When there is one that cannot be read: another account would lose what this one may do.
+    /// Returns an error if there is one that cannot be read: another account would lose what this one may do.
     pub(super) fn account(&self) -> anyhow::Result<Option<SavedAccount>> {
         read_json(&self.account_file())
     }
@@ -102,7 +102,7 @@ impl Store {
             .with_context(|| format!("renaming {}", file.display()))
     }
 
-    /// How attempts went, as far as that is known.
+    /// Returns how attempts went, as far as that is known.
     pub(super) fn attempts(&self, domain: &str) -> Attempts {
         let read = read_json(&self.attempts_file(domain));
         read.unwrap_or_else(|error| {
@@ -133,7 +133,7 @@ pub(super) fn certificate(config: &AcmeConfig, domain: &str) -> Option<Certifica
     inspect(&pem, domain).ok()
 }
 
-/// Puts what cannot be used of the certificates aside: they are obtained anew, and the rest of the proxy is not held up.
+/// Puts what cannot be used of the certificates aside: they are obtained again, and the rest of the proxy is not held up.
 pub(in super::super) fn set_broken_aside(config: &AcmeConfig) {
     for domain in &config.domains {
         let file = config.files(domain).certificate;
@@ -158,7 +158,7 @@ pub(in super::super) fn set_broken_aside(config: &AcmeConfig) {
 ///
 /// # Errors
 ///
-/// When they are none for `domain`.
+/// Returns an error if they cannot be used, or are not for `domain`.
 pub(super) fn inspect(pem: &[u8], domain: &str) -> anyhow::Result<Certificate> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -166,7 +166,7 @@ pub(super) fn inspect(pem: &[u8], domain: &str) -> anyhow::Result<Certificate> {
     let own = chain.first().context("there is no certificate")?.clone();
     let key = PrivateKeyDer::from_pem_slice(pem).context("reading the key")?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
-        .context("the key does not go with the certificate")?;
+        .context("the key does not match the certificate")?;
     let name = ServerName::try_from(domain).context("the name")?;
     EndEntityCert::try_from(&own)
         .and_then(|certificate| certificate.verify_is_valid_for_subject_name(&name))

@@ -58,7 +58,11 @@ fn what_is_no_certificate_for_the_name_is_refused_with_the_reason() {
         (own.clone(), "b.example", "not for b.example"),
         (chain.to_owned(), "a.example", "reading the key"),
         (key.to_owned(), "a.example", "there is no certificate"),
-        (format!("{chain}\n{other_key}"), "a.example", "does not go with"),
+        (
+            format!("{chain}\n{other_key}"),
+            "a.example",
+            "does not match the certificate",
+        ),
         ("<html>".to_owned(), "a.example", "there is no certificate"),
         (own.replacen("MII", "AAA", 1), "a.example", ""),
     ] {

@@ -26,7 +26,7 @@ pub(super) struct AcmeFile {
     /// Mail addresses that the certificate authority may write to. Default: none.
     #[serde(default)]
     contact: Vec<String>,
-    /// Directory of the certificate authority. Default: Let's Encrypt's. To try things out, use its staging one, which nobody trusts:
+    /// Directory of the certificate authority. Default: Let's Encrypt's. To try things out, use its staging one, which browsers do not trust:
     /// `https://acme-staging-v02.api.letsencrypt.org/directory`.
     #[serde(default = "lets_encrypt", deserialize_with = "directory")]
     #[schemars(with = "schema::Server")]
@@ -54,7 +54,7 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// Where the certificate authority connects to.
+    /// Returns the port to which the certificate authority connects.
     pub(crate) const fn port(self) -> u16 {
         match self {
             Self::TlsAlpn01 => 443,
@@ -84,21 +84,21 @@ pub struct ExternalAccount {
 /// Certificates that the proxy gets itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcmeConfig {
-    /// In lower case; no two alike.
+    /// Domains, in lower case; no two alike.
     pub domains: Vec<String>,
-    /// As URLs.
+    /// Contacts of the account, as URLs.
     pub contact: Vec<String>,
     pub directory: String,
     pub challenge: Challenge,
     /// Certificates, in PEM, of those who may vouch for the directory's server; the system's unless set.
     pub ca: Option<PathBuf>,
     pub external_account: Option<ExternalAccount>,
-    /// Where the account and the certificates are kept: those of another directory lie elsewhere.
+    /// Folder of the account and the certificates: those of another directory lie elsewhere.
     pub folder: PathBuf,
 }
 
 impl AcmeConfig {
-    /// Where the certificate of `domain` is kept, with its key in the same file: both change at once.
+    /// Returns where the certificate of `domain` is kept, with its key in the same file: both change at once.
     pub(crate) fn files(&self, domain: &str) -> CertificateFiles {
         let file = self.folder.join(format!("{domain}.pem"));
         CertificateFiles {

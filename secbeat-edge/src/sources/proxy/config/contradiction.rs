@@ -1,4 +1,4 @@
-//! What one key cannot say alone.
+//! Checks over several keys.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -170,7 +170,7 @@ struct RouteFile {
     #[serde(default = "any_host")]
     #[schemars(with = "schema::Host")]
     host: HostPattern,
-    /// This path and all below it.
+    /// Path that the route matches, with all below it.
     #[serde(default = "root", deserialize_with = "path")]
     #[schemars(with = "schema::HttpPath")]
     path: String,
@@ -213,7 +213,7 @@ impl ProxyFile {
     ///
     /// # Errors
     ///
-    /// When keys contradict each other.
+    /// Returns an error if keys contradict each other.
     pub(crate) fn check(&self, path: &Path, state_dir: &Path) -> Result<ProxyConfig, ConfigError> {
         self.checked(state_dir)
             .map_err(|Contradiction(key, message)| ConfigError::contradiction(path, &key, message))

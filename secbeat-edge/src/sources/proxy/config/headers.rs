@@ -64,7 +64,7 @@ const OF_THE_PROXY: [HeaderName; 8] = [
 impl HeadersFile {
     /// # Errors
     ///
-    /// When a name or a value is none, or the field is the proxy's own.
+    /// Returns an error if a name or a value is invalid, or the field is the proxy's own.
     pub(super) fn check(&self) -> Result<HeaderRules, Contradiction> {
         let set = self.set.iter().map(|(name, value)| {
             let key = format!("proxy.headers.set.{name}");

@@ -1,4 +1,4 @@
-//! What the proxy is told.
+//! Configuration of the proxy.
 
 mod acme;
 mod contradiction;
@@ -44,19 +44,19 @@ pub struct ProxyConfig {
     pub hsts: Option<Duration>,
     /// Bodies of the proxy's own answers, by status.
     pub error_pages: BTreeMap<u16, PathBuf>,
-    /// To reach a server.
+    /// Timeout to reach a server.
     pub connect_timeout: Duration,
-    /// For a client's whole request head, for the first byte of its connection, and for its TLS handshake.
+    /// Timeout of a client's whole request head, of the first byte of its connection, and of its TLS handshake.
     pub header_timeout: Duration,
-    /// Between two requests on a client's connection.
+    /// Timeout between two requests on a client's connection.
     pub keep_alive: Duration,
-    /// For the upstream's answer head; counts anew whenever the upstream takes more of the request's body.
+    /// Timeout of the upstream's response head; starts again whenever the upstream takes more of the request's body.
     pub response_timeout: Duration,
-    /// With no byte of a body or an upgraded connection moving, whoever is to blame.
+    /// Timeout of a body or an upgraded connection without a byte, no matter which side is to blame.
     pub idle_timeout: Duration,
-    /// For open connections when the proxy stops.
+    /// Time for open connections to end when the proxy stops.
     pub drain: Duration,
-    /// Clients beyond these wait in the kernel's accept queue.
+    /// Most connections; further clients wait in the kernel's accept queue.
     pub max_connections: NonZeroU32,
     /// Connections of one source (an IPv4 address, an IPv6 /64) beyond these are closed.
     pub max_connections_per_source: NonZeroU32,
@@ -168,7 +168,7 @@ pub struct RouteConfig {
 /// Whom a route is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// In lower case, without a port.
+    /// Host name, in lower case, without a port.
     Exact(String),
     /// `*.example.org` as `example.org`: every name below it, at any depth.
     Below(String),
@@ -226,7 +226,7 @@ impl ProxyConfig {
         }
     }
 
-    /// What telemetry calls the upstreams, in their order, and last what it calls everything else.
+    /// Returns what telemetry calls the upstreams, in their order, and last what it calls everything else.
     #[must_use]
     pub fn telemetry_names(&self) -> Vec<String> {
         let names = self.upstreams.iter().map(|upstream| upstream.name.clone());

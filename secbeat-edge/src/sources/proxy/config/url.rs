@@ -1,4 +1,4 @@
-//! Where a server is.
+//! Address of a server.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ pub(in super::super) enum Transport {
     Tls,
 }
 
-/// Where a server is.
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
     /// Host (of an IPv6 address without brackets) and TCP port.
@@ -39,7 +39,7 @@ pub(crate) enum Place<'a> {
     Unix(&'a Path),
 }
 
-/// Why a text is no [`ServerUrl`].
+/// The reason why a text is not a [`ServerUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     #[error("invalid URL `{0}`: expected one such as http://host:port")]

@@ -1,4 +1,4 @@
-//! What only a proxy may say of a client.
+//! Fields that only a proxy may set about a client.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(super) fn strip_claims(headers: &mut HeaderMap, named_in: Option<&HeaderName
     let claims: Vec<HeaderName> = headers
         .keys()
         .filter(|field| match spelling(field.as_str()) {
-            Cow::Owned(spelled) => is_claim(&spelled) || rules.names(&spelled),
+            Cow::Owned(spelled) => is_claim(&spelled) || is_of_hop(&spelled) || rules.names(&spelled),
             Cow::Borrowed(name) => rules.names(name) || (is_claim(name) && !is_of_trusted(field, named_in)),
         })
         .cloned()
@@ -38,6 +38,15 @@ pub(in crate::sources::proxy) fn strip_spellings(headers: &mut HeaderMap, of: &H
     }
 }
 
+/// Whether a field with a hyphen says how a message is framed, or is for one hop. The proxy ignores other spellings of it, but a server
+/// may not.
+fn is_of_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "content-length" | "keep-alive" | "proxy-connection" | "transfer-encoding"
+    )
+}
+
 /// Whether a field says who a client is or how it came. `Proxy` becomes the variable `HTTP_PROXY` of a CGI program
 /// (CVE-2016-5385).
 pub(super) fn is_claim(name: &str) -> bool {
@@ -54,6 +63,15 @@ pub(super) fn is_claim(name: &str) -> bool {
                 | "forwarded-for"
                 | "x-remote-ip"
                 | "x-remote-addr"
+                | "x-forward-for"
+                | "x-true-client-ip"
+                | "x-appengine-user-ip"
+                | "x-nf-client-connection-ip"
+                | "x-vercel-forwarded-for"
+                | "x-scheme"
+                | "x-url-scheme"
+                | "remote-addr"
+                | "cf-pseudo-ipv4"
                 | "x-azure-clientip"
                 | "fly-client-ip"
                 | "front-end-https"

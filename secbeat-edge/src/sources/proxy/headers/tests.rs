@@ -93,6 +93,26 @@ fn the_upstream_learns_who_asked() {
 }
 
 #[test]
+fn no_other_spelling_of_a_field_that_frames_reaches_a_server() {
+    let fields = [
+        ("host", "a"),
+        ("transfer_encoding", "chunked"),
+        ("transfer.encoding", "chunked"),
+        ("content_length", "5"),
+        ("proxy~connection", "close"),
+        ("keep_alive", "5"),
+        ("x_scheme", "https"),
+        ("x-url-scheme", "https"),
+        ("x-forward-for", "192.0.2.1"),
+    ];
+    let head = forwarded("/", &fields);
+    for (name, _) in &fields[1..] {
+        assert!(!head.headers.contains_key(*name), "{name}");
+    }
+    assert_eq!(head.headers["host"], "a");
+}
+
+#[test]
 fn the_host_of_an_absolute_target_wins() {
     let head = forwarded("http://a.example:81/x", &[("host", "b.example")]);
     assert_eq!(

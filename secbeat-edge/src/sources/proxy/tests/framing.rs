@@ -186,6 +186,10 @@ async fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
         head.starts_with("get / http/1.1\r\n") && head.contains("host: 127.0.0.1:"),
         "{head}"
     );
+    assert!(
+        !head.contains("x-forwarded-host"),
+        "the client named none: {head}"
+    );
     upstream
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
         .await;
@@ -195,6 +199,58 @@ async fn a_client_of_http_1_0_gets_a_body_that_ends_with_the_connection() {
         "{head}"
     );
     assert_eq!(client.rest().await, "hi");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_keeps_its_connection_if_it_asks_and_bodies_have_lengths() {
+    const GET: &str = "GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n";
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send(GET).await;
+    let mut upstream = lab.upstream().await;
+    for body in [
+        "Content-Length: 2\r\n\r\nhi",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    ] {
+        upstream.head().await;
+        upstream.send(&format!("HTTP/1.1 200 OK\r\n{body}")).await;
+        let head = client.head().await.to_lowercase();
+        let is_kept = body.starts_with("Content-Length");
+        assert!(head.starts_with("http/1.0 200 ok\r\n"), "{head}");
+        assert_eq!(head.contains("connection: keep-alive\r\n"), is_kept, "{head}");
+        match is_kept {
+            true => {
+                assert_eq!(client.until("hi").await, "hi");
+                client.send(GET).await;
+            }
+            false => assert_eq!(client.rest().await, "hi"),
+        }
+    }
+    // The proxy's own responses end it.
+    let mut client = lab.client().await;
+    client
+        .send("GET * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        .await;
+    let answer = client.rest().await.to_lowercase();
+    assert!(
+        answer.starts_with("http/1.0 400 ") && !answer.contains("keep-alive"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_later_version_of_http_1_is_read_as_1_1() {
+    let lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client.send("GET / HTTP/1.2\r\nHost: a\r\n\r\n").await;
+    let mut upstream = lab.upstream().await;
+    assert!(upstream.head().await.starts_with("GET / HTTP/1.1\r\n"));
+    upstream.send(OK).await;
+    let head = client.head().await.to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 200 ok\r\n") && !head.contains("connection: close"),
+        "{head}"
+    );
 }
 
 #[tokio::test]

@@ -158,6 +158,31 @@ async fn an_answer_that_its_server_resets_is_never_whole_whatever_the_code() {
 }
 
 #[tokio::test]
+async fn an_answer_that_ended_before_its_request_is_whole_though_its_server_closes_at_once() {
+    let (lab, listener) = http2_server::lab().await;
+    let mut client = lab.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        .await;
+    let mut server = http2_server::connection(&listener, 100).await;
+    let stream = loop {
+        if let (DATA, _, stream, _) = server.read().await.expect("a request") {
+            break stream;
+        }
+    };
+    let answer = [
+        frame(HEADERS, END_HEADERS, stream, &block(&[(":status", "413")])),
+        frame(DATA, 0, stream, b"too"),
+        frame(DATA, END_STREAM, stream, b" large"),
+    ];
+    server.bytes(&answer.concat()).await;
+    drop(server);
+    assert!(client.head().await.starts_with("HTTP/1.1 413 "));
+    let body = client.until("0\r\n\r\n").await;
+    assert_eq!(body, "3\r\ntoo\r\n6\r\n large\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
 async fn an_answer_that_ended_before_its_request_is_whole() {
     let (lab, listener) = http2_server::lab().await;
     let mut client = lab.client().await;

@@ -1,11 +1,11 @@
-//! How much of what was sent the other end of a TCP connection has taken.
+//! Bytes that the other end of a TCP connection has acknowledged.
 
 use std::os::fd::RawFd;
 
 /// The part of the kernel's `struct tcp_info` (linux/tcp.h) up to `tcpi_bytes_acked`, its last eight bytes.
 type Info = [u64; 16];
 
-/// Bytes that the other end has acknowledged, since the connection began; `None` where that is not known, as of what is no TCP.
+/// Bytes that the other end has acknowledged, since the connection began; `None` where that is not known, as of what is not TCP.
 /// `socket` has to be open, or the answer means nothing.
 pub(super) fn bytes_acked(socket: RawFd) -> Option<u64> {
     let mut info = Info::default();

@@ -23,7 +23,7 @@ use crate::sources::proxy::{
     stream::Stream,
 };
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum ConnectError {
     #[error("the server did not accept in time")]
@@ -62,7 +62,7 @@ struct Configs {
 impl ClientTls {
     /// # Errors
     ///
-    /// When there are `https://` servers and no certificates to trust.
+    /// Returns an error if there are `https://` servers and no certificates to trust.
     pub(super) fn new(upstream: &UpstreamConfig) -> anyhow::Result<Self> {
         if upstream
             .servers

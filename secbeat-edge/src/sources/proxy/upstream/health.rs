@@ -64,7 +64,7 @@ async fn ask(server: &Server, config: &HealthConfig) -> Result<StatusCode, Check
     const NEVER: Duration = Duration::from_secs(24 * 3600);
     let mut request = Request::new(ClientBody::Empty);
     *request.method_mut() = Method::GET;
-    // The config takes nothing that is no path.
+    // The config takes nothing that is not a path.
     *request.uri_mut() = Uri::try_from(config.path.as_str()).unwrap_or_default();
     let host = HeaderValue::from_str(server.url.authority().as_str());
     if let Ok(host) = host {

@@ -39,7 +39,7 @@ pub(in super::super) struct Http1 {
     /// Kept from request to request: putting off a timer is cheaper than making one.
     timer: Pin<Box<Sleep>>,
     used: bool,
-    /// How long it may be idle until it is used again.
+    /// Time that it may be idle until it is used again.
     idle_for: Duration,
     /// Open for as long as there is a connection.
     socket: RawFd,
@@ -170,8 +170,8 @@ impl Http1 {
     }
 }
 
-/// How long a server keeps an idle connection open, if it says so (`Keep-Alive: timeout=5`), less a second, in which it could cross a
-/// request.
+/// Returns how long a server keeps an idle connection open, if it says so (`Keep-Alive: timeout=5`), less a second, in which it
+/// could cross a request.
 fn idle_for(headers: &HeaderMap) -> Duration {
     let seconds = |parameter: &[u8]| {
         str::from_utf8(parameter.strip_prefix(b"timeout=")?)

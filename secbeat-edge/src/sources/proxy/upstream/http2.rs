@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU32, AtomicUsize,
+            AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -22,7 +22,10 @@ use parking_lot::Mutex;
 use secbeat_common::prefix::Prefix;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{super::MAX_HEAD, settings::Overheard};
+use super::{
+    super::MAX_HEAD,
+    settings::{Known, Overheard},
+};
 use crate::sources::proxy::{stream::Stream, upload::ClientBody};
 
 /// After this long without a byte a connection is pinged, and closed without an answer in the same time.
@@ -43,23 +46,19 @@ pub(super) struct Http2 {
     allowed: AtomicUsize,
     /// Told when the server says how many.
     told: Notify,
-    /// The longest list of fields that the server takes, in bytes.
-    longest: Arc<AtomicU32>,
-    open: AtomicUsize,
+    known: Arc<Known>,
     /// For whom the first stream is since none was open.
     of: Mutex<Option<Prefix>>,
     /// Whether streams of two clients were open at a time since none was.
     shared: AtomicBool,
-    /// Whether the server has refused a stream: it gets no more.
-    retired: AtomicBool,
     /// Whether no stream was open at the last look.
     quiet: AtomicBool,
 }
 
 impl Http2 {
     pub(super) async fn start(stream: Stream) -> hyper::Result<Arc<Self>> {
-        let longest = Arc::new(AtomicU32::new(u32::MAX));
-        let stream = Overheard::new(stream, longest.clone());
+        let known = Arc::<Known>::default();
+        let stream = Overheard::new(stream, known.clone());
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
@@ -74,11 +73,9 @@ impl Http2 {
             sender,
             allowed: AtomicUsize::new(connection.current_max_send_streams()),
             told: Notify::new(),
-            longest,
-            open: AtomicUsize::new(0),
+            known,
             of: Mutex::default(),
             shared: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
         });
         let known = Arc::downgrade(&this);
@@ -98,21 +95,21 @@ impl Http2 {
                 tracing::trace!(%error, "a connection to a server ended badly");
             }
         });
-        // Whoever waits for a stream asks for more than one, so first the server says how many it takes (RFC 9113 §3.4).
+        // Anyone who waits for a stream asks for more than one, so first the server says how many it takes (RFC 9113 §3.4).
         let _ = timeout(SETTINGS, this.told.notified()).await;
         Ok(this)
     }
 
     /// Room for a stream of `client`, if there is any.
     pub(super) fn stream(self: &Arc<Self>, client: Option<Prefix>) -> Option<Http2Stream> {
-        if self.retired.load(Relaxed) || self.sender.is_closed() {
+        if !self.is_of_use() {
             return None;
         }
         // The kept connections of a worker are its own, so nobody is between the two.
-        if self.open.load(SeqCst) >= self.allowed.load(Relaxed).max(1) {
+        if self.known.open.load(SeqCst) >= self.allowed.load(Relaxed).max(1) {
             return None;
         }
-        let others = self.open.fetch_add(1, SeqCst);
+        let others = self.known.open.fetch_add(1, SeqCst);
         let mut of = self.of.lock();
         if others == 0 {
             *of = client;
@@ -125,12 +122,12 @@ impl Http2 {
 
     /// Whether it can still carry requests.
     pub(super) fn is_of_use(&self) -> bool {
-        !self.retired.load(Relaxed) && !self.sender.is_closed()
+        !self.known.retired.load(Relaxed) && !self.sender.is_closed()
     }
 
     /// Whether no stream is open, and none was at the last look.
     pub(super) fn was_quiet(&self) -> bool {
-        self.open.load(SeqCst) == 0 && self.quiet.swap(true, Relaxed)
+        self.known.open.load(SeqCst) == 0 && self.quiet.swap(true, Relaxed)
     }
 }
 
@@ -145,7 +142,7 @@ impl Http2Stream {
 
     /// Whether the server takes a list of fields of so many bytes.
     pub(in super::super) fn takes(&self, list: usize) -> bool {
-        list <= self.0.longest.load(Relaxed) as usize
+        list <= self.0.known.longest.load(Relaxed) as usize
     }
 
     /// Whether requests of other clients go this way, too, or have since it was last empty.
@@ -155,13 +152,13 @@ impl Http2Stream {
 
     /// The server refuses streams here: no other request is to go this way.
     pub(in super::super) fn retire(&self) {
-        self.0.retired.store(true, Relaxed);
+        self.0.known.retired.store(true, Relaxed);
     }
 }
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, SeqCst);
+        self.0.known.open.fetch_sub(1, SeqCst);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sources::proxy::stream::Stream;
 /// would not look. Who has read all that the server said is told of the failure.
 pub(super) struct Lenient {
     stream: Stream,
-    /// Why the server takes no more.
+    /// The reason why the server takes no more.
     failed: Option<io::ErrorKind>,
 }
 
@@ -27,7 +27,7 @@ impl Lenient {
         self.stream
     }
 
-    /// What becomes of an attempt to write so many bytes.
+    /// Returns what becomes of an attempt to write so many bytes.
     fn written(
         &mut self,
         bytes: usize,

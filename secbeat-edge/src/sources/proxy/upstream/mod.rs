@@ -33,7 +33,7 @@ use super::config::{ProxyConfig, ServerConfig, Transport, UpstreamConfig};
 
 /// Idle connections that are kept of a server.
 const IDLE: usize = 256;
-/// How long they are kept: less than the usual server does.
+/// Time that they are kept: less than the usual server does.
 const IDLE_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// One `[[proxy.upstream]]`.
@@ -54,7 +54,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// When the certificates for `https://` servers cannot be had.
+    /// Returns an error if the certificates for `https://` servers cannot be had.
     pub(super) fn start(upstream: &UpstreamConfig, index: u16, config: &ProxyConfig) -> anyhow::Result<Self> {
         let tls = ClientTls::new(upstream)?;
         let servers: Vec<_> = upstream
@@ -140,8 +140,8 @@ fn turns(servers: &[ServerConfig]) -> Vec<usize> {
     (0..total).filter_map(turn).collect()
 }
 
-/// How much a client belongs to a server: weighted rendezvous hashing, so that a server that comes or goes moves only its own clients.
-/// For numbers above 0, bits sort as the numbers do.
+/// Returns how much a client belongs to a server: weighted rendezvous hashing, so that a server that comes or goes moves only its
+/// own clients. For numbers above 0, bits sort as the numbers do.
 fn affinity(client: IpAddr, server: &ServerConfig) -> u64 {
     let mut hasher = DefaultHasher::new();
     (Prefix::single(client), &server.url).hash(&mut hasher);

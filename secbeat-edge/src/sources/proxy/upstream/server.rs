@@ -24,7 +24,7 @@ use crate::sources::proxy::{
     workers,
 };
 
-/// How long a server that could not be reached is passed over.
+/// Time that a server that could not be reached is passed over.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// A server.
@@ -34,7 +34,7 @@ pub(in super::super) struct Server {
     connect_timeout: Duration,
     idle_timeout: Duration,
     /// One for each worker.
-    kept: Box<[Kept]>,
+    kept: Box<[WorkerConnections]>,
     /// What its health checks say.
     healthy: AtomicBool,
     start: Instant,
@@ -46,7 +46,7 @@ pub(in super::super) struct Server {
 
 /// The connections of one worker.
 #[derive(Default)]
-struct Kept {
+struct WorkerConnections {
     idle: Mutex<Vec<(Box<Http1>, Instant)>>,
     http2: Mutex<Vec<Arc<Http2>>>,
     /// Held by who opens another connection in HTTP/2, so that those who wait for it open none of their own. What the last attempt
@@ -97,7 +97,9 @@ impl Server {
             tls,
             connect_timeout: config.connect_timeout,
             idle_timeout: config.idle_timeout,
-            kept: (0..config.workers.get()).map(|_| Kept::default()).collect(),
+            kept: (0..config.workers.get())
+                .map(|_| WorkerConnections::default())
+                .collect(),
             healthy: AtomicBool::new(true),
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
@@ -116,7 +118,7 @@ impl Server {
             .store(self.millis(Instant::now() + PAUSE), Relaxed);
     }
 
-    /// What a health check found. Returns whether that is news.
+    /// Notes what a health check found. Returns whether that is news.
     pub(super) fn set_healthy(&self, healthy: bool) -> bool {
         if healthy {
             self.paused_until.store(0, Relaxed);
@@ -132,7 +134,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached.
+    /// Returns an error if the server cannot be reached.
     pub(in super::super) async fn connection(
         &self,
         policy: ConnectionPolicy,
@@ -207,7 +209,7 @@ impl Server {
         Ok(Connection::Http2(stream))
     }
 
-    fn of_this_worker(&self) -> &Kept {
+    fn of_this_worker(&self) -> &WorkerConnections {
         &self.kept[workers::current()]
     }
 
@@ -237,7 +239,7 @@ impl Server {
 
     /// Closes what has been idle for too long, or was closed by the server, but for one connection in HTTP/2.
     fn reap(&self) {
-        for Kept { idle, http2, .. } in &self.kept {
+        for WorkerConnections { idle, http2, .. } in &self.kept {
             idle.lock()
                 .retain_mut(|(connection, since)| !connection.is_stale(*since) && connection.is_ready());
             let mut others = false;

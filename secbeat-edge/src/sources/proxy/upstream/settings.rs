@@ -1,38 +1,77 @@
-//! What a server says of itself in HTTP/2 that hyper does not tell: how long a list of fields it takes (RFC 9113 §6.5.2).
+//! What a server says of itself in HTTP/2 that hyper does not tell: how long a list of fields it takes (RFC 9113 §6.5.2). And its last
+//! word, which h2 may forget.
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 use crate::sources::proxy::stream::Stream;
 
-/// A stream of frames that notes how long a list may be.
-pub(super) struct Overheard {
-    stream: Stream,
-    frames: Frames,
-    /// In bytes.
-    longest: Arc<AtomicU32>,
+/// What a connection and those who use it tell each other.
+pub(super) struct Known {
+    /// The longest list of fields that the server takes, in bytes.
+    pub(super) longest: AtomicU32,
+    /// Streams in use.
+    pub(super) open: AtomicUsize,
+    /// Whether the server has refused a stream, or closed: it gets no more.
+    pub(super) retired: AtomicBool,
 }
 
-impl Overheard {
-    pub(super) fn new(stream: Stream, longest: Arc<AtomicU32>) -> Self {
+impl Default for Known {
+    fn default() -> Self {
         Self {
-            stream,
-            frames: Frames::default(),
-            longest,
+            longest: AtomicU32::new(u32::MAX),
+            open: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
         }
     }
 }
 
-/// Where a server is in its frames.
+/// A stream of frames that notes how long a list may be, and that holds its end back while what came before it may not be read yet.
+pub(super) struct Overheard {
+    stream: Stream,
+    frames: Frames,
+    known: Arc<Known>,
+    end: Option<End>,
+}
+
+/// How a stream ends, and until when that is held back.
+struct End {
+    timer: Pin<Box<Sleep>>,
+    read: io::Result<()>,
+}
+
+/// Time in which those who wait for a response read it. h2 forgets, at the end of a connection, that a response has ended if its
+/// request has not: it would be cut off.
+const LAST_WORD: Duration = Duration::from_millis(50);
+
+impl Overheard {
+    pub(super) fn new(stream: Stream, known: Arc<Known>) -> Self {
+        Self {
+            stream,
+            frames: Frames::default(),
+            known,
+            end: None,
+        }
+    }
+}
+
+/// Position of a server in its frames.
 #[derive(Default)]
 struct Frames {
     /// A frame's own head, or a setting, and how much of that is there.
@@ -93,16 +132,30 @@ impl Frames {
 
 impl AsyncRead for Overheard {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let Some(longest) = self.frames.take(&buffer.filled()[before..]) {
-            self.longest.store(longest, Relaxed);
+        let this = self.get_mut();
+        if this.end.is_none() {
+            let before = (buffer.filled().len(), buffer.remaining());
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
+            if let Some(longest) = this.frames.take(&buffer.filled()[before.0..]) {
+                this.known.longest.store(longest, Relaxed);
+            }
+            let has_ended = read.is_err() || (before.1 > 0 && buffer.remaining() == before.1);
+            if !has_ended || this.known.open.load(SeqCst) == 0 {
+                return Poll::Ready(read);
+            }
+            this.known.retired.store(true, Relaxed);
+            let timer = Box::pin(sleep(LAST_WORD));
+            this.end = Some(End { timer, read });
         }
-        read
+        let Some(end) = &mut this.end else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(end.timer.as_mut().poll(cx));
+        Poll::Ready(std::mem::replace(&mut end.read, Ok(())))
     }
 }
 
