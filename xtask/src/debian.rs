@@ -10,13 +10,31 @@ use std::fs;
 use std::path::PathBuf;
 
 const MIRROR: &str = "http://deb.debian.org/debian/";
-const RELEASE: &str = "bookworm";
 const INCLUDED: &str = "systemd,systemd-sysv,iproute2,curl,nginx-light,openssh-server,bpftool";
 
+/// A release of Debian.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Release {
+    /// Debian 12
+    #[default]
+    Bookworm,
+    /// Debian 13
+    Trixie,
+}
+
+impl Release {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+}
+
 /// Its root folder, which is root's and nobody may change. Made once.
-pub(crate) fn root() -> Result<PathBuf> {
+pub(crate) fn root(release: Release) -> Result<PathBuf> {
     install::ensure(&[Group::Debian])?;
-    let root = workspace::target().join("debian").join(RELEASE);
+    let root = workspace::target().join("debian").join(release.name());
     if ["nginx", "sshd"]
         .iter()
         .all(|server| root.join("usr/sbin").join(server).exists())
@@ -31,7 +49,11 @@ pub(crate) fn root() -> Result<PathBuf> {
     run(as_root("rm")?.arg("-rf").arg(&making).arg(&root))?;
     println!("debootstrap: making a Debian in {}", root.display());
     run(as_root(DebianProgram::Debootstrap.name())?
-        .args(["--variant=minbase", &format!("--include={INCLUDED}"), RELEASE])
+        .args([
+            "--variant=minbase",
+            &format!("--include={INCLUDED}"),
+            release.name(),
+        ])
         .arg(&making)
         .arg(MIRROR)
         .stdout(std::process::Stdio::null()))?;

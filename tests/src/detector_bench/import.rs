@@ -23,10 +23,12 @@ use crate::{
 const BANS: u32 = 100_000;
 /// "In seconds".
 const LIMIT_S: f64 = 30.0;
+/// From the start of an orchestrator with as many bans until it is ready.
+const RESTART_LIMIT_S: f64 = 3.0;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// `secbeat-orchestrator import` of a list of 100,000 addresses: until the bus has acknowledged each ban, and until an edge's
-/// kernel holds all.
+/// kernel holds all. Then the orchestrator is killed and starts again: until it has all, and is ready.
 ///
 /// # Panics
 ///
@@ -42,8 +44,12 @@ pub(super) fn measure(options: Options) -> Outcome {
         format!("import of {BANS} bans"),
         "s until an edge's kernel has all",
     );
+    let mut restarted = Row::new(
+        format!("restart of an orchestrator with {BANS} bans"),
+        "s until it is ready",
+    );
     for _ in 0..options.rounds {
-        let fleet = Fleet::start(&fleet::Options {
+        let mut fleet = Fleet::start(&fleet::Options {
             ban_slots: 4 * BANS,
             ..fleet::Options::default()
         });
@@ -60,12 +66,20 @@ pub(super) fn measure(options: Options) -> Outcome {
                 .is_some_and(|stats| stats["blocked_ips"] == BANS)
         });
         enforced.rounds.push(began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        fleet.bounce_orchestrator();
+        wait_until("the orchestrator is ready", PATIENCE, || {
+            let stats = fleet.orchestrator_stats()?;
+            (stats["active_bans"] == BANS && stats["not_ready"].is_null()).then_some(())
+        });
+        restarted.rounds.push(began.elapsed().as_secs_f64());
     }
     Outcome {
         demands: vec![
             Demand::of(&acknowledged, Limit::AtMost(LIMIT_S), None),
             Demand::of(&enforced, Limit::AtMost(LIMIT_S), None),
+            Demand::of(&restarted, Limit::AtMost(RESTART_LIMIT_S), None),
         ],
-        rows: vec![acknowledged, enforced],
+        rows: vec![acknowledged, enforced, restarted],
     }
 }

@@ -22,13 +22,13 @@ use crate::lab::{
 };
 
 const BOOT: Duration = Duration::from_secs(60);
-/// What the packages do.
+/// Unit that does what the packages do.
 const INSTALL: &str = "[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
     Before=secbeat-nats.service secbeat-orchestrator.service secbeat-pins.service secbeat-edge.service secbeat.service\n\
     [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -ec '\\\n\
     systemd-sysusers /usr/lib/sysusers.d/secbeat.conf; \\\n\
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/secbeat.conf'\n";
-/// What an operator does once: a fleet of this one host.
+/// Commands that an operator runs once: a fleet of this one host.
 const FOUND: &str = "ExecStart=/bin/sh -ec '\\\n\
     secbeat-orchestrator init --host 127.0.0.1; \\\n\
     cp /etc/secbeat/fleet/credentials/orchestrator-1.toml /etc/secbeat/orchestrator.credentials; \\\n\
@@ -40,7 +40,7 @@ const UNITS: [&str; 3] = ["secbeat-nats", "secbeat-orchestrator", "secbeat-edge"
 /// Makes the folder for the edge's pins.
 const PINS: &str = "secbeat-pins";
 
-/// What is around such a host: nginx, which its edge is to protect, and an attacker.
+/// Surroundings of such a host: nginx, which its edge is to protect, and an attacker.
 #[derive(Debug)]
 pub struct Surroundings {
     pub host: Namespace,
@@ -49,7 +49,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Where the attacker is.
+    /// Address of the attacker.
     pub const ATTACKER: &str = "198.51.100.2";
 
     /// Makes the namespaces and starts nginx.
@@ -86,8 +86,8 @@ impl Surroundings {
         )
     }
 
-    /// What the attacker gets, asking for what is not there, while it is to be answered: also on a busy machine, where a debug build may
-    /// take long for that.
+    /// Returns the response to the attacker's request for a missing page, while it is to be answered: also on a busy machine, where
+    /// a debug build may take long for that.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl Booted {
             .expect("running nsenter")
     }
 
-    /// What a program on it says.
+    /// Returns what a program on it says.
     ///
     /// # Panics
     ///
@@ -258,7 +258,7 @@ impl Booted {
         self.answer(program.name(), arguments)
     }
 
-    /// What a shell says of a script that runs like the main process of a unit: in its namespaces, as its user, with no capability.
+    /// Returns what a script prints that runs like the main process of a unit: in its namespaces, as its user, with no capability.
     /// The last status of the script does not matter.
     ///
     /// # Panics
@@ -294,7 +294,7 @@ impl Booted {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// What `secbeat-edge` says, as it is installed there.
+    /// Returns what `secbeat-edge` says, as it is installed there.
     ///
     /// # Panics
     ///
@@ -304,7 +304,7 @@ impl Booted {
         self.answer("secbeat-edge", arguments)
     }
 
-    /// What `secbeat-orchestrator` says, as it is installed there.
+    /// Returns what `secbeat-orchestrator` says, as it is installed there.
     ///
     /// # Panics
     ///
@@ -314,7 +314,7 @@ impl Booted {
         self.answer("secbeat-orchestrator", arguments)
     }
 
-    /// What `secbeat` says, as it is installed there.
+    /// Returns what `secbeat` says, as it is installed there.
     ///
     /// # Panics
     ///
@@ -353,7 +353,7 @@ impl Booted {
         )
     }
 
-    /// What its journal has, and how its units are.
+    /// Returns its journal and the state of its units.
     #[must_use]
     pub fn journal(&self) -> String {
         let said = |program: TestProgram, arguments: &[&str]| {
@@ -383,7 +383,7 @@ impl Drop for Booted {
     }
 }
 
-/// What lies over a root.
+/// Files over a root.
 #[derive(Debug)]
 struct Files {
     folder: TempDir,
@@ -422,7 +422,7 @@ impl Files {
         self.write(&format!("etc/systemd/system/{unit}.service.d/test.conf"), &setup);
     }
 
-    /// What is done before the units start.
+    /// Writes the unit that runs before all others.
     fn set_up(&self, unit: &str) {
         self.write("etc/systemd/system/secbeat-test-setup.service", unit);
         for kind in ["sysusers", "tmpfiles"] {

@@ -6,7 +6,10 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-use super::netns::Namespace;
+use super::{
+    frames::{ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+    netns::Namespace,
+};
 
 /// The interface, as long as this lives.
 #[derive(Debug)]
@@ -34,7 +37,23 @@ impl Tun {
     ///
     /// When the kernel refuses.
     pub fn receive(&self, packet: &[u8]) {
-        (&self.0).write_all(packet).expect("writing a packet");
+        let ethertype = match packet[0] >> 4 {
+            4 => ETHERTYPE_IPV4,
+            _ => ETHERTYPE_IPV6,
+        };
+        self.receive_as(ethertype, packet);
+    }
+
+    /// Lets the host receive a packet of the protocol `ethertype`.
+    ///
+    /// # Panics
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_as(&self, ethertype: u16, packet: &[u8]) {
+        // `struct tun_pi`.
+        let prefix = [&[0, 0][..], &ethertype.to_be_bytes()].concat();
+        let written = [&prefix[..], packet].concat();
+        (&self.0).write_all(&written).expect("writing a packet");
     }
 }
 
@@ -45,7 +64,7 @@ fn open(name: &str) -> io::Result<File> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    request.ifr_ifru.ifru_flags = libc::IFF_TUN as libc::c_short;
     // SAFETY: the request that this call takes, alive until it returns.
     match unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw const request) } {
         0 => Ok(file),

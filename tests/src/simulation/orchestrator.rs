@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use secbeat_common::wire::{AuditRecord, BlockCommand};
 use secbeat_orchestrator_core::{
     Moment,
-    analyzers::DetectConfig,
+    analyzers::{DetectConfig, Providers},
     bucket::{Change, Revisions},
     decider::{self, Decider, Effect, Event, Order, Reply, Ticket},
     leases::{Identity, Keeper, LeaseTable, Terms},
@@ -69,6 +69,7 @@ impl Orchestrator {
                 ..DetectConfig::default()
             },
             agreeing_edges: NonZeroU32::MIN,
+            providers: Providers::default(),
             ledger: LedgerConfig {
                 ban: Duration::from_secs(40),
                 issuer: name.to_owned(),

@@ -353,7 +353,7 @@ fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
     for (wrong, detail) in [
         (
             json!({"network": "::/0", "comment": ""}),
-            "network: ::/0 is everybody",
+            "network: ::/0 covers all addresses",
         ),
         (
             json!({"network": "192.0.2.1", "comment": "", "duration": "soon"}),
@@ -372,7 +372,7 @@ fn the_allowlist_is_changed_by_admins_alone_and_full_at_its_limit() {
         assert_eq!(added.status, 201, "entry {n}: {}", body(&added));
     }
     let another = add(&admin, json!({"network": "203.0.113.1", "comment": ""}));
-    assert_problem(&another, 409, "the allowlist has 1024 entries");
+    assert_problem(&another, 409, "the allowlist is full: it has 1024 entries");
     let again = add(
         &admin,
         json!({"network": "192.0.2.0/24", "comment": "branch office"}),
@@ -649,6 +649,21 @@ fn tokens_change_with_a_sighup_and_what_else_changed_is_named() {
     lab.orchestrator
         .wait_for_log("the config cannot be used, and nothing changes", START);
     assert_eq!(ban(&lab, &new), 201);
+    // What was refused stays known until a config is taken over.
+    let stats = |lab: &Lab| body(&lab.call("GET", "/api/v1/stats", Some(&*new), ""));
+    let why = stats(&lab)["refused_config"]["why"].to_string();
+    assert!(why.contains("ban.duration"), "{why}");
+    let metrics = lab.call("GET", "/metrics", Some(&*new), "");
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    assert!(
+        metrics.contains("\nsecbeat_orchestrator_config_refused 1\n"),
+        "{metrics}"
+    );
+    lab.host.write("orchestrator.toml", &changed);
+    lab.orchestrator.signal(libc::SIGHUP);
+    wait_until("the config is taken over", START, || {
+        stats(&lab)["refused_config"].is_null()
+    });
 }
 
 #[test]

@@ -117,13 +117,19 @@ fn a_pin_folder_outside_bpffs_is_refused_with_the_mount_command() {
     host.reconfigure(host.pin_folder().to_str().unwrap(), outside.to_str().unwrap());
     run_refused(
         &host,
-        &[outside.to_str().unwrap(), "mount -t bpf bpf /sys/fs/bpf"],
+        &[
+            outside.to_str().unwrap(),
+            "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
+        ],
     );
     assert!(!outside.exists());
     fs::create_dir(&outside).unwrap();
     run_refused(
         &host,
-        &[outside.to_str().unwrap(), "mount -t bpf bpf /sys/fs/bpf"],
+        &[
+            outside.to_str().unwrap(),
+            "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
+        ],
     );
 }
 

@@ -2,7 +2,7 @@
 //! protected, a banned client gets nowhere, and its neighbour does.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
 };
@@ -292,6 +292,69 @@ fn tunnels_without_ethernet_headers_are_protected() {
         sink.received_from(innocent) == 20
     });
     assert_eq!(sink.received_from(BANNED.parse().unwrap()), 0);
+    stop(edge);
+}
+
+/// How many packets of the banned client were dropped.
+fn dropped(host: &Host) -> u64 {
+    let bans = host.edge(&["bans", "-o", "json"]).stdout;
+    let bans: serde_json::Value = serde_json::from_slice(&bans).unwrap();
+    let is_of = |ban: &&serde_json::Value| ban["target"] == format!("{BANNED}/32");
+    let ban = bans.as_array().unwrap().iter().find(is_of);
+    ban.unwrap()["dropped_packets"].as_u64().unwrap()
+}
+
+/// Where packets begin with an IP header, and what begins like one, such as the label of MPLS from 262144 on.
+#[test]
+fn the_stacks_word_for_a_packet_counts_and_not_its_first_bytes() {
+    const MPLS: u16 = 0x8847;
+    let host = Host::new();
+    let tunnel = Tun::new(&host.namespace, "tun0", "198.51.100.1/24");
+    host.namespace.ip(&["route", "add", "8.0.0.0/8", "dev", "tun0"]);
+    let sink = UdpSink::start(&host.namespace, SocketAddr::from(([198, 51, 100, 1], PORT)));
+    host.reconfigure(PLACE, "interfaces = [\"tun0\"]");
+    let edge = start(&host);
+    ban(&host);
+    await_protection(&host, "tun0", "tc");
+    let target = Ipv4Addr::new(198, 51, 100, 1);
+    let packet = |source: Ipv4Addr| {
+        let datagram = frames::udp(source.into(), target.into(), b"hello");
+        frames::ipv4(source, target, 0, 17, &datagram)
+    };
+    let of_banned = packet(BANNED.parse().unwrap());
+
+    // An Ethernet frame's EtherType would be the upper half of this source, and an IP header its lower half.
+    let tricky = Ipv4Addr::new(8, 0, 0x45, 9);
+    let packet_of_tricky = packet(tricky);
+    let misread: [u8; 4] = packet_of_tricky[26..30].try_into().unwrap();
+    let misread = Ipv4Addr::from(misread).to_string();
+    assert!(host.edge(&["ban", &misread]).status.success(), "{misread}");
+    for _ in 0..20 {
+        tunnel.receive_as(MPLS, &of_banned);
+        tunnel.receive(&packet_of_tricky);
+    }
+    wait_until("who is not banned is heard", SOON, || {
+        sink.received_from(tricky.into()) == 20
+    });
+    assert_eq!(dropped(&host), 0, "a label was read as a client");
+    for _ in 0..20 {
+        tunnel.receive(&of_banned);
+    }
+    wait_until("the banned one is dropped", SOON, || dropped(&host) == 20);
+    stop(edge);
+}
+
+/// Packets do not meet its hooks.
+#[test]
+fn an_ifb_is_said_not_to_be_protected() {
+    let host = Host::new();
+    host.namespace.ip(&["link", "add", "ifb7", "type", "ifb"]);
+    host.reconfigure(PLACE, "interfaces = [\"eth-*\", \"ifb*\"]");
+    let edge = start(&host);
+    await_protection(&host, "eth-a", "native");
+    wait_until("it is said of ifb7", SOON, || {
+        host.protection("ifb7").is_err_and(|why| why.contains("an ifb"))
+    });
     stop(edge);
 }
 

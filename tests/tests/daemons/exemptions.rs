@@ -172,7 +172,7 @@ fn an_entry_of_a_hosts_allowlist_ends_and_nobody_allowlists_everybody() {
     let listed = edge(&fleet, &["allowlist", "list"]);
     assert!(!listed.contains(CLIENT), "{listed}");
     for (network, why) in [
-        ("0.0.0.0/0", "0.0.0.0/0 is everybody"),
+        ("0.0.0.0/0", "0.0.0.0/0 covers all addresses"),
         ("::/64", "holds addresses that stand for IPv4 clients"),
     ] {
         let refused = fleet.cli("edge", &["allowlist", "add", network]);

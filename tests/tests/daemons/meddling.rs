@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use secbeat_common::maps;
 use secbeat_edge::kernel::{AllowedNets, Carries, Pins, SettingsMap, is_dropped};
 use secbeat_edge_core::FilterMode;
@@ -109,6 +109,45 @@ fn what_others_write_into_what_the_program_asks_first_is_undone() {
         wait_until(&format!("{what} is as it was"), SOON, is_well);
         wait_until(&format!("{what} is logged"), SOON, || edge.log().contains(what));
     }
+    assert_eq!((ready(&host), status(&host).0), (200, true));
+}
+
+/// Long before the next reconciliation.
+#[test]
+fn bans_that_others_take_out_of_the_maps_or_end_there_come_back() {
+    const IN_NET: &str = "203.0.113.9";
+    /// `::ffff:203.0.113.0/120`, the length first.
+    const NET_KEY: &str = "120 0 0 0 0 0 0 0 0 0 0 0 0 0 255 255 203 0 113 0";
+    let host = Host::new();
+    host.reconfigure("[proxy]\n", "[bans]\nreconcile_interval = \"1h\"\n[proxy]\n");
+    let mut edge = start(&host);
+    for target in [CLIENT, "203.0.113.0/24"] {
+        assert!(host.edge(&["ban", target, "--duration", "1h"]).status.success());
+    }
+    let pins = Pins::at(host.pin_folder());
+    let is_dropped = |source: &str| is_dropped(&pins, source.parse().unwrap(), Carries::Ping).unwrap();
+    let key = [&["key"][..], &*NET_KEY.split(' ').collect::<Vec<_>>()].concat();
+    assert!(is_dropped(IN_NET) && is_dropped(CLIENT));
+    bpftool(&host, maps::BANNED_NETS, "delete", &key);
+    assert!(!is_dropped(IN_NET));
+    wait_until("the network is banned again", SOON, || is_dropped(IN_NET));
+
+    // The express lane enforces the client's for a while.
+    let pinned = MapData::from_pin(host.pin_folder().join(maps::BANNED_V4)).unwrap();
+    let mut bans: HashMap<_, [u8; 4], maps::Ban> = Map::LruHashMap(pinned).try_into().unwrap();
+    let key = [198, 51, 100, 7];
+    let before = bans.get(&key, 0).unwrap();
+    let over = maps::Ban {
+        expires_jiffies: 1,
+        expires_boot_ns: 1,
+        ..before
+    };
+    bans.insert(key, over, 0).unwrap();
+    wait_until("the client's ban has its end again", SOON, || {
+        bans.get(&key, 0)
+            .is_ok_and(|ban| ban.expires_boot_ns == before.expires_boot_ns)
+    });
+    edge.wait_for_log_count("the kernel's bans had drifted", 2, SOON);
     assert_eq!((ready(&host), status(&host).0), (200, true));
 }
 
@@ -259,7 +298,10 @@ fn a_wrong_config_leaves_the_commands_that_one_needs_then_and_detach_sees_what_i
     let ban = host.edge(&["ban", CLIENT]);
     assert_eq!(ban.status.code(), Some(1), "{ban:?}");
     let said = String::from_utf8_lossy(&ban.stderr);
-    assert!(said.contains("nobody knows whom it protects"), "{said}");
+    assert!(
+        said.contains("the networks that it protects are unknown"),
+        "{said}"
+    );
 
     // The pins of another config are not those of this daemon.
     let elsewhere = config.replace(

@@ -223,7 +223,7 @@ fn allowed_tells_who_is_protected_and_why_with_the_daemon_and_without() {
         .fleet
         .files
         .replace(SESSION, login::logind_session(banned.client, "active"));
-    banned.passes("somebody is logged in from there");
+    banned.passes("an SSH session comes from there");
     let listed = |fleet: &Fleet| -> serde_json::Value {
         let output = fleet.cli("edge", &["allowed", "-o", "json"]);
         assert!(output.status.success(), "{output:?}");

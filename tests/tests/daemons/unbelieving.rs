@@ -243,7 +243,7 @@ fn a_pin_folder_that_others_may_write_to_is_said() {
     open(0o777);
     wait_until("it is said", SOON, || {
         let (is_protected, why) = said(&host, "eth-a");
-        !is_protected && why.contains("writable by nobody else") && ready(&host, "eth-a").0 == 503
+        !is_protected && why.contains("only its owner may write to it") && ready(&host, "eth-a").0 == 503
     });
     open(0o700);
     await_protected(&host, "eth-a", "nobody else may write there");
@@ -281,7 +281,7 @@ fn the_fleet_hears_that_an_interface_is_not_protected_and_why_and_that_it_is_aga
     );
     rename("old", "to-attacker");
     open(0o777);
-    await_heard("writable by nobody else");
+    await_heard("only its owner may write to it");
     open(0o700);
     await_heard("all is well");
 }

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secbeat_tests::lab::{client::Response, host::Host, wait::wait_until};
+use secbeat_tests::{
+    lab::{client::Response, host::Host, wait::wait_until},
+    soak::Usage,
+};
 use serde_json::{Value, json};
 
 use super::api::{Lab, assert_problem, body, token};
@@ -86,7 +89,7 @@ fn a_link_signs_in_once_and_what_other_pages_send_is_refused() {
         &format!("{HERE}Sec-Fetch-Site: same-origin\r\n"),
         "",
     );
-    assert_problem(&stranger, 401, "nobody is signed in");
+    assert_problem(&stranger, 401, "this browser has no session");
 
     let code = link(&lab);
     let with_link = json!({ "link": code }).to_string();
@@ -171,7 +174,7 @@ fn a_link_signs_in_once_and_what_other_pages_send_is_refused() {
     assert_problem(
         &ask(&lab, "GET", "/api/v1/bans", &session, ""),
         401,
-        "the session is over",
+        "this browser has no session, or it has ended",
     );
     let absent = lab.order("DELETE", &format!("/api/v1/sessions/{id}"), "");
     assert_problem(&absent, 404, "there is no session");
@@ -332,6 +335,58 @@ fn the_stream_tells_what_is_so_and_catches_up() {
     // Nobody reads on whose session has ended.
     assert_eq!(ask(&lab, "DELETE", "/api/v1/session", &session, "").status, 204);
     stream.ends();
+}
+
+/// What pages ask for, beside the stream.
+const ASKED: [&str; 7] = [
+    "/api/v1/session",
+    "/api/v1/bans?limit=100&sort=-issued",
+    "/api/v1/edges",
+    "/api/v1/stats",
+    "/api/v1/propagation",
+    "/api/v1/audit?since=24h&limit=200",
+    "/api/v1/reports?period=day",
+];
+
+#[test]
+fn ten_open_dashboards_take_ten_megabytes_at_most() {
+    const DASHBOARDS: usize = 10;
+    const MOST: f64 = 10_000_000.0;
+    let lab = Lab::start("");
+    let targets = (0..2000).map(|n| format!("198.18.{}.{}", n / 250, n % 250));
+    let bans: Vec<_> = targets
+        .map(|target| json!({ "target": target, "duration": "1h" }))
+        .collect();
+    let imported = lab.order(
+        "POST",
+        "/api/v1/bans/import",
+        &json!({ "bans": bans }).to_string(),
+    );
+    assert_eq!(body(&imported)["banned"], 2000);
+    let resident = || Usage::of(lab.orchestrator.pid(), 0.0).unwrap().resident;
+    let before = resident();
+    let open = |_| {
+        let session = sign_in(&lab, &json!({ "link": link(&lab) }));
+        for path in ASKED {
+            assert_eq!(ask(&lab, "GET", path, &session, "").status, 200, "{path}");
+        }
+        Stream::open(&lab, "/api/v1/stream", &session)
+    };
+    let mut streams: Vec<_> = (0..DASHBOARDS).map(open).collect();
+    for n in 1..=3 {
+        let order = json!({ "target": format!("192.0.2.{n}"), "duration": "1h" });
+        assert_eq!(lab.order("POST", "/api/v1/bans", &order.to_string()).status, 201);
+        for stream in &mut streams {
+            while stream.next("overview").1["active_bans"] != 2000 + n {}
+        }
+    }
+    let grown = resident() - before;
+    println!("{DASHBOARDS} dashboards take {:.1} MB", grown / 1e6);
+    assert!(
+        grown <= MOST,
+        "{DASHBOARDS} dashboards take {:.1} MB",
+        grown / 1e6
+    );
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn a_client_on_the_allowlist_is_never_banned_and_why_names_its_entry() {
     assert!(said(&refused).contains(entry), "{refused:?}");
     let everybody = fleet.cli("orchestrator", &["allowlist", "add", "0.0.0.0/0"]);
     assert!(
-        said(&everybody).contains("network: 0.0.0.0/0 is everybody"),
+        said(&everybody).contains("network: 0.0.0.0/0 covers all addresses"),
         "{everybody:?}"
     );
 

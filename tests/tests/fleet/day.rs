@@ -134,7 +134,7 @@ fn an_address_is_exempt_from_the_ban_around_it(fleet: &Fleet) {
     assert_refused(
         &fleet.cli("orchestrator", &["allowlist", "add", "128.0.0.0/1"]),
         1,
-        &["128.0.0.0/1 and the other entries together would be all of IPv4"],
+        &["128.0.0.0/1 and the other entries together would cover all IPv4 addresses"],
     );
     told(fleet, "allowlist remove 0.0.0.0/1");
     // It may mean two things, and nobody is there to ask.

@@ -299,7 +299,10 @@ fn more_networks_than_a_trie_holds_are_banned_or_merged_and_lists_fill_the_allow
         )
     };
     let refused = stderr(&allow(&[]));
-    assert!(refused.contains("network: 0.0.0.0/0 is everybody"), "{refused}");
+    assert!(
+        refused.contains("network: 0.0.0.0/0 covers all addresses"),
+        "{refused}"
+    );
     let would = stdout(&allow(&["--skip-invalid", "--dry-run"]));
     assert_eq!(would, "would import 2 entries of the allowlist, 1 skipped\n");
     assert_eq!(

@@ -328,14 +328,11 @@ fn an_edge_that_holds_other_bans_drifts_until_it_holds_the_ledgers() {
     let table = done(&fleet.cli("orchestrator", &["edges"]));
     assert!(table.contains("DRIFTS since"), "{table}");
 
-    say(
-        &fleet,
-        "edge-9",
-        edge(&fleet, "edge-1").unwrap()["record"].clone(),
-    );
+    // For as long as the grace.
     wait_until("the edge agrees again", PATIENCE, || {
-        edge(&fleet, "edge-9")
-            .is_some_and(|edge| edge["agreement"]["verdict"] == "agrees" && edge["drifting_since"].is_null())
+        say(&fleet, "edge-9", edge(&fleet, "edge-1")?["record"].clone());
+        let edge = edge(&fleet, "edge-9")?;
+        (edge["agreement"]["verdict"] == "agrees" && edge["drifting_since"].is_null()).then_some(())
     });
     fleet
         .orchestrator

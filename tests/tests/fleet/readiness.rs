@@ -101,7 +101,7 @@ fn it_is_not_ready_while_its_leases_or_telemetry_are_gone_from_nats() {
     let mut fleet = Fleet::start(&Options::default());
     await_ready(&fleet);
     for (stream, because) in [
-        ("KV_secbeat_leases", "who owns which partition cannot be read"),
+        ("KV_secbeat_leases", "cannot read the owners of the partitions"),
         ("SECBEAT_TELEMETRY", "telemetry cannot be read"),
     ] {
         delete(&fleet, stream);

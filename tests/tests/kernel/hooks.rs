@@ -1,5 +1,6 @@
-//! Every program of the object judges alike: XDP, XDP for several buffers, the stack's ingress hook, and the same for packets without an
-//! Ethernet header; and what ports do to a verdict.
+//! Every program of the object judges alike: XDP, XDP for several buffers, the stack's ingress hook, and the same for interfaces without
+//! Ethernet headers; and what ports do to a verdict. The kernel runs that one on frames alone: bare packets come from tunnels
+//! (`tests/daemons/devices.rs`).
 
 use std::net::IpAddr;
 
@@ -62,10 +63,11 @@ fn in_pppoe(packet: &[u8]) -> Vec<u8> {
     ethernet(&[], ETHERTYPE_PPPOE, &session)
 }
 
-/// What a program sees of an IP packet: itself, or in frames.
+/// The frames in which a program finds an IP packet. The one for interfaces without Ethernet headers goes by the kernel's own offset, and
+/// reads no tags.
 fn forms(program: &str, packet: &[u8]) -> Vec<Vec<u8>> {
     match program {
-        maps::PROGRAM_TC_IP => vec![packet.to_vec()],
+        maps::PROGRAM_TC_IP => vec![framed(packet, &[])],
         _ => vec![
             framed(packet, &[]),
             framed(packet, &[ETHERTYPE_VLAN]),
@@ -180,10 +182,7 @@ fn an_interface_that_observes_lets_banned_packets_pass_and_others_drop_them() {
 fn what_is_not_ip_passes_every_program() {
     for (program, _, pass) in PROGRAMS {
         let filter = Filter::load_whole();
-        let other = match program {
-            maps::PROGRAM_TC_IP => vec![0x10; 60],
-            _ => ethernet(&[], ETHERTYPE_ARP, &[0; 46]),
-        };
+        let other = ethernet(&[], ETHERTYPE_ARP, &[0; 46]);
         let before = filter.counters();
         assert_eq!(
             filter.try_test_run(program, &other).unwrap().action,
@@ -199,17 +198,29 @@ fn what_is_not_ip_passes_every_program() {
     }
 }
 
-/// The address bytes of an allowlisted sender lie where an Ethernet frame has something else.
+/// Its bytes are those of a banned client's packet.
 #[test]
-fn a_packet_without_an_ethernet_header_is_not_read_as_if_it_had_one() {
+fn what_the_stack_takes_for_another_protocol_is_not_read_as_ip() {
+    const ETHERTYPE_MPLS: u16 = 0x8847;
     let mut filter = Filter::load_whole();
-    filter.ban("203.0.113.9".parse().unwrap(), NEVER_ENDING);
-    // An Ethernet frame's EtherType would be the upper half of this source, and its IP source the payload.
-    let confusing = [&[0; 12][..], &[203, 0, 113, 9]].concat();
-    let tricky = packet("8.0.69.9", UDP, 0, &confusing);
-    let outcome = filter.try_test_run(maps::PROGRAM_TC_IP, &tricky).unwrap();
-    assert_eq!(outcome.action, u32::MAX);
-    assert_eq!(filter.counters()[Verdict::Clean as usize].packets, 1);
+    filter.ban(BANNED[0].parse().unwrap(), NEVER_ENDING);
+    let packet = packet(BANNED[0], UDP, 0, &to_port(443));
+    for (ethertype, action, verdict) in [
+        (ETHERTYPE_IPV4, 2, Verdict::Banned),
+        (ETHERTYPE_IPV6, u32::MAX, Verdict::Malformed),
+        (ETHERTYPE_MPLS, u32::MAX, Verdict::NotIp),
+    ] {
+        let before = filter.counters();
+        let frame = ethernet(&[], ethertype, &packet);
+        let outcome = filter.try_test_run(maps::PROGRAM_TC_IP, &frame).unwrap();
+        assert_eq!(outcome.action, action, "{ethertype:#x}");
+        let slot = verdict as usize;
+        assert_eq!(
+            filter.counters()[slot].packets,
+            before[slot].packets + 1,
+            "{ethertype:#x}"
+        );
+    }
 }
 
 #[test]

@@ -105,6 +105,9 @@ fn many_networks_are_banned_through_a_table_and_lifted_one_by_one() {
     let (outer, inner) = (prefix("198.18.0.0/20"), net_v4(1));
     bans.put(&outer, &ban, &clock).unwrap();
     assert_eq!(action(&pinned, next(inner)), XDP_DROP);
+    for net in [outer, inner, prefix("198.18.0.0/21")] {
+        assert_eq!(bans.get_known(&net).unwrap(), bans.get(&net).unwrap(), "{net}");
+    }
     bans.remove(&outer).unwrap();
     assert_eq!(action(&pinned, next(inner)), XDP_PASS);
     // Written over, it keeps its counts; lifted, it is gone at once.

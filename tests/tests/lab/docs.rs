@@ -271,6 +271,43 @@ fn every_alert_has_a_runbook() {
 }
 
 #[test]
+fn every_name_of_the_command_alerts_has_a_runbook() {
+    let code = workspace().join("secbeat-orchestrator/src/view/alerts.rs");
+    let code = fs::read_to_string(code).unwrap();
+    let (code, _) = code.split_once("#[cfg(test)]").unwrap();
+    let makers = ["here(", "alert(", "Some(("];
+    let after = makers.iter().flat_map(|maker| code.split(maker).skip(1));
+    let names: BTreeSet<_> = after
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split_once('"'))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    let page = fs::read_to_string(workspace().join("docs/alerts.md")).unwrap();
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let is_there = |name: &str| rows.iter().any(|row| row.contains(&format!("`{name}`")));
+    let missing: Vec<_> = names.into_iter().filter(|name| !is_there(name)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn every_route_of_the_edge_has_an_example() {
+    let code = workspace().join("secbeat-edge/src/api/mod.rs");
+    let code = fs::read_to_string(code).unwrap();
+    let routes: Vec<_> = code
+        .split(".route(\"")
+        .skip(1)
+        .map(|rest| rest.split(['"', '{']).next().unwrap())
+        .collect();
+    assert!(routes.len() > 8, "{routes:?}");
+    let page = fs::read_to_string(workspace().join("docs/edge-api.md")).unwrap();
+    let examples: Vec<_> = page.lines().filter(|line| line.contains("curl ")).collect();
+    let missing = routes
+        .into_iter()
+        .filter(|route| !examples.iter().any(|line| line.contains(route)));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
 fn the_table_of_formats_is_what_the_code_reads() {
     let page = fs::read_to_string(workspace().join("docs").join(LISTS)).unwrap();
     assert_eq!(

@@ -335,6 +335,18 @@ fn root_and_the_group_change_bans_by_the_units_sockets_and_other_users_read() {
             );
         }
     }
+    // All daemons run as one user: one that is taken over commands no other.
+    let said = booted.within(
+        "secbeat-edge",
+        "secbeat",
+        "secbeat-orchestrator ban 192.0.2.9; echo \"exit $?\"; \
+         secbeat-orchestrator unban 192.0.2.8; echo \"exit $?\"; \
+         test -d /etc/secbeat/fleet/nats && echo read; ls /var/lib/secbeat/nats && echo read",
+    );
+    assert!(
+        said.matches("exit 77\n").count() == 2 && !said.contains("read\n"),
+        "{said}"
+    );
     let refused = by("other", "secbeat-orchestrator why 192.0.2.7");
     assert!(refused.contains("read what clients requested"), "{refused}");
     // The unit's user namespace knows nobody but root and its own user.

@@ -5,6 +5,7 @@ mod nats;
 mod tarball;
 mod verify;
 
+use crate::debian::Release;
 use crate::install::{self, Group, cargo_tools};
 use crate::process::{cargo, output, run as run_command};
 use crate::scenario::{self, DAEMONS, Profile};
@@ -25,13 +26,25 @@ pub(crate) struct Args {
     /// Then install, upgrade and purge the packages in a Debian of their own, which a systemd boots
     #[arg(long)]
     verify: bool,
+    /// Take this Debian
+    #[arg(
+        long,
+        value_name = "RELEASE",
+        value_enum,
+        default_value_t,
+        requires = "verify"
+    )]
+    on: Release,
 }
 
 /// The command itself.
 pub(crate) fn run(args: &Args) -> Result<()> {
     make()?;
     run_command(Command::new("ls").arg("-l").arg(workspace::dist()))?;
-    if args.verify { verify::run() } else { Ok(()) }
+    match args.verify {
+        true => verify::run(args.on),
+        false => Ok(()),
+    }
 }
 
 /// Builds it all.

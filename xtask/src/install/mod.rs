@@ -24,36 +24,36 @@ pub(crate) const GUEST_PROGRAMS: [Row; 3] = [
     TestProgram::Timeout.row(),
 ];
 
-/// What a command needs; `demo` should not wait for the linters to compile.
+/// Groups of programs that commands need; `demo` should not wait for the linters to compile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
     /// The XDP program's toolchain.
     Build,
-    /// What the demo of one host starts, which needs no NATS.
+    /// Programs of the demo of one host, which needs no NATS.
     Host,
-    /// What the demo of a fleet, the tests and the benchmarks start.
+    /// Programs of the demo of a fleet, the tests and the benchmarks.
     Run,
-    /// What the tests start besides, and `bench sources` and `bench one-host`.
+    /// Further programs of the tests, and those of `bench sources` and `bench one-host`.
     Test,
-    /// What boots kernels in QEMU: for `vm` alone, which sees to it itself.
+    /// QEMU, to boot kernels: for `vm` alone, which sees to it itself.
     Vm,
     /// The linters that do not come with Rust.
     Lint,
-    /// What checks the descriptions of machines and containers.
+    /// Checkers of the descriptions of machines and containers.
     Machines,
     /// Other filters, which `bench xdp` compares ours with, and `bench one-host` has peers ban with; nothing else needs them.
     Peers,
     /// A reader of logs which only `bench sources` and `bench one-host` compare ours with.
     LogPeers,
-    /// What feeds the parsers: for `fuzz` alone.
+    /// The fuzzer of the parsers: for `fuzz` alone.
     Fuzz,
-    /// What makes a book of the docs: for `docs` alone.
+    /// Maker of the book of the docs: for `docs` alone.
     Docs,
-    /// What builds the web page: for `dashboard`, and what embeds it.
+    /// Tools that build the web page: for `dashboard`, and what embeds it.
     Dashboard,
-    /// What makes packages: for `dist` alone.
+    /// Tools that make packages: for `dist` alone.
     Dist,
-    /// What makes a Debian to try them in: for `dist --verify` and `vm --machines` alone.
+    /// Tools that make a Debian to try them in: for `dist --verify` and `vm --machines` alone.
     Debian,
 }
 
@@ -79,7 +79,7 @@ const OPTIONAL: [Group; 3] = [Group::Machines, Group::Peers, Group::LogPeers];
 
 /// One thing that may have to be installed.
 trait Part {
-    /// What of it is missing, as names for the reader; empty when all is there.
+    /// Returns what of it is missing, as names for the reader; empty when all is there.
     fn missing(&self) -> Result<Vec<String>>;
     /// Installs what is missing.
     fn install(&self) -> Result<()>;
@@ -116,7 +116,7 @@ pub(crate) fn ensure_what_can_be(group: Group) {
     }
 }
 
-/// What is missing of these groups, as names for the reader.
+/// Returns what is missing of these groups, as names for the reader.
 pub(crate) fn missing(groups: &[Group]) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for part in parts(groups) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The bus and the drivers that the checks run on, what a machine with a disk boots from, kinds of interfaces, and filters.
-pub(super) const WANTED: [&str; 15] = [
+pub(super) const WANTED: [&str; 23] = [
     "virtio_pci",
     "virtio_net",
     "veth",
@@ -20,11 +20,19 @@ pub(super) const WANTED: [&str; 15] = [
     "bonding",
     "cls_bpf",
     "dummy",
+    "ifb",
+    "ip6_gre",
+    "ip6_tunnel",
+    "ip6_vti",
     "ip_gre",
+    "ip_vti",
+    "ipip",
     "sch_ingress",
+    "sit",
     "team",
     "vrf",
     "wireguard",
+    "xfrm_interface",
 ];
 
 /// Writes the modules of the unpacked kernel package `package` to `to`, as files whose names sort in the order of loading.

@@ -1,6 +1,6 @@
 //! Pages into paragraphs.
 
-use super::{GENERATED, Text};
+use super::{GENERATED, Kind, Text};
 
 /// The paragraphs, list items and cells of a page, without code. Of a page that a program wrote, every line: its code blocks are
 /// the help and the comments of configs.
@@ -11,7 +11,7 @@ pub(super) fn texts(page: &str) -> Vec<Text> {
             .map(|(index, line)| Text {
                 line: index + 1,
                 words: without_code(line),
-                is_prose: false,
+                kind: Kind::Message,
             })
             .collect();
     }
@@ -60,7 +60,7 @@ impl Paragraphs {
                 self.open = Some(Text {
                     line,
                     words: words.to_owned(),
-                    is_prose: true,
+                    kind: Kind::Prose,
                 });
             }
         }
@@ -82,8 +82,8 @@ fn is_item(line: &str) -> bool {
         || (number.len() < line.len() && number.starts_with(". "))
 }
 
-/// With one word in place of what stands in backticks.
-fn without_code(text: &str) -> String {
+/// Returns `text` with one word in place of what stands in backticks.
+pub(super) fn without_code(text: &str) -> String {
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(index, part)| if index % 2 == 0 { part } else { "`code`" });
     parts.collect()
@@ -116,6 +116,6 @@ mod tests {
         let page = "<!-- Written by `x`. -->\n```text\nRuns  the edge\n```\n";
         let found = texts(page);
         assert_eq!(found[2].words, "Runs  the edge");
-        assert!(found.iter().all(|text| !text.is_prose));
+        assert!(found.iter().all(|text| text.kind == Kind::Message));
     }
 }

@@ -1,4 +1,4 @@
-//! What `lint` checks of the words that people read: the docs, the comments of configs, and what the programs say.
+//! Checks of the words that people read: the docs, the comments of configs, what the programs say, and doc comments.
 
 mod markdown;
 mod rules;
@@ -27,8 +27,18 @@ struct Text {
     /// Where it begins, counted from 1.
     line: usize,
     words: String,
-    /// Whether it is written as whole sentences, for which the rules are stricter.
-    is_prose: bool,
+    kind: Kind,
+}
+
+/// Kinds of texts. Each has its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Whole sentences of a page.
+    Prose,
+    /// A message, a help text, a comment of a config, or a line of a generated page.
+    Message,
+    /// A line of a doc comment.
+    Doc,
 }
 
 /// Checks the repository, and prints what breaks a rule.
@@ -49,7 +59,7 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// What breaks a rule in a file of the repository.
+/// Returns what breaks a rule in a file of the repository.
 fn check(root: &Path, name: &str) -> Result<Vec<String>> {
     let Some(texts) = reader(name) else {
         return Ok(Vec::new());
@@ -69,10 +79,10 @@ fn check(root: &Path, name: &str) -> Result<Vec<String>> {
     Ok(broken.collect())
 }
 
-/// What finds the texts in a file's content.
+/// A function that finds the texts in a file's content.
 type Reader = fn(&str) -> Result<Vec<Text>>;
 
-/// What finds the texts of a file; none if people do not read it.
+/// Returns the reader of a file; `None` if people do not read the file.
 fn reader(name: &str) -> Option<Reader> {
     let path = Path::new(name);
     let is = |kind: &str| path.extension().is_some_and(|extension| extension == kind);
@@ -99,7 +109,7 @@ fn reader(name: &str) -> Option<Reader> {
     None
 }
 
-/// What alerts and panels say.
+/// Returns what alerts and panels say.
 fn told(text: &str) -> impl Iterator<Item = Text> {
     const KEYS: [&str; 3] = ["summary: ", "\"title\": ", "\"description\": "];
     text.lines().enumerate().filter_map(|(index, line)| {
@@ -107,7 +117,7 @@ fn told(text: &str) -> impl Iterator<Item = Text> {
         Some(Text {
             line: index + 1,
             words: words.to_owned(),
-            is_prose: false,
+            kind: Kind::Message,
         })
     })
 }
@@ -119,7 +129,7 @@ fn comments(text: &str) -> Vec<Text> {
         Some(Text {
             line: index + 1,
             words: line.trim_start().strip_prefix('#')?.trim().to_owned(),
-            is_prose: false,
+            kind: Kind::Message,
         })
     });
     comments.collect()

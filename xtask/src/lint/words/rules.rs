@@ -1,6 +1,6 @@
 //! The rules, after the style guide in CONTRIBUTING.md. Few, and without false alarms: what a rule cannot judge, a reader does.
 
-use super::Text;
+use super::{Kind, Text};
 
 /// Most words of a sentence in the docs.
 const LONGEST: usize = 40;
@@ -25,14 +25,28 @@ const BANNED: [(&str, &str); 16] = [
     ("whoever", "who it is: a client, an operator, anyone who …"),
 ];
 
+/// Words of pages and messages that name no actor.
+const UNNAMED: [(&str, &str); 3] = [
+    ("anybody", "who it is: any client, anyone who …"),
+    ("everybody", "who it is: all clients, all users of the host"),
+    ("somebody", "who it is: a client, an operator, an attacker"),
+];
+
 /// The rules that `text` breaks, each as a sentence.
 pub(super) fn broken(text: &Text) -> Vec<String> {
     let words = text.words.split_whitespace().collect::<Vec<_>>();
     let mut broken = calques(&words);
-    broken.extend(banned(&words));
-    if text.is_prose {
-        broken.extend(long(&text.words));
-        broken.extend(doubled(&text.words));
+    broken.extend(banned(&words, &BANNED));
+    match text.kind {
+        Kind::Prose => {
+            broken.extend(banned(&words, &UNNAMED));
+            broken.extend(long(&text.words));
+            broken.extend(doubled(&text.words));
+        }
+        // One word is a code of the API.
+        Kind::Message if words.len() > 1 => broken.extend(banned(&words, &UNNAMED)),
+        Kind::Message => {}
+        Kind::Doc => broken.extend(question(&text.words)),
     }
     broken
 }
@@ -64,10 +78,10 @@ fn calques(words: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn banned(words: &[&str]) -> Vec<String> {
+fn banned(words: &[&str], list: &[(&str, &str)]) -> Vec<String> {
     let words: Vec<_> = words.iter().map(|word| bare(word)).collect();
     let text = format!(" {} ", words.join(" "));
-    let found = BANNED
+    let found = list
         .iter()
         .filter(|(word, _)| text.contains(&format!(" {word} ")));
     found
@@ -97,6 +111,11 @@ fn long(text: &str) -> Option<String> {
     None
 }
 
+fn question(text: &str) -> Option<String> {
+    let is_question = text.trim_end().ends_with('?');
+    is_question.then(|| format!("\"{}\": say what it is, not what is asked", text.trim()))
+}
+
 fn doubled(text: &str) -> Option<String> {
     text.contains("  ").then(|| "two spaces in a row".to_owned())
 }
@@ -106,10 +125,14 @@ mod tests {
     use super::*;
 
     fn of(words: &str) -> Vec<String> {
+        of_kind(Kind::Prose, words)
+    }
+
+    fn of_kind(kind: Kind, words: &str) -> Vec<String> {
         broken(&Text {
             line: 1,
             words: words.to_owned(),
-            is_prose: true,
+            kind,
         })
     }
 
@@ -158,11 +181,23 @@ mod tests {
     #[test]
     fn spaces_stand_alone() {
         assert_eq!(of("one  two"), ["two spaces in a row"]);
-        let aligned = Text {
-            line: 1,
-            words: "one  two".to_owned(),
-            is_prose: false,
-        };
-        assert_eq!(broken(&aligned), [""; 0]);
+        assert_eq!(of_kind(Kind::Message, "one  two"), [""; 0]);
+    }
+
+    #[test]
+    fn pages_and_messages_name_their_actors() {
+        for kind in [Kind::Prose, Kind::Message] {
+            let broken = of_kind(kind, "Somebody is banned.");
+            assert!(broken.len() == 1 && broken[0].contains("a client"), "{broken:?}");
+        }
+        assert_eq!(of_kind(Kind::Message, "everybody"), [""; 0]);
+        assert_eq!(of_kind(Kind::Doc, "Somebody waits."), [""; 0]);
+    }
+
+    #[test]
+    fn a_doc_comment_asks_nothing() {
+        assert_eq!(of_kind(Kind::Doc, " Which bans are in force?").len(), 1);
+        assert_eq!(of_kind(Kind::Doc, " Returns the bans in force."), [""; 0]);
+        assert_eq!(of("Which interface?"), [""; 0]);
     }
 }

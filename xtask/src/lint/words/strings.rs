@@ -1,21 +1,21 @@
-//! The texts in a program's code: string literals, but for those of tests.
+//! The texts in a program's code: string literals and doc comments, but for those of tests.
 
-use super::Text;
+use super::{Kind, Text, markdown::without_code};
 use anyhow::{Result, anyhow};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::LitStr;
 
 /// Attributes whose strings only developers read.
-const OF_DEVELOPERS: [&str; 6] = ["allow", "cfg", "cfg_attr", "deny", "doc", "expect"];
+const OF_DEVELOPERS: [&str; 5] = ["allow", "cfg", "cfg_attr", "deny", "expect"];
 
 pub(super) fn texts(code: &str) -> Result<Vec<Text>> {
     let tokens: TokenStream = code.parse().map_err(|error| anyhow!("{error}"))?;
     let mut found = Vec::new();
-    collect(tokens, &mut found);
+    collect(tokens, Kind::Message, &mut found);
     Ok(found)
 }
 
-fn collect(tokens: TokenStream, found: &mut Vec<Text>) {
+fn collect(tokens: TokenStream, kind: Kind, found: &mut Vec<Text>) {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
         match token {
@@ -29,17 +29,22 @@ fn collect(tokens: TokenStream, found: &mut Vec<Text>) {
                 if is_test(&attribute.stream()) {
                     // Up to the end of the item.
                     while tokens.next().is_some_and(|token| !ends_item(&token)) {}
-                } else if !is_of_developers(&attribute.stream()) {
-                    collect(attribute.stream(), found);
+                } else if is_named(&attribute.stream(), &["doc"]) {
+                    collect(attribute.stream(), Kind::Doc, found);
+                } else if !is_named(&attribute.stream(), &OF_DEVELOPERS) {
+                    collect(attribute.stream(), Kind::Message, found);
                 }
             }
-            TokenTree::Group(group) => collect(group.stream(), found),
+            TokenTree::Group(group) => collect(group.stream(), kind, found),
             TokenTree::Literal(literal) => {
                 if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) {
                     found.push(Text {
                         line: literal.span().start().line,
-                        words: text.value(),
-                        is_prose: false,
+                        words: match kind {
+                            Kind::Doc => without_code(&text.value()),
+                            Kind::Message | Kind::Prose => text.value(),
+                        },
+                        kind,
                     });
                 }
             }
@@ -57,9 +62,9 @@ fn is_test(attribute: &TokenStream) -> bool {
     text == "test" || text == "cfg(test)" || text.starts_with("cfg(all(test,")
 }
 
-fn is_of_developers(attribute: &TokenStream) -> bool {
+fn is_named(attribute: &TokenStream, names: &[&str]) -> bool {
     let first = attribute.clone().into_iter().next();
-    matches!(first, Some(TokenTree::Ident(name)) if OF_DEVELOPERS.iter().any(|of| name == of))
+    matches!(first, Some(TokenTree::Ident(name)) if names.iter().any(|of| name == of))
 }
 
 fn ends_item(token: &TokenTree) -> bool {
@@ -75,13 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_texts_and_comments_and_tests_are_not() {
+    fn strings_and_doc_comments_are_texts_and_tests_and_comments_are_not() {
         let code = r##"
             //! Module.
-            /// Doc.
+            /// Doc of `it`.
             #[error("an error")]
             #[expect(clippy::x, reason = "a reason")]
             struct X;
+            // A comment.
             fn f() { bail!("a {} message", r#"raw"#); let c = 'c'; let b = b"bytes"; }
             #[cfg(test)]
             mod tests { fn f() { g("of a test"); } }
@@ -89,7 +95,19 @@ mod tests {
             mod others;
             const AFTER: &str = "after";
         "##;
-        let found: Vec<_> = texts(code).unwrap().into_iter().map(|text| text.words).collect();
-        assert_eq!(found, ["an error", "a {} message", "raw", "after"]);
+        let found: Vec<_> = texts(code)
+            .unwrap()
+            .into_iter()
+            .map(|text| (text.kind, text.words))
+            .collect();
+        let expected = [
+            (Kind::Doc, " Module."),
+            (Kind::Doc, " Doc of `code`."),
+            (Kind::Message, "an error"),
+            (Kind::Message, "a {} message"),
+            (Kind::Message, "raw"),
+            (Kind::Message, "after"),
+        ];
+        assert_eq!(found, expected.map(|(kind, words)| (kind, words.to_owned())));
     }
 }

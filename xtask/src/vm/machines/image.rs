@@ -21,7 +21,7 @@ const SIZE: &str = "1500M";
 
 /// Writes the disk to a file in `scratch`. All machines boot from it, none writes to it.
 pub(super) fn disk(scratch: &Path) -> Result<PathBuf> {
-    let debian = debian::root()?;
+    let debian = debian::root(debian::Release::default())?;
     let (tree, disk) = (scratch.join("tree"), scratch.join("disk"));
     run(as_root("cp")?.arg("--archive").arg(debian).arg(&tree))?;
     let more = scratch.join("more");
