@@ -152,7 +152,9 @@ impl Column {
             "timeofban" | "bannedat" | "banat" | "banstart" | "bandate" | "banneddate" | "bannedon"
             | "blockedat" | "blockedon" => Self::Began,
             "expiresat" | "expires" | "expiry" | "expiration" | "expirationdate" | "expirydate"
-            | "expiretime" | "until" | "banneduntil" | "banuntil" | "endsat" | "validuntil" => Self::End,
+            | "expiretime" | "until" | "banneduntil" | "banuntil" | "endsat" | "validuntil" | "validto"
+            | "expire" | "expireat" | "expireson" | "expirytime" | "expirationtime" | "banend"
+            | "banends" | "banendsat" | "banexpires" | "banexpiresat" | "banexpiry" => Self::End,
             "reason" => Self::Reason,
             "layer" => Self::Layer,
             "strikes" => Self::Strikes,
@@ -172,10 +174,11 @@ impl Column {
             "operation" | "op" => Self::Operation,
             "direction" => Self::Direction,
             // MISP's attributes are meant for detection only with `to_ids`.
-            "active" | "isactive" | "enabled" | "isenabled" | "inforce" | "toids" => {
-                Self::State { is_over: false }
+            "active" | "isactive" | "enabled" | "isenabled" | "inforce" | "toids" | "aktiv" | "actif"
+            | "activo" | "activa" | "ativo" | "attivo" | "actief" => Self::State { is_over: false },
+            "remove" | "delete" | "unbanat" | "unbantime" | "unbandate" | "ended" => {
+                Self::State { is_over: true }
             }
-            "remove" | "delete" | "unbanat" | "unbantime" | "ended" => Self::State { is_over: true },
             name if is_end_of(name) => Self::State { is_over: true },
             "blocked" | "isblocked" | "banned" | "isbanned" | "denied" | "isdenied" | "blacklisted"
             | "isblacklisted" | "blocklisted" | "isblocklisted" | "listed" | "islisted" | "malicious"
@@ -219,7 +222,10 @@ impl Column {
     /// Returns what the field says with `text` of everybody in an array beside it. Answers of servers have a status there, too,
     /// so only plain words and truth values count.
     pub(super) fn judge_beside(self, text: &str, purpose: Purpose) -> Verdict {
+        // Rules that only count or log their clients.
+        const WATCHES: [&str; 4] = ["log", "count", "monitor", "observe"];
         match self {
+            Self::Verdict if WATCHES.iter().any(|word| text.eq_ignore_ascii_case(word)) => Verdict::Over,
             Self::Verdict => Verdict::of_kind(text, purpose),
             Self::Flag(_) | Self::State { .. } if !["true", "false"].contains(&text) => Verdict::Listed,
             _ => self.judge(text, purpose),

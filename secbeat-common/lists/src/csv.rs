@@ -257,7 +257,15 @@ fn entries(kind: &str, records: &[Record], source: &Source<'_>, found: &mut Foun
         return;
     };
     let other_words = || header_in_other_words(records);
-    let known = header(first).map(|columns| (columns, ""));
+    let known = header(first).map(|columns| {
+        let named = first.iter().zip(&columns);
+        let targets = named.filter_map(|(name, column)| match column {
+            Some(Column::Target(rank)) => Some((*rank, name.as_str())),
+            _ => None,
+        });
+        let clients = targets.min().map_or("", |(_, name)| name);
+        (columns, clients)
+    });
     let Some((mut columns, clients)) = known.or_else(other_words) else {
         return without_header(kind, records, source, found);
     };
@@ -360,6 +368,15 @@ fn are_verdicts(records: &[Record], at: usize) -> bool {
     said().all(|field| is_verdict(field) || is_other_action(field)) && said().any(is_verdict)
 }
 
+/// Whether a field ends in an address or a network: `allow 192.0.2.1`, `remoteip=192.0.2.0/24`, `trusted:192.0.2.1`.
+fn ends_in_network(field: &str) -> bool {
+    let is_mark = |c: char| c.is_whitespace() || "=\"'([{<@".contains(c);
+    let field = field.trim_end_matches(['"', '\'', ')', ']', '}', '>']);
+    let last = field.rsplit(is_mark).next().unwrap_or(field);
+    let behind_colon = last.rsplit_once(':').map(|(_, rest)| rest);
+    target::is_network(last) || behind_colon.is_some_and(target::is_network)
+}
+
 fn has_braces(records: &[Record]) -> bool {
     let mut fields = records.iter().take(SAMPLE).flat_map(|(_, fields)| fields);
     fields.any(|field| field == "}" || field.ends_with('{') || field.contains("{ "))
@@ -414,6 +431,14 @@ fn without_header(kind: &str, records: &[Record], source: &Source<'_>, found: &m
                 if let Some(verdict) = said().find(is_other) {
                     found.except(*line, &fields[column]);
                     found.pass_over(format!("entries with `{verdict}`"));
+                    continue;
+                }
+                // `ALLOWED_IPS=192.0.2.1,192.0.2.2`: what is said of the second address is in front of the first one.
+                if column > 0 && ends_in_network(&fields[column - 1]) {
+                    found.bad(
+                        *line,
+                        format!("`{}` names an address, too: write an address a line", fields[column - 1]),
+                    );
                     continue;
                 }
                 let note: Vec<_> = others().map(|(_, field)| field.as_str()).collect();

@@ -54,7 +54,10 @@ impl Draft {
         // Programs write a dash where there is nothing, and 0 for what never ends.
         let says_nothing = match column {
             Column::Verdict | Column::Kind | Column::Flag(_) | Column::State { .. } => text == "-",
-            Column::End | Column::Length | Column::Left | Column::Began => text == "0",
+            Column::End | Column::Length | Column::Left | Column::Began => {
+                let nothing = ["0", "-", "\\N", "null", "n/a"];
+                nothing.iter().any(|known| text.eq_ignore_ascii_case(known))
+            }
             _ => false,
         };
         if text.is_empty() || says_nothing {

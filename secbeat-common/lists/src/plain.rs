@@ -7,7 +7,7 @@ use super::{
     list::{About, Found, Out, Purpose, Source},
     logs::{self, LOG},
     target,
-    verdict::{Verdict, is_other_action, label_sense, neither, truth},
+    verdict::{Verdict, excuses, is_other_action, label_sense, neither, truth},
 };
 
 /// Lines that are looked at for requests.
@@ -77,6 +77,10 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                 (Cow::Borrowed(text), comment)
             }
         };
+        // Begin and end of a document of YAML.
+        if matches!(&*text, "---" | "...") {
+            continue;
+        }
         if text.is_empty() {
             if let Some(sense) = commented(comment) {
                 heading = Some((comment.to_owned(), sense));
@@ -152,6 +156,10 @@ pub(super) fn read_list(source: &Source<'_>, found: &mut Found) {
                 None => {
                     others += 1;
                     found.bad(line, why);
+                    // `Whitelist`, `<!-- allowed -->`: what stands below is not taken when the line is skipped.
+                    if let Some(sense) = commented(text) {
+                        heading = Some((text.to_owned(), sense));
+                    }
                 }
             },
         }
@@ -187,14 +195,15 @@ fn commented(comment: &str) -> Option<Sense> {
         "clients",
         "countries",
     ];
-    let name = comment.trim_matches(|c: char| c.is_whitespace() || "[]{:=-*".contains(c));
+    let name = comment.trim_matches(|c: char| c.is_whitespace() || "[]{}:=-*#/~+<>!".contains(c));
     let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix("rem ").unwrap_or(&name);
     // As csf writes above its lists.
     if let Some(name) = name.strip_prefix("the following ip addresses will be ") {
         let sense = Sense::of_first(name);
         return (sense != Sense::Neither).then_some(sense);
     }
-    let (first, rest) = name.split_once(' ').unwrap_or((&name, ""));
+    let (first, rest) = name.split_once(' ').unwrap_or((name, ""));
     let sense = plain_sense(first);
     (FILL.contains(&rest.trim()) && sense != Sense::Neither).then_some(sense)
 }
@@ -210,21 +219,11 @@ fn plain_sense(word: &str) -> Sense {
 /// Whether the comment behind an entry says that it is not to be banned.
 fn is_excused(comment: &str) -> bool {
     const WORDS: [&str; 2] = ["unblocked", "delisted"];
-    const PHRASES: [&str; 7] = [
-        "do not ban",
-        "do not block",
-        "don't ban",
-        "don't block",
-        "never ban",
-        "never block",
-        "false positive",
-    ];
+    let is_phrase = excuses(comment);
     let comment = comment.to_ascii_lowercase();
     let first = comment.split_whitespace().next().unwrap_or_default();
     let first = first.trim_end_matches(|c: char| c.is_ascii_punctuation());
-    plain_sense(first) == Sense::LetsIn
-        || WORDS.contains(&first)
-        || PHRASES.iter().any(|phrase| comment.starts_with(phrase))
+    plain_sense(first) == Sense::LetsIn || WORDS.contains(&first) || is_phrase
 }
 
 /// Returns what a heading such as `allowed:`, `[block]`, `acl "trusted" {` or `-- whitelist --` says of those below it, if it
@@ -268,6 +267,15 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
             None => {}
         }
     }
+    // `192.0.2.0 /24`
+    let (len, label) = rest.split_at(word(rest));
+    let is_len = |text: &str| {
+        text.strip_prefix('/')
+            .is_some_and(|len| len.parse::<u8>().is_ok())
+    };
+    if target::address(first).is_some() && is_len(len) {
+        return Ok((vec![format!("{first}{len}")], label.trim_matches(is_between)));
+    }
     // A network and its mask.
     if rest.starts_with("255.") && target::mask_len(rest).is_some() {
         return Ok((vec![format!("{first}/{rest}")], ""));
@@ -285,6 +293,14 @@ fn entry(text: &str) -> Result<(Vec<String>, &str), String> {
     if words().all(target::is_network) {
         let all = iter::once(first).chain(words());
         return Ok((all.map(str::to_owned).collect(), ""));
+    }
+    // `192.0.2.0/24 except 192.0.2.7`, `192.0.2.0/24 !192.0.2.7`
+    let mut pairs = words().zip(words().skip(1));
+    let is_exception = |word: &str| word.strip_prefix('!').is_some_and(target::is_network);
+    let marks = ["except", "excluding", "without"];
+    let excepts = |word: &str| marks.iter().any(|mark| word.eq_ignore_ascii_case(mark));
+    if words().any(is_exception) || pairs.any(|(word, next)| excepts(word) && target::is_network(next)) {
+        return Err("an exception behind a network: write `!192.0.2.7` on a line of its own".to_owned());
     }
     // Marks between them do not say what the second one is.
     let is_mark = |word: &&str| word.bytes().all(|byte| byte.is_ascii_punctuation());

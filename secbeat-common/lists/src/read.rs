@@ -311,7 +311,7 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
         goes_on: head < source.text.len(),
         ..*source
     };
-    let mut tried = Vec::new();
+    let mut tried: Vec<(&'static Shape, Found)> = Vec::new();
     for shape in &SHAPES {
         let mut found = Found::default();
         // An array has no lines that could be looked at alone.
@@ -324,7 +324,13 @@ fn detect(source: &Source<'_>) -> Result<&'static Shape, String> {
             return Err(why);
         }
         if found.bad.is_empty() && (found.is_certain || !found.entries.is_empty()) {
-            return Ok(shape);
+            // Pairs such as `add NAME 192.0.2.0/24,198.51.100.0/24` look like values between separators.
+            let mut earlier = tried.iter();
+            let of_ipset = earlier.find(|(shape, found)| shape.format == Format::Ipset && found.is_certain);
+            return match of_ipset {
+                Some((ipset, _)) if shape.format == Format::Csv => Ok(ipset),
+                _ => Ok(shape),
+            };
         }
         tried.push((shape, found));
     }

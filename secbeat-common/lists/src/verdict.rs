@@ -106,7 +106,9 @@ const KINDS_IN: [&str; 10] = [
     "bypass",
     "known-good",
 ];
-/// Of these, words that are tags of attacks, too.
+/// Words that say the opposite there, and mean something else as labels.
+const KINDS_OUT: [&str; 5] = ["bad", "malicious", "evil", "hostile", "abusive"];
+/// Of [`KINDS_IN`], words that are tags of attacks, too.
 const UNSURE_TAGS: [&str; 4] = ["good", "white", "clean", "bypass"];
 /// Words for what neither lets a client in nor keeps it out.
 const TESTS: [&str; 4] = ["captcha", "challenge", "js_challenge", "managed_challenge"];
@@ -212,6 +214,7 @@ impl Verdict {
         let sense = match label_sense(word) {
             Sense::LetsIn if ["ok", "relay", "pass"].contains(&word) => Sense::Neither,
             Sense::Neither if KINDS_IN.contains(&word) => Sense::LetsIn,
+            Sense::Neither if KINDS_OUT.contains(&word) => Sense::KeepsOut,
             sense => sense,
         };
         match sense.misfit(purpose) {
@@ -223,6 +226,9 @@ impl Verdict {
 
     /// Of tags or a remark: a tag may be a plain word for a verdict.
     pub(super) fn of_tags(text: &str, purpose: Purpose) -> Self {
+        if purpose == Purpose::Bans && excuses(text) {
+            return Self::Other;
+        }
         let tags = text.split([',', ';', '|']).map(str::trim);
         let is_unsure = |tag: &str| UNSURE_TAGS.iter().any(|known| tag.eq_ignore_ascii_case(known));
         let words = tags.filter(|tag| !tag.contains(char::is_whitespace) && !is_unsure(tag));
@@ -317,6 +323,34 @@ pub(super) fn label_sense(label: &str) -> Sense {
 pub(super) fn is_other_action(label: &str) -> bool {
     let word = label.split([' ', '\t', ':']).next().unwrap_or_default();
     LABELS_ELSE.contains(&word)
+}
+
+/// Beginnings of remarks by which people say that an entry is not to be banned.
+const EXCUSES: [&str; 18] = [
+    "do not ban",
+    "do not block",
+    "don't ban",
+    "don't block",
+    "never ban",
+    "never block",
+    "false positive",
+    "dont ban",
+    "dont block",
+    "nicht sperren",
+    "nicht blockieren",
+    "nicht bannen",
+    "ne pas bloquer",
+    "ne pas bannir",
+    "no bloquear",
+    "não bloquear",
+    "non bloccare",
+    "niet blokkeren",
+];
+
+/// Whether a remark says that the entry is not to be banned.
+pub(super) fn excuses(remark: &str) -> bool {
+    let remark = remark.to_lowercase().replace('’', "'");
+    EXCUSES.iter().any(|phrase| remark.starts_with(phrase))
 }
 
 /// Whether a word says that the client is tested, as Cloudflare and Imunify do.
@@ -453,6 +487,9 @@ mod tests {
         ] {
             assert_eq!(Verdict::of_kind(kind, Purpose::Bans), verdict, "{kind}");
         }
+        for (kind, verdict) in [("bad", Verdict::Other), ("scanner", Verdict::Listed)] {
+            assert_eq!(Verdict::of_kind(kind, Purpose::Allowlist), verdict, "{kind}");
+        }
         for (tags, verdict) in [
             ("whitelist,office", Verdict::Other),
             ("ssh; trusted", Verdict::Other),
@@ -460,6 +497,8 @@ mod tests {
             ("sqli,bypass", Verdict::Listed),
             ("bypass,whitelist", Verdict::Other),
             ("ignore the robots", Verdict::Listed),
+            ("do not block: our VPN", Verdict::Other),
+            ("False positive", Verdict::Other),
         ] {
             assert_eq!(Verdict::of_tags(tags, Purpose::Bans), verdict, "{tags}");
         }

@@ -267,6 +267,7 @@ fn those_who_are_let_in_or_clean_by_words_of_other_languages_are_not_banned() {
         "Direccion,Lista\n198.51.100.7,lista negra\n198.51.100.8,lista blanca\n",
         "Indirizzo IP,Bloccato\n198.51.100.7,sì\n198.51.100.8,no\n",
         "IP-adres,Geblokkeerd\n198.51.100.7,ja\n198.51.100.8,nee\n",
+        "IP;Aktiv\n198.51.100.7;ja\n198.51.100.8;nein\n",
         "ip,abuseConfidenceScore\n198.51.100.7,100\n198.51.100.8,0\n",
         "ip,reputation\n198.51.100.7,bad\n198.51.100.8,good\n198.51.100.9,trusted\n",
         "ip,zone,result\n198.51.100.7,a.example,listed\n198.51.100.8,a.example,not listed\n",
@@ -282,6 +283,119 @@ fn those_who_are_let_in_or_clean_by_words_of_other_languages_are_not_banned() {
     ] {
         let entries = read(text.as_bytes(), &request(None)).map_or(0, |read| read.entries.len());
         assert_eq!(entries, 0, "{text}");
+    }
+}
+
+#[test]
+fn a_statement_with_a_list_of_addresses_is_no_csv_without_a_header() {
+    for text in [
+        "ALLOWED_IPS=192.0.2.7,192.0.2.8\n",
+        "ALLOWED_IPS=\"192.0.2.7\",192.0.2.8\n",
+        "permit 192.0.2.7, 192.0.2.8\n",
+        "acl office src 192.0.2.7;192.0.2.8\n",
+        "whitelist: 192.0.2.7, 192.0.2.8\n",
+        "ignoreip = 127.0.0.1/8, 192.0.2.8\n",
+        "netsh advfirewall firewall add rule name=x dir=in action=allow remoteip=192.0.2.0/24,192.0.2.8\n",
+        "New-NetFirewallRule -Action Allow -RemoteAddress 2001:db8::1,2001:db8:1::1\n",
+        "trusted:192.0.2.7,192.0.2.8\n",
+    ] {
+        let entries = read(text.as_bytes(), &request(None)).map_or(0, |read| read.entries.len());
+        assert_eq!(entries, 0, "{text}");
+    }
+    assert_eq!(
+        complaints("permit 192.0.2.7,192.0.2.8\n", Some(Format::Csv)),
+        ["1: `permit 192.0.2.7` names an address, too: write an address a line"]
+    );
+    // What stands behind it is a note.
+    let note = targets("web,198.51.100.7,as 198.51.100.8\nweb,198.51.100.9,new\n");
+    assert_eq!(note.len(), 2, "{note:?}");
+}
+
+#[test]
+fn pairs_of_ipset_are_no_csv() {
+    for text in [
+        "create bad hash:net,net family inet\nadd bad 192.0.2.0/24,198.51.100.0/24\n",
+        "create bad hash:ip,port,ip\nadd bad 192.0.2.7,tcp:80,198.51.100.7\n",
+        "ipset add bad 192.0.2.0/24,198.51.100.0/24\n",
+    ] {
+        let reading = reading(text);
+        assert_eq!(reading.format, "ipset", "{text}");
+        assert_eq!(reading.entries, [], "{text}");
+        assert!(reading.bad[0].why.ends_with("is more than an address"), "{text}");
+    }
+}
+
+#[test]
+fn an_end_is_known_by_more_names_and_may_be_missing() {
+    for name in ["expire", "ban_end", "Valid to", "unban_date", "ban-expires"] {
+        let end = entries(&format!("ip,{name}\n198.51.100.7,2020-01-02 00:00:00\n"))[0].expires_at;
+        assert_eq!(end.unwrap().to_string(), "2020-01-02T00:00:00Z", "{name}");
+    }
+    for nothing in ["", "-", "0", "NULL", "\\N", "N/A"] {
+        let entry = entries(&format!("ip,expires\n198.51.100.7,{nothing}\n")).remove(0);
+        let ends = (entry.expires_at, entry.duration, entry.permanent);
+        assert_eq!(ends, (None, None, false), "{nothing}");
+    }
+}
+
+#[test]
+fn an_exception_behind_a_network_is_not_lost() {
+    for text in [
+        "192.0.2.0/24 except 192.0.2.7\n",
+        "192.0.2.0/24 !192.0.2.7\n",
+        "192.0.2.0/24, EXCLUDING 192.0.2.0/28\n",
+    ] {
+        let text = format!("198.51.100.7\n{text}");
+        let said = complaints(&text, Some(Format::List));
+        assert!(said[0].starts_with("2: an exception behind"), "{said:?}");
+    }
+    assert_eq!(targets("192.0.2.0 /24\n"), [(1, "192.0.2.0/24".to_owned())]);
+    let note = listed("192.0.2.7 scanner without a name\n").remove(0);
+    assert_eq!(note.about.note, "scanner without a name");
+    for text in [
+        "ip,comment\n198.51.100.7,scanner\n198.51.100.8,do not block\n",
+        r#"{"rules":[{"action":"log","ips":["198.51.100.8"]},{"action":"block","ips":["198.51.100.7"]}]}"#,
+    ] {
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+}
+
+#[test]
+fn a_column_of_attackers_is_not_for_an_allowlist() {
+    let allowlist = Request {
+        purpose: Purpose::Allowlist,
+        ..request(None)
+    };
+    for text in [
+        "date,attacker\n2026-11-30,198.51.100.7\n",
+        "Blocked IP,Note\n198.51.100.7,x\n",
+    ] {
+        let refused = read(text.as_bytes(), &allowlist).unwrap_err();
+        assert!(refused.contains("which keeps clients out"), "{refused}");
+        assert_eq!(targets(text).len(), 1, "{text}");
+    }
+    let text = r#"[{"ip":"198.51.100.7","reputation":"bad"},{"ip":"198.51.100.8","reputation":"good"}]"#;
+    let allowed = read(text.as_bytes(), &allowlist).unwrap().entries;
+    assert_eq!(allowed.len(), 1);
+}
+
+#[test]
+fn headings_and_comments_that_free_clients_are_heeded_in_any_frame() {
+    for heading in ["## Allowed ##", "### whitelist ###", "# ~ allowed hosts ~ #"] {
+        let text = format!("# blocked\n198.51.100.7\n{heading}\n198.51.100.8\n");
+        let targets: Vec<_> = targets(&text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+    for line in ["Whitelist", "<!-- whitelist -->", "REM allowed", "/* allowed */"] {
+        let text = format!("198.51.100.7\n198.51.100.9\n{line}\n198.51.100.8\n");
+        let reading = reading(&text);
+        assert_eq!((reading.entries.len(), reading.bad.len()), (2, 1), "{text}");
+    }
+    assert_eq!(targets("---\nblocked:\n  - 198.51.100.7\n").len(), 1);
+    for comment in ["NICHT SPERREN", "ne pas bloquer", "don’t block it"] {
+        let text = format!("198.51.100.7\n198.51.100.8 # {comment}\n");
+        assert_eq!(complaints(&text, None).len(), 1, "{comment}");
     }
 }
 
