@@ -16,6 +16,7 @@ use secbeat_bus::Bus;
 use secbeat_daemon::{
     api::{Listener, serve},
     credentials::Membership,
+    reload::Reloads,
     supervisor::{self, Supervised},
     time::now_ms,
     traces::Traces,
@@ -33,6 +34,7 @@ use self::{
     enforcement::{Enforcement, Loading},
     fleet::Fleet,
     inputs::Inputs,
+    reload::Reloaded,
     reporting::Reporting,
     tasks::{Stop, Tasks},
 };
@@ -74,6 +76,7 @@ pub struct App {
     hear: watch::Sender<Option<DetectionRecord>>,
     /// Sender of reloaded `[[list]]` tables.
     lists: Option<Configured>,
+    reloads: Reloads,
 }
 
 /// An edge's part in the fleet.
@@ -193,6 +196,7 @@ impl App {
         if config.detect.local != Local::Off {
             tasks.forever(standing_in);
         }
+        let reloads = Reloads::default();
         let api = Api {
             edge_id: fleet.edge_id.clone(),
             enforcer: enforcement.handle.clone(),
@@ -219,6 +223,7 @@ impl App {
             socket,
             notes: Notes::in_folder(&config.state_dir),
             unwatched: Unwatched::default(),
+            refused_config: reloads.refused(),
             stand_in: (config.detect.local, stand_in),
         };
         let announcer = Announcer {
@@ -252,6 +257,7 @@ impl App {
             traces,
             hear,
             lists: list_files,
+            reloads,
         })
     }
 
@@ -285,6 +291,7 @@ impl App {
             traces,
             hear,
             lists,
+            reloads,
         } = self;
         info!(edge = fleet.edge_id, api = %config.api_listen, "running");
         let stop = Stop::default();
@@ -307,13 +314,16 @@ impl App {
             .map(|listener| serve(listener, None, router.clone(), stop.signal()))
             .collect::<JoinSet<_>>();
         let drain = config.proxy().map_or(Duration::ZERO, |proxy| proxy.drain);
-        let reloads = reload::on_hangup(
+        let reloading = reload::on_hangup(
             hangups,
             config,
-            inputs.reloader(),
-            reporting.recorder.signatures().clone(),
-            lists,
-            handle.clone(),
+            Reloaded {
+                proxy: inputs.reloader(),
+                signatures: reporting.recorder.signatures().clone(),
+                lists,
+                enforcer: handle.clone(),
+            },
+            reloads,
         );
         let inputs = inputs.run(&stop);
 
@@ -327,7 +337,7 @@ impl App {
             () = supervised.keep_alive(async || is_alive(&handle).await) => {}
         }
         supervisor::stopping(drain + AFTER_DRAIN);
-        reloads.abort();
+        reloading.abort();
         // While bans still come, and telemetry goes.
         let inputs = inputs.drain().await;
         drop(handle);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secbeat_bus::{Bus, broker::broker, make_all};
 use secbeat_common::prefix::Prefix;
-use secbeat_daemon::time::now_ms;
+use secbeat_daemon::reload::{RefusedConfig, Reloads};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
@@ -26,17 +26,8 @@ pub(crate) struct Reloader {
     tokens: watch::Sender<Vec<Token>>,
     rules: watch::Sender<InForce>,
     feeds: Entries,
-    refused: watch::Sender<Option<RefusedConfig>>,
+    reloads: Reloads,
     bus: Bus,
-}
-
-/// A changed config that was not taken over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RefusedConfig {
-    /// Time at which one was refused first since the config in use was taken over, milliseconds since the Unix epoch.
-    pub since_ms: i64,
-    /// The reason why the latest one was.
-    pub why: String,
 }
 
 /// What follows the tokens and the rules in use.
@@ -53,7 +44,7 @@ impl Reloader {
             tokens,
             rules,
             feeds,
-            refused: watch::Sender::new(None),
+            reloads: Reloads::default(),
             bus,
         };
         (reloader, (known, in_force))
@@ -66,7 +57,7 @@ impl Reloader {
 
     /// Returns the config that was refused last, until one is taken over.
     pub(crate) fn refused(&self) -> watch::Receiver<Option<RefusedConfig>> {
-        self.refused.subscribe()
+        self.reloads.refused()
     }
 
     /// Takes over the tokens, the rules and the feeds of `changed`, or nothing if they do not fit the rest of what the orchestrator runs with.
@@ -75,16 +66,10 @@ impl Reloader {
             Ok(changed) => self.take_over(changed).await,
             Err(error) => Err(format!("{error:#}")),
         };
-        match taken {
-            Ok(()) => drop(self.refused.send_replace(None)),
-            Err(why) => {
-                self.refused.send_modify(|refused| {
-                    let since_ms = refused.take().map_or_else(now_ms, |before| before.since_ms);
-                    let why = why.clone();
-                    *refused = Some(RefusedConfig { since_ms, why });
-                });
-                error!("the config cannot be used, and nothing changes: {why}");
-            }
+        let taken = taken.as_ref().copied().map_err(String::as_str);
+        self.reloads.note(taken);
+        if let Err(why) = taken {
+            error!("the config cannot be used, and nothing changes: {why}");
         }
     }
 

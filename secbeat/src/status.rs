@@ -87,7 +87,7 @@ pub(crate) fn show_service(
     let names: Vec<_> = in_force.into_iter().map(|rule| rule.name).collect();
     let unknown_rules = rules.unknown(&names);
     let rules = rules.in_force(&names);
-    let rules = rules.about(service);
+    let rules = rules.about(host.filter_of(service));
     let mut banned = Vec::new();
     for rule in &rules {
         let page: BanPage = api

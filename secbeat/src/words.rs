@@ -19,6 +19,9 @@ pub const WORDS: &[Word] = &[
     word("", "stats …", Runs("status …")),
     word("", "status ADDRESS …", Runs("why ADDRESS …")),
     word("", "show ADDRESS …", Runs("why ADDRESS …")),
+    word("", "info ADDRESS …", Runs("why ADDRESS …")),
+    word("", "search ADDRESS …", Runs("why ADDRESS …")),
+    word("", "history ADDRESS …", Runs("why ADDRESS …")),
     word("", "whitelist", Runs("allowlist list")),
     word("", "whitelist ADDRESS …", Runs("allowlist add ADDRESS …")),
     word(
@@ -31,6 +34,7 @@ pub const WORDS: &[Word] = &[
     word("", "feed", Runs("feed list")),
     word("", "feeds", Runs("feed list")),
     word("", "signatures", Runs("signatures list")),
+    word("", "rules list", Runs("rules")),
     word(
         "",
         "reload …",

@@ -14,6 +14,7 @@ pub mod http;
 pub mod metrics;
 pub mod program;
 pub mod protect;
+pub mod reload;
 pub mod rotated;
 pub mod sockets;
 pub mod supervisor;

@@ -26,6 +26,11 @@ pub(super) fn render(stats: &StatsView) -> String {
         stats.access_logs.iter().for_each(access_log);
         signatures(stats);
         waf(stats);
+        Metric::gauge(
+            "secbeat_edge_config_refused",
+            "1 while the config that was read last is refused, and the one before is in use.",
+        )
+        .holds([], stats.refused_config.is_some());
         describe_gauge!(
             "secbeat_edge_unwatched_services",
             "Services of this host whose logs are not read."

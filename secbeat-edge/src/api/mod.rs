@@ -22,6 +22,7 @@ use secbeat_daemon::{
     expiry::{CertificateView, Expiry},
     metrics::answer as scraped,
     protect::{Allowed, Protected},
+    reload::RefusedConfig,
     time::{now_ms, wall_ms},
 };
 use secbeat_edge_core::{LocalBan, Origin};
@@ -83,6 +84,8 @@ pub(crate) struct Api {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) notes: Notes,
     pub(crate) unwatched: Unwatched,
+    /// The config that a reload refused last.
+    pub(crate) refused_config: watch::Receiver<Option<RefusedConfig>>,
     /// This edge's own detector, and when it decides.
     pub(crate) stand_in: (Local, Tap),
 }
@@ -177,6 +180,7 @@ impl Api {
             authz: (&**authz).into(),
             garbage: self.garbage.count(),
             skipped_parts: self.garbage.skipped(),
+            refused_config: self.refused_config.borrow().as_ref().map(Into::into),
             unwatched: self.unwatched.lines(),
         })
     }

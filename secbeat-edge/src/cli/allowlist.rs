@@ -25,7 +25,7 @@ pub enum Allowlist {
     /// Add a client or a network, on this host only.
     Add(NewEntry),
     /// Remove an entry; what is left of bans of it is enforced again.
-    #[command(alias = "delete")]
+    #[command(aliases = ["delete", "del", "rm"])]
     Remove {
         #[command(flatten)]
         target: Target,

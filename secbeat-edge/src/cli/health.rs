@@ -57,8 +57,6 @@ impl Status {
     /// Logs of `service`, of which a filter or a server has the name: a line each. Empty if there is none.
     #[must_use]
     pub fn logs_of(&self, service: &str) -> Vec<String> {
-        let logs = self.daemon.iter().flat_map(|daemon| &daemon.access_logs);
-        let is_its = |log: &&AccessLogView| log.format == service || log.name.contains(service);
         let line = |log: &AccessLogView| {
             let last = log.silent_ms.map_or_else(
                 || "no line since the start".to_owned(),
@@ -73,7 +71,22 @@ impl Status {
                 error.collect::<String>()
             )
         };
-        logs.filter(is_its).map(line).collect()
+        self.are_of(service).map(line).collect()
+    }
+
+    /// The name of the filter or the format that the log of `service` is read with, as `sshd` for `ssh`.
+    #[must_use]
+    pub fn filter_of<'a>(&'a self, service: &'a str) -> &'a str {
+        let mut formats = self.are_of(service).map(|log| log.format.as_str());
+        match formats.next() {
+            Some(first) if formats.all(|format| format == first) => first,
+            _ => service,
+        }
+    }
+
+    fn are_of(&self, service: &str) -> impl Iterator<Item = &AccessLogView> {
+        let logs = self.daemon.iter().flat_map(|daemon| &daemon.access_logs);
+        logs.filter(move |log| log.format == service || log.name.contains(service))
     }
 
     fn daemon_finding(&self, program: &str) -> Finding {

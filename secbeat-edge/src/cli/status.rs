@@ -262,6 +262,9 @@ fn print_status(status: &Status) {
     }
     print_memory(&status.kernel_memory);
     if let Some(daemon) = &status.daemon {
+        if let Some(refused) = &daemon.refused_config {
+            secbeat_daemon::say!("config     {}", refused.line());
+        }
         secbeat_daemon::say!(
             "{:<10} {}",
             broker(),

@@ -61,7 +61,11 @@ impl Unban {
         let targets = self.meant(places, &named)?;
         let mut outcome = Outcome::default();
         if self.dry_run {
-            outcome.unbanned = targets.iter().map(ToString::to_string).collect();
+            let banned: BTreeSet<Prefix> = in_force(places)?
+                .iter()
+                .filter_map(|ban| ban.target.parse().ok())
+                .collect();
+            outcome.lift(&targets, |target| Ok(banned.contains(target)))?;
             return outcome.tell("on this host", true, self.output);
         }
         let (mut of_fleet, mut by_daemon) = (Vec::new(), true);

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use secbeat_common::{maps::allow, prefix::Prefix, wire::Layer};
 use secbeat_daemon::{
     cli::{Output, print_json},
+    exit::{Coded, NOT_ALLOWED},
     program, protect,
     time::{now_ms, rfc3339},
 };
@@ -95,6 +96,10 @@ impl Test {
     }
 
     pub(super) fn run(&self, places: &Places) -> anyhow::Result<()> {
+        if places.pins.are_hidden() {
+            let why = "only root may look into the maps of the kernel: use `sudo`";
+            return Err(Coded::new(NOT_ALLOWED, why.to_owned()).into());
+        }
         let Some(address) = self.address else {
             return self_test::run(places, self.output);
         };

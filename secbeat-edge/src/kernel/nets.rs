@@ -11,6 +11,9 @@ use secbeat_common::{
 
 use super::{Allowing, Pins, SettingsMap, entry::absent_is_none};
 
+/// Networks up to which the kernel's allowlist is compared at each look, which takes two system calls for each.
+const FEW: usize = 1024;
+
 /// `ALLOWED_NETS`: networks that the program never drops.
 pub struct AllowedNets {
     trie: LpmTrie<MapData, [u8; 16], Allow>,
@@ -131,6 +134,12 @@ impl AllowedNets {
     /// Returns an error if the kernel refuses.
     pub fn is_outdated(&self) -> anyhow::Result<bool> {
         Ok(self.generation != 0 && self.settings.read()?.allow_generation != self.generation)
+    }
+
+    /// Whether they are so few that the kernel's may be listed every few seconds.
+    #[must_use]
+    pub fn are_few(&self) -> bool {
+        self.written.len() <= FEW
     }
 
     /// Has the kernel's allowlist be what was [set](Self::set), whatever else has written there since. Says whether it was not.

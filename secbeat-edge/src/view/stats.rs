@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use secbeat_common::wire::{ClockOffset, SignaturesInForce};
-use secbeat_daemon::expiry::CertificateView;
+use secbeat_daemon::{expiry::CertificateView, reload::RefusedConfigView};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -64,6 +64,9 @@ pub(crate) struct StatsView {
     /// Parts of messages that only a later release knows.
     #[serde(default)]
     pub skipped_parts: u64,
+    /// The config that a reload refused last; `null` once one is taken over, and while none was refused.
+    #[serde(default)]
+    pub refused_config: Option<RefusedConfigView>,
     /// Services of this host that nobody watches, where somebody looks for them: a line each.
     #[serde(default)]
     pub unwatched: Vec<String>,

@@ -35,11 +35,11 @@ const MAX_LIMIT: usize = 10_000;
 struct Question {
     /// An address or a CIDR. Decisions about networks that contain it are included.
     target: Option<String>,
-    /// Returns only decisions of this user, token or daemon.
+    /// Only decisions of this user, token or daemon.
     actor: Option<String>,
-    /// Returns only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
+    /// Only decisions of this kind: `ban`, `unban`, `allow`, `disallow`, `list`, `signatures`, `observed` or `suppressed`.
     kind: Option<String>,
-    /// Returns only decisions about what an edge with this label reported, and bans for it, such as `site=berlin`; several as `role=web,site=berlin`.
+    /// Only decisions about what an edge with this label reported, and bans for it, such as `site=berlin`; several as `role=web,site=berlin`.
     /// Looked for among the latest 10,000 that are asked for otherwise.
     label: Option<String>,
     /// Start of the records: a duration such as `24h`, or a time such as `2026-11-20T10:00:00Z`.

@@ -22,9 +22,9 @@ const LIMIT: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    /// Returns only findings for this client or network.
+    /// Only findings for this client or network.
     source: Option<String>,
-    /// Returns only findings of this rule.
+    /// Only findings of this rule.
     rule: Option<String>,
     /// Most findings, 100 unless set.
     limit: Option<usize>,

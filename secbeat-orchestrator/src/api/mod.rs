@@ -36,6 +36,7 @@ pub use secbeat_daemon::api::Failure;
 use secbeat_daemon::{
     api::{as_problems, ask},
     geo::Geo,
+    reload::RefusedConfig,
 };
 use tokio::sync::{oneshot, watch};
 use utoipa_axum::router::OpenApiRouter;
@@ -54,7 +55,6 @@ use crate::{
     leases::Shares,
     notify::NotifyStats,
     overview::Hub,
-    reload::RefusedConfig,
     reports::Reports,
     rules::InForce,
     sessions::Sessions,

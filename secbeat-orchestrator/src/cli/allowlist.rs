@@ -31,7 +31,7 @@ pub enum Command {
     /// Add the clients and networks of a list.
     Import(Import),
     /// Remove an entry; what is left of bans of it is enforced again.
-    #[command(alias = "delete")]
+    #[command(aliases = ["delete", "del", "rm"])]
     Remove {
         #[command(flatten)]
         target: Target,

@@ -13,6 +13,8 @@ use crate::{
     notify::{Receiver, listed, try_all},
 };
 
+const NO_RECEIVER: &str = "no receivers: add a [[notify]] table (docs/notifications.md)";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send a test message to every receiver of the config, or to one, and show what it answered. It is sent from here, not
@@ -42,10 +44,7 @@ impl Command {
 }
 
 fn test(config: &Config, name: Option<&str>, output: Output) -> anyhow::Result<()> {
-    ensure!(
-        !config.notify.is_empty(),
-        "no receivers: add a [[notify]] table (docs/notifications.md)"
-    );
+    ensure!(!config.notify.is_empty(), "{NO_RECEIVER}");
     let mut entries = config.notify.clone();
     if let Some(name) = name {
         entries.retain(|entry| entry.name == name);
@@ -91,6 +90,10 @@ fn list(config: &Config, output: Output) -> anyhow::Result<()> {
             json!({"name": name, "kind": kind, "events": events, "digest": digest, "max_per_hour": max_per_hour})
         });
         return print_json(&rows.collect::<Vec<_>>());
+    }
+    if config.notify.is_empty() {
+        secbeat_daemon::say!("{NO_RECEIVER}");
+        return Ok(());
     }
     let mut table = table(["NAME", "KIND", "EVENTS", "DIGEST", "MAX PER HOUR"]);
     table.add_rows(rows);

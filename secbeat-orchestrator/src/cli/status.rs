@@ -58,11 +58,7 @@ fn text(stats: &ApiStats) -> String {
         line("ready", format!("NO: {why}"));
     }
     if let Some(refused) = &stats.refused_config {
-        let (since, why) = (&refused.since, &refused.why);
-        line(
-            "config",
-            format!("REFUSED since {since}, the one before is in use: {why}"),
-        );
+        line("config", refused.line());
     }
     for certificate in &stats.bus_certificates {
         line("certificate", certificate.line());

@@ -70,10 +70,13 @@ impl Unban {
                 targets.insert(*target);
             }
         }
-        targets.extend(self.selected(api)?);
+        let selected: BTreeSet<Prefix> = self.selected(api)?.into_iter().collect();
+        targets.extend(&selected);
         outcome.allowlisted = self.except.then_some(allowlisted);
         if self.dry_run {
-            outcome.unbanned = targets.iter().map(ToString::to_string).collect();
+            outcome.lift(&targets, |target| {
+                Ok(selected.contains(target) || is_banned(api, target)?)
+            })?;
         } else {
             self.lift_all(api, &targets, &mut outcome)?;
         }
@@ -211,6 +214,13 @@ fn networks_around(api: &ApiClient, target: &Prefix) -> anyhow::Result<Vec<Prefi
     let around = covering(api, target)?;
     let around = around.iter().filter_map(|ban| ban.target.parse().ok());
     Ok(around.collect())
+}
+
+/// Whether `target` itself is banned.
+fn is_banned(api: &ApiClient, target: &Prefix) -> anyhow::Result<bool> {
+    let around = covering(api, target)?;
+    let itself = |ban: &BanView| ban.target.parse::<Prefix>().is_ok_and(|net| net == *target);
+    Ok(around.iter().any(itself))
 }
 
 /// The bans of `target` and of networks around it.

@@ -39,6 +39,7 @@ pub const WORDS: &[Word] = &[
     word("", "feed", Runs("feed list")),
     word("", "feeds", Runs("feed list")),
     word("", "signatures", Runs("signatures list")),
+    word("", "rules list", Runs("rules")),
     word(
         "",
         "reload …",

@@ -233,8 +233,10 @@ mod tests {
     use secbeat_common::wire::FollowedLog;
     use serde_json::{Value, json};
 
+    use secbeat_daemon::reload::RefusedConfigView;
+
     use super::*;
-    use crate::view::{FeedTroubleView, RefusedConfigView};
+    use crate::view::FeedTroubleView;
 
     fn stats(not_ready: Option<&str>, brake: Option<&str>) -> ApiStats {
         let stats = json!({

@@ -40,6 +40,6 @@ pub use self::{
     rules::RuleView,
     signatures::{DisabledView, Origin, PublishedView, SignatureAgreement, SignatureView, signature_change},
     source::{SourceView, render},
-    stats::{ApiStats, AuditView, Outcomes, RefusedConfigView, SignatureStats, Stats},
+    stats::{ApiStats, AuditView, Outcomes, SignatureStats, Stats},
     telemetry::EdgeView,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secbeat_bus::AuditFill;
 use secbeat_common::wire::ClockOffset;
-use secbeat_daemon::{expiry::CertificateView, geo::GeoFile, time::rfc3339};
+use secbeat_daemon::{expiry::CertificateView, geo::GeoFile, reload::RefusedConfigView, time::rfc3339};
 use secbeat_orchestrator_core::decider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use super::{
     notify::NotifyView,
     telemetry::EdgeView,
 };
-use crate::{engine::Counted, reload::RefusedConfig};
+use crate::engine::Counted;
 
 /// Counters of the decider since the start.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -164,25 +164,6 @@ pub struct ApiStats {
     /// or `crowded`.
     #[serde(default)]
     pub crawlers: BTreeMap<String, u64>,
-}
-
-/// A changed config that was not taken over: the one before stays in use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = RefusedConfig)]
-pub struct RefusedConfigView {
-    /// Time of the first refusal since the config in use was taken over, RFC 3339.
-    pub since: String,
-    /// The reason why the latest one was refused.
-    pub why: String,
-}
-
-impl From<&RefusedConfig> for RefusedConfigView {
-    fn from(refused: &RefusedConfig) -> Self {
-        Self {
-            since: rfc3339(refused.since_ms),
-            why: refused.why.clone(),
-        }
-    }
 }
 
 /// The fleet's signatures in numbers.

@@ -336,6 +336,9 @@ fn the_edge_unbans_many_at_once_with_the_daemon_and_without_and_keeps_notes() {
             said,
             "would unban 192.0.2.1/32 on this host\nwould unban 192.0.2.2/32 on this host\n"
         );
+        // As the real run finds it.
+        let partly = unban(&["192.0.2.1", "192.0.2.77", "--dry-run"]);
+        assert_refused(&partly, NOT_FOUND, &["not banned: 192.0.2.77/32"]);
         let partly = unban(&["192.0.2.1", "192.0.2.77", "192.0.2.2"]);
         assert_refused(&partly, NOT_FOUND, &["not banned: 192.0.2.77/32"]);
         let said = stdout(&unban(&["198.51.100.77", "198.51.100.78", "--covering"]));

@@ -56,6 +56,11 @@ fn one_host_is_checked_and_asked_in_its_own_words_and_in_those_of_others() {
     assert_eq!(nginx["banned"][0], format!("{}/32", OneHost::ATTACKER));
     assert_eq!(nginx["not_in_kernel"].as_array().map(Vec::len), Some(0));
     assert_eq!(said(&host, &["status", "sshd"]).0, Some(3));
+    // A dry run finds what the real run would.
+    let missing = &["unban", "--dry-run", "192.0.2.250"];
+    assert_eq!(said(&host, missing), (Some(3), String::new()));
+    let receivers = said(&host, &["notify", "list"]);
+    assert!(receivers.1.starts_with("no receivers"), "{receivers:?}");
 
     for words in [&["banned"][..], &["decisions", "list"], &["ban", "list"]] {
         let (code, text) = said(&host, words);

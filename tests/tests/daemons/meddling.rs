@@ -223,6 +223,37 @@ fn what_others_write_into_the_programs_settings_is_undone() {
     );
 }
 
+/// Long before the next reconciliation, and without the change of the generation that SecBeat's own processes make.
+#[test]
+fn what_others_write_into_the_allowlist_alone_is_undone() {
+    const EXEMPT: &str = "198.51.100.9";
+    /// Keys of `::ffff:198.51.100.7/128` and `::ffff:198.51.100.9/128`, the length first.
+    const KEY_OF_CLIENT: &str = "128 0 0 0 0 0 0 0 0 0 0 0 0 0 255 255 198 51 100 7";
+    const KEY_OF_EXEMPT: &str = "128 0 0 0 0 0 0 0 0 0 0 0 0 0 255 255 198 51 100 9";
+    let host = Host::new();
+    host.reconfigure("[proxy]\n", "[bans]\nreconcile_interval = \"1h\"\n[proxy]\n");
+    let mut edge = start(&host);
+    assert!(host.edge(&["allowlist", "add", EXEMPT]).status.success());
+    // A ban that an entry touches: the program looks its packets up in the allowlist.
+    let ban = host.edge(&["ban", "198.51.100.0/28", "--duration", "1h"]);
+    assert!(ban.status.success(), "{ban:?}");
+    let pins = Pins::at(host.pin_folder());
+    let is_dropped = |source: &str| is_dropped(&pins, source.parse().unwrap(), Carries::Tcp(443)).unwrap();
+    let is_well = || is_dropped(CLIENT) && !is_dropped(EXEMPT);
+    wait_until("all is in force", SOON, is_well);
+    let of_client = KEY_OF_CLIENT.split(' ').collect::<Vec<_>>();
+    let of_exempt = KEY_OF_EXEMPT.split(' ').collect::<Vec<_>>();
+    let added = [&["key"][..], of_client.as_slice(), &["value", "1", "0", "0", "0"]].concat();
+    let removed = [&["key"][..], of_exempt.as_slice()].concat();
+    for (times, command, arguments) in [(1, "update", added), (2, "delete", removed)] {
+        bpftool(&host, maps::ALLOWED_NETS, command, &arguments);
+        assert!(!is_well(), "{command} made no difference");
+        wait_until(&format!("what {command} did is undone"), SOON, is_well);
+        edge.wait_for_log_count("something else had changed the allowlist", times, SOON);
+    }
+    assert_eq!((ready(&host), status(&host).0), (200, true));
+}
+
 #[test]
 fn a_ban_that_the_kernel_refuses_is_said_everywhere() {
     let host = Host::new();
@@ -319,4 +350,34 @@ fn a_wrong_config_leaves_the_commands_that_one_needs_then_and_detach_sees_what_i
         host.namespace.xdp_on("eth-a").is_none()
     });
     host.write("edge.toml", &config);
+}
+
+#[test]
+fn a_config_that_a_reload_refuses_is_known_until_one_is_taken_over() {
+    let host = Host::new();
+    let mut edge = start(&host);
+    let refused = || status(&host).1["daemon"]["refused_config"].clone();
+    let metric = |value: u8| {
+        let metrics = Client::new(&host.namespace).request("GET", "http://127.0.0.1:8080/metrics", &[], b"");
+        let metrics = String::from_utf8(metrics.unwrap().body).unwrap();
+        metrics.contains(&format!("\nsecbeat_edge_config_refused {value}\n"))
+    };
+    assert!(refused().is_null() && metric(0));
+    let config = fs::read_to_string(host.file("edge.toml")).unwrap();
+    host.write(
+        "edge.toml",
+        &config.replace("[kernel]", "[kernel]\nno_such_key = 1"),
+    );
+    edge.signal(libc::SIGHUP);
+    wait_until("it is refused", SOON, || {
+        refused()["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("no_such_key"))
+    });
+    assert!(metric(1));
+    assert_eq!(ready(&host), 200, "the config in use is enforced");
+    host.write("edge.toml", &config);
+    edge.signal(libc::SIGHUP);
+    wait_until("it is taken over", SOON, || refused().is_null());
+    assert!(metric(0));
 }

@@ -93,8 +93,10 @@ fn one_package_protects_nginx_and_sshd_without_an_edit_and_purges_without_a_trac
         !sshd::attempt(&around.attacker, GUESSER, HOST, 6),
         "a banned client was answered"
     );
-    let status = booted.secbeat(&["status", "sshd"]);
-    assert!(status.contains("verified in the kernel"), "{status}");
+    for service in ["sshd", "ssh"] {
+        let status = booted.secbeat(&["status", service]);
+        assert!(status.contains("verified in the kernel"), "{status}");
+    }
 
     let invocation = booted.property("secbeat", "InvocationID");
     booted.ask(TestProgram::Dpkg, &["--install", &package(&later)]);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -150,12 +150,64 @@ impl Said {
 
 /// Reads a target of a ban. The error says what a text that cannot be banned seems to be.
 fn to_ban(text: &str) -> Result<Said, String> {
+    // `ban 192.0.2.0 255.255.255.0` means a network, and would ban two addresses.
+    let mask = text.parse::<Ipv4Addr>().ok().and_then(mask_len);
+    if mask.is_some_and(|len| len < 32) {
+        return Err(format!(
+            "`{text}` is a mask, not an address: type the network with its length, such as 192.0.2.0/24"
+        ));
+    }
     text.parse()
         .map_err(|error: PrefixError| taken_for(text).unwrap_or_else(|| error.to_string()))
 }
 
+/// The length of a mask from 255.0.0.0 on.
+fn mask_len(mask: Ipv4Addr) -> Option<u32> {
+    let bits = mask.to_bits();
+    let len = bits.leading_ones();
+    (len >= 8 && bits.count_ones() == len).then_some(len)
+}
+
+/// Returns what `text`, written as other programs write addresses, is here.
+fn written_elsewhere(text: &str) -> Option<String> {
+    let written = |target: &str| format!("`{text}`: write `{target}`");
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Some(format!(
+            "`{text}` has a port, and a ban holds for all ports: write `{}`",
+            socket.ip()
+        ));
+    }
+    if let Some((address, mask)) = text.split_once('/')
+        && let Some(len) = mask.parse::<Ipv4Addr>().ok().and_then(mask_len)
+        && address.parse::<Ipv4Addr>().is_ok()
+    {
+        return Some(written(&format!("{address}/{len}")));
+    }
+    if let Some((address, _)) = text.split_once('%')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return Some(format!(
+            "`{text}` has a zone, and packets have none: write `{address}`"
+        ));
+    }
+    let bare: String = text.chars().filter(|c| !"[]".contains(*c)).collect();
+    if bare.len() < text.len() && bare.parse::<Prefix>().is_ok() {
+        return Some(written(&bare));
+    }
+    let starred = text.strip_suffix(".*").map(|known| format!("{known}.0/24"));
+    if let Some(network) = starred.filter(|network| network.parse::<Prefix>().is_ok()) {
+        return Some(written(&network));
+    }
+    let parts: Vec<_> = text.split([',', ';']).filter(|part| !part.is_empty()).collect();
+    (parts.len() > 1 && parts.iter().all(|part| part.trim().parse::<Prefix>().is_ok()))
+        .then(|| format!("`{text}` is several targets: write blanks between them"))
+}
+
 /// Returns what `text`, which is neither an address nor a network, seems to be, and what to do with it.
 fn taken_for(text: &str) -> Option<String> {
+    if let Some(written) = written_elsewhere(text) {
+        return Some(written);
+    }
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // No address is a duration, and a number alone is neither.
     if !is_number(text) && text.parse::<Term>().is_ok() {
@@ -339,6 +391,17 @@ mod tests {
             ("198.51.100.1-198.51.100.9", "is a range: give its networks"),
             ("AS64500", "is the number of a provider"),
             ("as", "`as` is neither"),
+            ("192.0.2.0 255.255.255.0", "`255.255.255.0` is a mask"),
+            ("192.0.2.0/255.255.255.0", "write `192.0.2.0/24`"),
+            ("192.0.2.1:443", "a ban holds for all ports: write `192.0.2.1`"),
+            ("[2001:db8::7]:443", "write `2001:db8::7`"),
+            ("[2001:db8::]/64", "write `2001:db8::/64`"),
+            (
+                "fe80::1%eth0",
+                "has a zone, and packets have none: write `fe80::1`",
+            ),
+            ("192.0.2.*", "write `192.0.2.0/24`"),
+            ("192.0.2.1,192.0.2.9", "write blanks between them"),
             ("-i 192.0.2.1 --type captcha", "captcha"),
             ("--scope country --value 192.0.2.1", "country"),
         ] {

@@ -341,8 +341,22 @@ fn format_json(line: &mut String, entry: &Entry) {
         upstream_response_time: served_by.map(|by| seconds(by.took)),
     };
     // Nothing of it can fail.
-    line.push_str(&serde_json::to_string(&object).unwrap_or_default());
+    push_escaped(line, &serde_json::to_string(&object).unwrap_or_default());
     line.push('\n');
+}
+
+/// Appends JSON, and escapes the control characters beyond ASCII that are left in it: some terminals take U+009B for `ESC [`.
+fn push_escaped(line: &mut String, json: &str) {
+    if json.is_ascii() {
+        return line.push_str(json);
+    }
+    for character in json.chars() {
+        if character.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+    }
 }
 
 /// As nginx does: what is not printable ASCII, and what would end a field, as `\xHH`.
@@ -462,6 +476,20 @@ mod tests {
             (read.client, read.status, &*read.method),
             (entry.client, 408, &b""[..])
         );
+    }
+
+    #[test]
+    fn an_object_has_no_control_characters() {
+        let agent = "\u{9b}31m \u{e9}";
+        let entry = Entry {
+            user_agent: HeaderValue::from_bytes(agent.as_bytes()).ok(),
+            ..entry()
+        };
+        let mut line = String::new();
+        format_json(&mut line, &entry);
+        assert!(line.contains("\"\\u009b31m \u{e9}\""), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["http_user_agent"], agent);
     }
 
     #[test]

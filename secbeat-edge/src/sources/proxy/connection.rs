@@ -47,7 +47,7 @@ use super::{
     speaking,
     stream::{Negotiated, Stream},
     upload::Whole,
-    visit::Visit,
+    visit::{Exchange, Visit},
 };
 
 /// How connections are taken; a reload replaces it for the next ones.
@@ -187,15 +187,24 @@ impl Open {
             // Together, and of this connection alone: cores that count the same references wait for each other.
             let shared = Arc::new((self.forwarder.clone(), visit.clone()));
             service_fn(move |request: Request<Incoming>| {
-                let shared = shared.clone();
                 let visit = &shared.1;
                 visit.hearing.came();
                 // At once, and not when this is polled: hyper may read the body first.
                 let exchange = visit.begin();
                 let request = request.map(|body| Whole::new(body, &visit.hearing));
+                let mut arrived = Arrived {
+                    shared: shared.clone(),
+                    request: Some((exchange, request)),
+                };
                 async move {
-                    let (forwarder, visit) = &*shared;
-                    Ok::<_, Infallible>(forwarder.answer(visit, exchange, request).await)
+                    let taken = arrived.request.take();
+                    let (forwarder, visit) = &*arrived.shared;
+                    match taken {
+                        Some((exchange, request)) => {
+                            Ok::<_, Infallible>(forwarder.answer(visit, exchange, request).await)
+                        }
+                        None => pending().await,
+                    }
                 }
             })
         };
@@ -309,6 +318,22 @@ impl Open {
                     return None;
                 }
             }
+        }
+    }
+}
+
+/// A request that nothing has looked at yet. hyper lets go of it if the client has gone by then.
+struct Arrived {
+    shared: Arc<(Arc<Forwarder>, Arc<Visit>)>,
+    /// `None` once it is looked at.
+    request: Option<(Exchange, Request<Whole>)>,
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if let Some((_exchange, request)) = self.request.take() {
+            let (forwarder, visit) = &*self.shared;
+            forwarder.given_up(visit, request);
         }
     }
 }

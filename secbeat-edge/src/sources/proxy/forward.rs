@@ -17,7 +17,10 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     ext::ReasonPhrase,
     header::{self, Entry::Vacant, HeaderValue},
-    http::uri::{Authority, PathAndQuery},
+    http::{
+        request::Parts,
+        uri::{Authority, PathAndQuery},
+    },
 };
 use secbeat_common::{
     rules::CLIENT_GAVE_UP,
@@ -98,38 +101,11 @@ impl Forwarder {
         request: Request<Whole>,
     ) -> Response<AnswerBody> {
         let (mut head, body) = request.into_parts();
-        let client = self.rule.client(&visit.connection, &head.headers);
         let site = self.site.load_full();
-        let asked = RequestRecord {
-            // The access log names the nearest address that is known.
-            client: client.unwrap_or_else(|_| Client::peer(visit.connection.last_hop())),
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
-            host: head.headers.get(header::HOST).cloned(),
-            user_agent: head.headers.get(header::USER_AGENT).cloned(),
-            referer: site
-                .access_log
-                .as_ref()
-                .and_then(|_| head.headers.get(header::REFERER).cloned()),
-            signatures: self.recorder.signatures().of_head(&head),
-            since: Instant::now(),
-            details: match &site.access_log {
-                Some(log) if log.has_details() => Some(self.details(visit, &mut head.headers)),
-                _ => None,
-            },
-        };
-        let (version, client_address) = (asked.version, asked.client.address);
+        let mut unanswered = self.unanswered(visit, &site, &mut head);
+        let client = unanswered.client;
+        let (version, client_address) = (head.version, nearest(visit, client).address);
         let may_keep = version == Version::HTTP_10 && asks_to_keep(&head.headers);
-        let mut unanswered = Unanswered {
-            forwarder: self,
-            visit,
-            site: &site,
-            client,
-            upstream: site.no_upstream,
-            outcome: Outcome::GaveUp,
-            asked: Some(asked),
-        };
         let changed = visit.bans.changed();
         let admission = client.map_or(Admission::Served, |client| self.gate.admission(client));
         let is_over_limit = !self.hold(&mut exchange, client, &site);
@@ -330,6 +306,49 @@ impl Forwarder {
         }
     }
 
+    /// Reports a request that its client gave up before it was looked at, as if it had been.
+    pub(super) fn given_up(&self, visit: &Visit, request: Request<Whole>) {
+        let (mut head, _body) = request.into_parts();
+        let site = self.site.load_full();
+        let mut unanswered = self.unanswered(visit, &site, &mut head);
+        if unanswered.client.is_ok_and(|client| self.gate.refuses(client)) {
+            // Requests of banned clients are not reported.
+            unanswered.asked = None;
+        }
+    }
+
+    /// Notes a request that begins.
+    fn unanswered<'a>(&'a self, visit: &'a Visit, site: &'a Site, head: &mut Parts) -> Unanswered<'a> {
+        let client = self.rule.client(&visit.connection, &head.headers);
+        let asked = RequestRecord {
+            client: nearest(visit, client),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: head.headers.get(header::HOST).cloned(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            referer: site
+                .access_log
+                .as_ref()
+                .and_then(|_| head.headers.get(header::REFERER).cloned()),
+            signatures: self.recorder.signatures().of_head(head),
+            since: Instant::now(),
+            details: match &site.access_log {
+                Some(log) if log.has_details() => Some(self.details(visit, &mut head.headers)),
+                _ => None,
+            },
+        };
+        Unanswered {
+            forwarder: self,
+            visit,
+            site,
+            client,
+            upstream: site.no_upstream,
+            outcome: Outcome::GaveUp,
+            asked: Some(asked),
+        }
+    }
+
     fn record<'a>(&self, asked: &'a RequestRecord, status: u16, upstream: u16) {
         let text = |value: &'a Option<HeaderValue>| match value {
             Some(value) => String::from_utf8_lossy(value.as_bytes()),
@@ -451,6 +470,11 @@ async fn unless(
             Err(Failure::Banned)
         }
     }
+}
+
+/// Returns the nearest address that is known, which the access log names.
+fn nearest(visit: &Visit, client: Result<Client, Unattributed>) -> Client {
+    client.unwrap_or_else(|_| Client::peer(visit.connection.last_hop()))
 }
 
 /// A request that is not answered yet. If it goes without an answer, its client has given it up.

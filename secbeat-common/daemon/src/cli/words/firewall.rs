@@ -16,6 +16,7 @@ const BAN_OR_ALLOW: Here = Hint(
 const DISALLOW: Here = Hint("`PROGRAM allowlist remove ADDRESS` takes it off the allowlist");
 const LIFT_ALL: Here =
     Hint("`PROGRAM unban --all` lifts all bans; rules of the firewall stay with the firewall");
+const LOOK: Here = Hint("`PROGRAM bans ADDRESS` lists the bans of it and of networks around it");
 const LIST: Here = Hint("`PROGRAM bans` lists the bans; rules of the firewall stay with the firewall");
 
 /// The same in every program. `PROGRAM` stands for its name.
@@ -30,6 +31,8 @@ pub const FIREWALL: &[Word] = &[
     word("iptables", "-I CHAIN POSITION -s ADDRESS …", BAN_OR_ALLOW),
     word("iptables", "-A CHAIN -p PROTOCOL -s ADDRESS …", BAN_OR_ALLOW),
     word("iptables", "-I CHAIN -p PROTOCOL -s ADDRESS …", BAN_OR_ALLOW),
+    word("iptables", "-t TABLE -A CHAIN -s ADDRESS …", BAN_OR_ALLOW),
+    word("iptables", "-t TABLE -I CHAIN -s ADDRESS …", BAN_OR_ALLOW),
     word("iptables", "-D CHAIN -s ADDRESS …", UNBAN),
     word("iptables", "-L …", LIST),
     word("iptables", "-nL …", LIST),
@@ -39,6 +42,11 @@ pub const FIREWALL: &[Word] = &[
     word("ip6tables", "-A CHAIN -s ADDRESS …", BAN_OR_ALLOW),
     word("nft", "add element FAMILY TABLE SET { ADDRESS }", BAN),
     word("nft", "add element …", BAN),
+    word(
+        "nft",
+        "add rule FAMILY TABLE CHAIN ip saddr ADDRESS …",
+        BAN_OR_ALLOW,
+    ),
     word("nft", "delete element FAMILY TABLE SET { ADDRESS }", UNBAN),
     word("nft", "delete element …", UNBAN),
     word("nft", "list ruleset", LIST),
@@ -48,6 +56,8 @@ pub const FIREWALL: &[Word] = &[
     word("nft", "flush ruleset", LIFT_ALL),
     word("ipset", "add SET ADDRESS …", BAN),
     word("ipset", "del SET ADDRESS …", UNBAN),
+    word("ipset", "test SET ADDRESS", LOOK),
+    word("ipset", "flush SET", LIFT_ALL),
     word("csf", "-d ADDRESS …", BAN),
     word("csf", "-td ADDRESS …", BAN),
     word("csf", "-dr ADDRESS", UNBAN),
@@ -55,5 +65,6 @@ pub const FIREWALL: &[Word] = &[
     word("csf", "-a ADDRESS …", ALLOW),
     word("csf", "-ta ADDRESS …", ALLOW),
     word("csf", "-ar ADDRESS", DISALLOW),
+    word("csf", "-g ADDRESS", LOOK),
     word("csf", "-t", LIST),
 ];

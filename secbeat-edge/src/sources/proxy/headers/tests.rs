@@ -113,6 +113,32 @@ fn no_other_spelling_of_a_field_that_frames_reaches_a_server() {
 }
 
 #[test]
+fn no_field_by_which_a_cdn_names_clients_reaches_a_server() {
+    let fields = [
+        ("host", "a"),
+        ("ali-cdn-real-ip", "192.0.2.1"),
+        ("cdn-src-ip", "192.0.2.1"),
+        ("cloudfront-forwarded-proto", "https"),
+        ("cloudfront-viewer-address", "192.0.2.1:443"),
+        ("do-connecting-ip", "192.0.2.1"),
+        ("do_connecting_ip", "192.0.2.1"),
+        ("incap-client-ip", "192.0.2.1"),
+        ("wl-proxy-ssl", "true"),
+        ("x-appengine-remote-addr", "192.0.2.1"),
+        ("x-arr-ssl", "2048"),
+        ("x-azure-socketip", "192.0.2.1"),
+        ("x-host", "b.example"),
+        ("x-http-host-override", "b.example"),
+        ("x-sucuri-clientip", "192.0.2.1"),
+    ];
+    let head = forwarded("/", &fields);
+    for (name, _) in &fields[1..] {
+        assert!(!head.headers.contains_key(*name), "{name}");
+    }
+    assert_eq!(head.headers["host"], "a");
+}
+
+#[test]
 fn the_host_of_an_absolute_target_wins() {
     let head = forwarded("http://a.example:81/x", &[("host", "b.example")]);
     assert_eq!(

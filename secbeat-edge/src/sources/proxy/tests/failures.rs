@@ -176,6 +176,19 @@ async fn who_waits_after_half_an_upload_reads_a_status_line_without_words_of_hyp
 }
 
 #[tokio::test]
+async fn who_hangs_up_at_once_is_reported() {
+    let mut lab = Lab::new().await;
+    // Most of these are gone before the proxy has looked at them.
+    for _ in 0..20 {
+        let mut client = lab.client().await;
+        client.send(&get("/slow")).await;
+        let _client = client.close_writing();
+        assert_eq!(lab.queue.next().await.status, 499);
+    }
+    assert!(lab.queue.is_empty());
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_the_answer_has_given_up_and_so_does_the_proxy() {
     for hang_up in [Conn::close_writing, Conn::close] {
         let mut lab = Lab::new().await;
