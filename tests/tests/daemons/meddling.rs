@@ -247,9 +247,9 @@ fn what_others_write_into_the_allowlist_alone_is_undone() {
     let removed = [&["key"][..], of_exempt.as_slice()].concat();
     for (times, command, arguments) in [(1, "update", added), (2, "delete", removed)] {
         bpftool(&host, maps::ALLOWED_NETS, command, &arguments);
-        assert!(!is_well(), "{command} made no difference");
-        wait_until(&format!("what {command} did is undone"), SOON, is_well);
+        // It may be undone before a test of it is over.
         edge.wait_for_log_count("something else had changed the allowlist", times, SOON);
+        wait_until(&format!("what {command} did is undone"), SOON, is_well);
     }
     assert_eq!((ready(&host), status(&host).0), (200, true));
 }
