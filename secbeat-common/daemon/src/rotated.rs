@@ -19,6 +19,18 @@ pub fn unrotated(path: &Path) -> PathBuf {
     path.with_file_name(whole.as_deref().unwrap_or(bare))
 }
 
+/// Returns the first of `entries` that covers `file`, or else the log that it was before it was rotated.
+pub fn entry_of<'a, T>(entries: &'a [T], file: &Path, covers: impl Fn(&T, &Path) -> bool) -> Option<&'a T> {
+    let paths = [std::path::absolute(file).ok(), file.canonicalize().ok()];
+    let paths: Vec<_> = paths.into_iter().flatten().collect();
+    let before: Vec<_> = paths.iter().map(|path| unrotated(path)).collect();
+    // A number at the end of a name may be its own.
+    [&paths, &before].into_iter().find_map(|paths| {
+        let mut entries = entries.iter();
+        entries.find(|entry| paths.iter().any(|path| covers(entry, path)))
+    })
+}
+
 /// Returns what stands before the number or the day that a name ends with.
 fn without_number(name: &str) -> Option<&str> {
     let rest = name.trim_end_matches(|letter: char| letter.is_ascii_digit());

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     config::{self, ConfigError},
-    rotated::unrotated,
+    rotated::{entry_of, unrotated},
 };
 use secbeat_logs::{Formats, KeyMap};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -124,23 +124,14 @@ impl EdgeConfig {
     /// Returns the entry of a log: the first that names it, without what rotation appends to a name; or else, for a copy that lies
     /// elsewhere, the only one with files of its name.
     pub(super) fn entry(&self, log: &Path) -> Option<&Entry> {
-        let paths = [std::path::absolute(log).ok(), log.canonicalize().ok()];
-        let paths: Vec<_> = paths.into_iter().flatten().collect();
-        let before: Vec<_> = paths.iter().map(|path| unrotated(path)).collect();
-        // A number at the end of a name may be its own.
-        let covering = [&paths, &before].into_iter().find_map(|paths| {
-            let mut entries = self.access_log.iter();
-            entries.find(|entry| paths.iter().any(|path| entry.covers(path)))
-        });
-        let before = unrotated(log);
         let of_its_name = |path: &Path| {
             let name = path.file_name()?;
             let mut named = self.access_log.iter().filter(|entry| entry.has_name(name));
             named.next().filter(|_| named.next().is_none())
         };
-        covering
+        entry_of(&self.access_log, log, Entry::covers)
             .or_else(|| of_its_name(log))
-            .or_else(|| of_its_name(&before))
+            .or_else(|| of_its_name(&unrotated(log)))
     }
 }
 

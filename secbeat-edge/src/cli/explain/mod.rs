@@ -16,7 +16,7 @@ use secbeat_common::prefix::Prefix;
 use secbeat_daemon::{
     cli::{Output, counted, printable},
     compressed::decompressed,
-    rotated::unrotated,
+    rotated::entry_of,
 };
 use secbeat_logs::{
     Caution, Conflict, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines, Piece,
@@ -132,14 +132,7 @@ impl Logs {
 
     /// The entry that names `file`, or the log that it was before it was rotated.
     fn entry(&self, file: &Path) -> Option<&AccessLogConfig> {
-        let paths = [std::path::absolute(file).ok(), file.canonicalize().ok()];
-        let paths: Vec<_> = paths.into_iter().flatten().collect();
-        let before: Vec<_> = paths.iter().map(|path| unrotated(path)).collect();
-        // A number at the end of a name may be its own.
-        [&paths, &before].into_iter().find_map(|paths| {
-            let mut entries = self.entries.iter();
-            entries.find(|entry| paths.iter().any(|path| entry.place.covers(path)))
-        })
+        entry_of(&self.entries, file, |entry, path| entry.place.covers(path))
     }
 }
 
