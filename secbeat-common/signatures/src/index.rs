@@ -82,19 +82,25 @@ impl Index {
     #[inline]
     pub(crate) fn has_any(&self, text: &[u8]) -> bool {
         let mut left = MAX_GLANCES;
-        self.sieve.any(text, |literal, begin| {
+        self.sieve.any(text, |literal, begin, is_likely| {
             left -= 1;
-            let literal = &self.literals[literal].text;
-            let there = text.get(begin..begin + literal.len());
-            left == 0 || there.is_some_and(|there| there.eq_ignore_ascii_case(literal))
+            let is_there = || {
+                let literal = &self.literals[literal].text;
+                let there = text.get(begin..begin + literal.len());
+                there.is_some_and(|there| there.eq_ignore_ascii_case(literal))
+            };
+            left == 0 || is_likely && is_there()
         })
     }
 
     /// Notes the conditions that hold of `text`, which is in lower case.
     pub(crate) fn search(&self, text: &[u8], scratch: &mut Scratch) {
-        self.sieve.any(text, |literal, begin| {
+        self.sieve.any(text, |literal, begin, is_likely| {
             if !scratch.spend_place() {
                 return true;
+            }
+            if !is_likely {
+                return false;
             }
             let literal = &self.literals[literal];
             let there = text.get(begin..).unwrap_or_default();

@@ -302,7 +302,7 @@ impl Matcher {
         let in_range = |(from, to): &(u16, u16)| (*from..=*to).contains(&status);
         // A log need not tell the method.
         (armed.methods.is_empty()
-            || request.method.is_empty()
+            || matches!(request.method, b"" | b"-")
             || armed
                 .methods
                 .iter()

@@ -108,7 +108,8 @@ impl Fields {
     }
 
     fn match_all(&self, parsed: &Parsed, request: &Request<'_>) -> bool {
-        let is_method = |method: &String| request.method.is_empty() || method.as_bytes() == request.method;
+        let is_method =
+            |method: &String| matches!(request.method, b"" | b"-") || method.as_bytes() == request.method;
         let is_status = |(from, to): &(u16, u16)| (*from..=*to).contains(&request.status);
         (parsed.methods.is_empty() || parsed.methods.iter().any(is_method))
             && (parsed.statuses.is_empty() || parsed.statuses.iter().any(is_status))

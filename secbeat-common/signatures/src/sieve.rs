@@ -1,7 +1,7 @@
 //! Prefilter for the places in a text where any of many literals may be: each has a place by which it is found, and most texts
 //! have none of these.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::blocks::{self, PLACES};
 
@@ -11,9 +11,48 @@ const GRAM: usize = 4;
 const STRIDE: usize = 2;
 /// Bits of the filter, as a power of two: few of them are set by a few thousand literals, so that few places are taken for one.
 const BITS: u32 = 20;
+/// Bits of the filter that are used for each gram in it, at least: those of a few literals stay in a processor's nearest cache.
+const BITS_PER_GRAM: usize = 64;
 /// Words of the filter.
 const WORDS: usize = 1 << (BITS - 6);
 
+/// Texts that ordinary requests are full of, of whichever field.
+const ORDINARY: [&[u8]; 32] = [
+    b"/images/",
+    b"/static/",
+    b"/assets/",
+    b"/style",
+    b"/files/",
+    b"/blog/",
+    b"/articles/",
+    b"/category/",
+    b"/tags/",
+    b"/pages/",
+    b"/products/",
+    b"/shop/items/",
+    b"/users/",
+    b"/api/v1/",
+    b"/docs/",
+    b"/download",
+    b"/search?q=",
+    b"/index.html",
+    b"/index.php",
+    b".jpg",
+    b".png",
+    b"http://www.",
+    b"https://",
+    b".com/",
+    b".org/",
+    b"google.",
+    b"mozilla/5.0 (compatible",
+    b"(windows nt 10.0",
+    b"(x11; linux x86_64",
+    b" applewebkit/537.36 (khtml, like gecko) chrome/",
+    b" safari/537.36",
+    b" gecko/20100101 firefox/",
+];
+/// How much more common a gram of these is.
+const IS_ORDINARY: u32 = 16;
 /// How much rarer a gram has to be for each literal that has it already, as [`commonness`] has it.
 const CROWDED: u32 = 8;
 
@@ -22,10 +61,12 @@ const CROWDED: u32 = 8;
 pub(crate) struct Sieve {
     /// A Bloom filter with one hash function over the grams of all literals.
     filter: Box<[u64; WORDS]>,
+    /// The bits of a hash that tell places of the filter apart: of fewer grams, fewer places.
+    mask: usize,
     /// By bucket, of grams by their hash: where its anchors begin. The next one begins where they end.
     buckets: Vec<u32>,
     bucket_bits: u32,
-    anchors: Vec<Anchor>,
+    anchors: Vec<Found>,
     /// By byte: whether an anchor whose last byte is any has it as its third.
     thirds: [bool; 256],
     /// By byte: whether an anchor whose first byte is any has it as its last.
@@ -43,6 +84,45 @@ struct Anchor {
     any: Option<usize>,
 }
 
+/// What an anchor's gram leads to.
+#[derive(Debug)]
+struct Found {
+    gram: u32,
+    /// A further gram of the literal, as far from the first as there is one; 0, which no gram is, in a literal that is shorter than one.
+    further: u32,
+    literal: u32,
+    /// The first gram's place in the literal.
+    offset: i16,
+    /// The further one's.
+    further_at: i16,
+}
+
+impl Found {
+    fn of(anchor: &Anchor, text: &[u8]) -> Self {
+        let last = text.len().saturating_sub(GRAM);
+        let further_at = match anchor.offset.max(0) as usize * 2 < last {
+            true => last,
+            false => 0,
+        };
+        Self {
+            gram: anchor.gram,
+            further: gram_at(text, further_at).unwrap_or(0),
+            literal: anchor.literal,
+            offset: anchor.offset as i16,
+            further_at: further_at as i16,
+        }
+    }
+
+    /// Where in `text` the literal begins, if it does, and whether its further gram is there.
+    #[inline]
+    fn begin(&self, text: &[u8], at: usize) -> Option<(usize, bool)> {
+        let begin = at.checked_add_signed(-isize::from(self.offset))?;
+        let is_likely =
+            self.further == 0 || gram_at(text, begin + self.further_at as usize) == Some(self.further);
+        Some((begin, is_likely))
+    }
+}
+
 impl Sieve {
     /// Of literals in lower case, of at least three bytes.
     pub(crate) fn of(literals: &[&[u8]]) -> Self {
@@ -51,8 +131,13 @@ impl Sieve {
         let bucket = |anchor: &Anchor| hash(anchor.gram, bucket_bits);
         anchors.sort_by_key(|anchor| (bucket(anchor), anchor.literal));
         let begin = |number| anchors.partition_point(|anchor| bucket(anchor) < number) as u32;
+        let grams: usize = anchors
+            .iter()
+            .map(|anchor| if anchor.any.is_some() { 256 } else { 1 })
+            .sum();
         let mut sieve = Self {
             filter: Box::new([0; WORDS]),
+            mask: (grams * BITS_PER_GRAM).next_power_of_two().min(1 << BITS) - 1,
             buckets: (0..=1 << bucket_bits).map(begin).collect(),
             bucket_bits,
             anchors: Vec::new(),
@@ -73,7 +158,8 @@ impl Sieve {
                 sieve.insert(anchor.gram | folded(other));
             }
         }
-        sieve.anchors = anchors;
+        let found = |anchor: &Anchor| Found::of(anchor, literals[anchor.literal as usize]);
+        sieve.anchors = anchors.iter().map(found).collect();
         sieve
     }
 
@@ -83,20 +169,33 @@ impl Sieve {
     }
 
     fn insert(&mut self, gram: u32) {
-        let (word, bit) = place_of(gram);
+        let (word, bit) = self.place_of(gram);
         self.filter[word] |= 1 << bit;
     }
 
-    /// Calls `look` for each place of `text` where a literal may begin, with the literal's number and the place, until it returns `true`.
-    /// Returns whether it did. A literal begins at no other place.
+    /// The word of the filter and the bit in it.
     #[inline]
-    pub(crate) fn any(&self, text: &[u8], mut look: impl FnMut(usize, usize) -> bool) -> bool {
+    fn place_of(&self, gram: u32) -> (usize, usize) {
+        let bit = hash(gram, BITS) & self.mask;
+        (bit >> 6, bit & 63)
+    }
+
+    #[inline]
+    fn has(&self, gram: u32) -> bool {
+        let (word, bit) = self.place_of(gram);
+        self.filter[word] >> bit & 1 != 0
+    }
+
+    /// Calls `look` for each place of `text` where a literal may begin, until it returns `true`, with the literal's number, the place, and
+    /// whether more of it was compared; otherwise it is not there. Returns whether `look` did. A literal begins at no other place.
+    #[inline]
+    pub(crate) fn any(&self, text: &[u8], mut look: impl FnMut(usize, usize, bool) -> bool) -> bool {
         let is_found = blocks::any::<{ PLACES + GRAM - 1 }>(text, 0, |block, begin, known| {
             let mut found = self.filtered(block, begin % STRIDE) >> known << known;
             while found != 0 {
                 let place = found.trailing_zeros() as usize;
                 found &= found - 1;
-                if self.look(gram(block, place), begin + place, &mut look) {
+                if self.look(text, gram(block, place), begin + place, &mut look) {
                     return true;
                 }
             }
@@ -105,7 +204,7 @@ impl Sieve {
         // A literal that is shorter than a gram may be at the end of a text that is longer than a block.
         match text.last_chunk() {
             Some([a, b, c]) if !is_found && text.len() >= PLACES + GRAM - 1 => {
-                self.look_for_short([*a, *b, *c], text.len() - 3, &mut look)
+                self.look_for_short(text, [*a, *b, *c], text.len() - 3, &mut look)
             }
             _ => is_found,
         }
@@ -118,39 +217,65 @@ impl Sieve {
         // Without a branch, so that the processor looks at several places at a time.
         for step in 0..PLACES / STRIDE {
             let place = first % STRIDE + step * STRIDE;
-            let (word, bit) = place_of(gram(block, place));
+            let (word, bit) = self.place_of(gram(block, place));
             found |= ((self.filter[word] >> bit) as u32 & 1) << place;
         }
         found
     }
 
     #[inline]
-    fn look(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
+    fn look(
+        &self,
+        text: &[u8],
+        gram: u32,
+        at: usize,
+        look: &mut impl FnMut(usize, usize, bool) -> bool,
+    ) -> bool {
         let [a, b, c, d] = gram.to_le_bytes();
-        self.look_for(gram, at, look)
-            || self.look_for_short([a, b, c], at, look)
-            || self.lasts[usize::from(d)] && self.look_for(folded([0, b, c, d]), at, look)
+        self.look_for(text, gram, at, look)
+            || self.look_for_short(text, [a, b, c], at, look)
+            || self.lasts[usize::from(d)] && self.look_for_any(text, folded([0, b, c, d]), at, look)
     }
 
     /// Looks for anchors whose last byte may be any.
     #[inline]
     fn look_for_short(
         &self,
+        text: &[u8],
         [a, b, c]: [u8; 3],
         at: usize,
-        look: &mut impl FnMut(usize, usize) -> bool,
+        look: &mut impl FnMut(usize, usize, bool) -> bool,
     ) -> bool {
         let gram = folded([a, b, c, 0]);
-        self.thirds[usize::from(gram.to_le_bytes()[2])] && self.look_for(gram, at, look)
+        self.thirds[usize::from(gram.to_le_bytes()[2])] && self.look_for_any(text, gram, at, look)
+    }
+
+    /// Looks for anchors with a byte that may be any, by the gram that has 0 there: the filter has it, too.
+    #[inline]
+    fn look_for_any(
+        &self,
+        text: &[u8],
+        gram: u32,
+        at: usize,
+        look: &mut impl FnMut(usize, usize, bool) -> bool,
+    ) -> bool {
+        self.has(gram) && self.look_for(text, gram, at, look)
     }
 
     #[inline]
-    fn look_for(&self, gram: u32, at: usize, look: &mut impl FnMut(usize, usize) -> bool) -> bool {
+    fn look_for(
+        &self,
+        text: &[u8],
+        gram: u32,
+        at: usize,
+        look: &mut impl FnMut(usize, usize, bool) -> bool,
+    ) -> bool {
         let bucket = hash(gram, self.bucket_bits);
         let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
-        self.anchors[range].iter().any(|anchor| {
-            let begin = at.checked_add_signed(-anchor.offset as isize);
-            anchor.gram == gram && begin.is_some_and(|begin| look(anchor.literal as usize, begin))
+        let mut found = self.anchors[range].iter().filter(|found| found.gram == gram);
+        found.any(|found| {
+            let begin = found.begin(text, at);
+            begin.is_some_and(|(begin, is_likely)| look(found.literal as usize, begin, is_likely))
         })
     }
 }
@@ -162,6 +287,10 @@ fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
     // Those that have little choice first.
     order.sort_by_key(|literal| literals[*literal].len());
     let mut used: HashMap<u32, u32> = HashMap::new();
+    let ordinary: HashSet<u32> = ORDINARY
+        .iter()
+        .flat_map(|text| text.windows(GRAM).filter_map(|gram| gram_at(gram, 0)))
+        .collect();
     let mut anchors = Vec::with_capacity(2 * literals.len());
     for number in order {
         let literal = number as u32;
@@ -183,7 +312,8 @@ fn anchors(literals: &[&[u8]]) -> Vec<Anchor> {
                 let cost = |pair: &[Anchor; 2]| -> u32 {
                     let of = |anchor: &Anchor| {
                         let crowd = used.get(&anchor.gram).copied().unwrap_or_default();
-                        commonness(anchor.gram) + CROWDED * crowd
+                        let ordinary = u32::from(ordinary.contains(&anchor.gram));
+                        commonness(anchor.gram) + IS_ORDINARY * ordinary + CROWDED * crowd
                     };
                     pair.iter().map(of).sum()
                 };
@@ -203,6 +333,12 @@ fn gram<const N: usize>(block: &[u8; N], place: usize) -> u32 {
     folded(bytes.unwrap_or_default())
 }
 
+/// The gram of `text` at a place, if it has one there.
+#[inline]
+fn gram_at(text: &[u8], place: usize) -> Option<u32> {
+    text.get(place..)?.first_chunk().copied().map(folded)
+}
+
 /// Letters of both cases as the same, and some other bytes too.
 #[inline]
 fn folded(gram: [u8; GRAM]) -> u32 {
@@ -213,13 +349,6 @@ fn folded(gram: [u8; GRAM]) -> u32 {
 #[inline]
 fn hash(gram: u32, bits: u32) -> usize {
     (u64::from(gram).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - bits)) as usize
-}
-
-/// The word of the filter and the bit in it.
-#[inline]
-fn place_of(gram: u32) -> (usize, usize) {
-    let bit = hash(gram, BITS);
-    (bit >> 6, bit & 63)
 }
 
 /// How often the bytes of a gram follow each other in requests, roughly.
@@ -245,9 +374,10 @@ mod tests {
 
     fn places(sieve: &Sieve, literals: &[&[u8]], text: &[u8]) -> Vec<(usize, usize)> {
         let mut places = Vec::new();
-        sieve.any(text, |literal, begin| {
+        sieve.any(text, |literal, begin, is_likely| {
             let there = text.get(begin..).unwrap_or_default();
-            places.extend(there.starts_with(literals[literal]).then_some((begin, literal)));
+            let is_there = is_likely && there.starts_with(literals[literal]);
+            places.extend(is_there.then_some((begin, literal)));
             false
         });
         places.sort_unstable();
@@ -286,9 +416,30 @@ mod tests {
             b"/shop/article-12/details",
             b"page=3&sort=date",
         ] {
-            assert!(!sieve.any(text, |_, _| true));
+            assert!(!sieve.any(text, |_, _, _| true));
         }
-        assert!(sieve.any(b"/a/../", |_, _| true));
-        assert!(sieve.any(b"/A/.GIT/config", |_, _| true));
+        assert!(sieve.any(b"/a/../", |_, _, _| true));
+        assert!(sieve.any(b"/A/.GIT/config", |_, _, _| true));
+    }
+
+    #[test]
+    fn a_place_that_lacks_more_of_a_literal_is_told() {
+        let literal = &b"/zq-admin/setup.cgi"[..];
+        let sieve = Sieve::of(&[literal]);
+        for (text, expected) in [(literal, true), (b"/zq-admin/setup.cgx", false)] {
+            let mut told = Vec::new();
+            sieve.any(text, |_, begin, is_likely| {
+                told.push((begin, is_likely));
+                false
+            });
+            assert_eq!(told, [(0, expected)]);
+        }
+    }
+
+    #[test]
+    fn what_ordinary_requests_are_full_of_is_not_looked_for_where_there_is_more() {
+        let sieve = Sieve::of(&[&b"google.saints"[..]]);
+        assert!(!sieve.any(b"http://www.google.com/", |_, _, _| true));
+        assert!(sieve.any(b"http://www.google.saints/", |_, _, _| true));
     }
 }
