@@ -72,6 +72,7 @@ pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Four decimal numbers up to 255, without leading zeros, and what follows them.
+#[inline]
 pub(super) fn split_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     let (mut address, mut rest) = (0_u32, text);
     for dots_left in [3, 2, 1, 0] {
@@ -87,6 +88,7 @@ pub(super) fn split_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
 }
 
 /// One to three digits that are a number up to 255, and what follows them: no digit.
+#[inline]
 fn split_part(text: &[u8]) -> Option<(u32, &[u8])> {
     let digit = |at: usize| {
         let digit = u32::from(text.get(at)?.wrapping_sub(b'0'));

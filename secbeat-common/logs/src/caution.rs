@@ -1,8 +1,9 @@
 //! Cautions about a log, beyond how its lines are read.
 
+use memchr::{memchr, memmem};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::{Format, Formats, LogError, LogLine, combined, quoted::NOT_LOGGED, wrap};
+use super::{Format, Formats, LogError, LogLine, address, combined, quoted::NOT_LOGGED, wrap};
 
 /// A weakness of a log, which its server has to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -18,6 +19,11 @@ pub enum Caution {
                          writes where the proxy in front appends: set it, or have Caddy read a header that the proxy overwrites"
     )]
     CaddyHeader,
+    #[strum(
+        serialize = "Gin takes the client's address from `X-Forwarded-For` of any client unless its program calls `SetTrustedProxies`: see \
+                         that it does, with nil if no proxy is in front, or read the log of the server in front"
+    )]
+    GinHeader,
     #[strum(
         serialize = "Traefik's common log format escapes nothing that clients send, so that they can make their lines unreadable and, \
                          with a user name, write lines of others: have it log JSON (`explain --suggest traefik`)"
@@ -55,6 +61,9 @@ impl Caution {
     /// Returns what the formats of a log ask for.
     #[must_use]
     pub fn of_formats(formats: &Formats) -> Option<Self> {
+        if formats.iter().any(Format::is_gins) {
+            return Some(Self::GinHeader);
+        }
         if formats.iter().any(Format::reads_client_from_header) {
             return Some(Self::ClientFromHeader);
         }
@@ -83,6 +92,7 @@ impl Caution {
             Err(LogError::TwoClients) => Some(Self::TwoClients),
             Ok(line) if line.ends_in_user => Some(Self::LineFeeds),
             Ok(line) if line.unreadable => Some(Self::Quotes),
+            Ok(_) if is_of_header(text) => Some(Self::ClientFromHeader),
             Ok(line)
                 if line
                     .forwarded
@@ -101,4 +111,20 @@ impl Caution {
     pub const fn text(self) -> &'static str {
         self.into_str()
     }
+}
+
+/// Whether Caddy or Traefik logged a client that is not the other end of the connection.
+fn is_of_header(text: &[u8]) -> bool {
+    const KEYS: [[&[u8]; 2]; 2] = [
+        [b"\"client_ip\":\"", b"\"remote_ip\":\""],
+        [b"\"ClientHost\":\"", b"\"ClientAddr\":\""],
+    ];
+    let address = |key: &[u8]| {
+        let value = &text[memmem::find(text, key)? + key.len()..];
+        address::parse_last(&value[..memchr(b'"', value)?])
+    };
+    KEYS.into_iter().any(|[client, peer]| {
+        let both = address(client).zip(address(peer));
+        both.is_some_and(|(client, peer)| client != peer)
+    })
 }

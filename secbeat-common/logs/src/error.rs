@@ -80,6 +80,10 @@ pub enum LogError {
     UwsgiBegin,
     #[error("no time like [Sat Nov 21 11:06:56 2026] behind uWSGI's number of variables")]
     UwsgiTime,
+    #[error("no `[GIN] ` of Gin")]
+    GinBegin,
+    #[error("no `[GIN] time | status | duration | client | method \"path\"` of Gin 1.6 or newer")]
+    Gin,
     #[error("`{literal}` expected after {after}")]
     Literal { literal: String, after: String },
     #[error("the line is a header of the log")]
@@ -182,6 +186,7 @@ impl LogError {
                 | Self::Request
                 | Self::Status
                 | Self::HaproxyRest
+                | Self::Gin
                 | Self::BareQuotes
                 | Self::TwoValues
                 | Self::TwoClients

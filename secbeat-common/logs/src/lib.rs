@@ -13,6 +13,7 @@ mod detect;
 mod error;
 mod format;
 mod formats;
+mod gin;
 mod haproxy;
 mod json;
 mod layout;

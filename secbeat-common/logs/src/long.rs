@@ -244,13 +244,14 @@ impl Formats {
             && open.of_header.is_none()
         {
             let mut seen = open.seen;
-            let parsed = self.parse_after(line, &mut seen);
-            if !matches!(parsed, Err(LogError::Divided | LogError::Header)) {
+            // In one place from here to where it is returned: it is too large to be moved at each step.
+            let mut read = Some(self.parse_after(line, &mut seen));
+            if !matches!(read, Some(Err(LogError::Divided | LogError::Header))) {
                 open.seen = seen;
-                return Some(match open.is_doubtful(&parsed) {
-                    true => open.judge(|| text_len(line), parsed),
-                    false => parsed,
-                });
+                if read.as_ref().is_some_and(|parsed| open.is_doubtful(parsed)) {
+                    read = read.map(|parsed| open.judge(|| text_len(line), parsed));
+                }
+                return read;
             }
         }
         Some(self.read(piece, open)?.map(LogLine::into_owned))

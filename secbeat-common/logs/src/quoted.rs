@@ -32,6 +32,7 @@ pub(super) fn split_status(text: &[u8]) -> Option<(u16, &[u8])> {
         .then_some((status, rest))
 }
 
+#[inline]
 fn status(digits: &[u8; 3]) -> Option<u16> {
     let all = digits.iter().all(u8::is_ascii_digit);
     all.then(|| digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0')))

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read},
     mem,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -21,7 +22,10 @@ use parking_lot::{Condvar, Mutex};
 use secbeat_common::prefix::Prefix;
 use secbeat_logs::{Formats, LogError, LogLine, MAX_LINE, OpenLines, Piece};
 
-use super::ReplayError;
+use super::{
+    ReplayError,
+    answer::{Answer, Told, status_of},
+};
 
 /// Bytes of a block, if a line ends in it.
 const BLOCK: usize = 1 << 17;
@@ -119,14 +123,86 @@ impl<'a> Iterator for Pieces<'a> {
 
 /// Result of a piece of a log.
 #[derive(Debug)]
-pub(super) struct Step<'a> {
+pub(super) struct Step<'l> {
     /// Whether a line began.
     pub(super) begins: bool,
-    /// The line that ended, or why it is not a request.
-    pub(super) read: Option<Result<LogLine<'a>, LogError>>,
+    /// The answer of the line that ended, or why it tells of none.
+    pub(super) read: Option<Result<Answer<'l>, &'l LogError>>,
 }
 
-type Steps<'a> = Vec<Step<'a>>;
+/// As a [`Step`], in a fraction of the room of a line: one thread writes it, and another one reads it.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    begins: bool,
+    kept: Kept,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Nothing,
+    Answer {
+        client: IpAddr,
+        at_ms: i64,
+        status: u16,
+    },
+    /// The place of a line that is kept.
+    Line(u32),
+    /// The place of an error.
+    Error(u32),
+}
+
+/// What the pieces of a block gave, in their order.
+#[derive(Debug, Default)]
+struct Steps<'a> {
+    noted: Vec<Noted>,
+    /// Of which more is told than whose answer it is, when, and its status.
+    lines: Vec<LogLine<'a>>,
+    errors: Vec<LogError>,
+}
+
+impl<'a> Steps<'a> {
+    /// Keeps what is told of a line.
+    #[inline]
+    fn keep(&mut self, line: LogLine<'a>, told: Told) -> Kept {
+        let status = status_of(&line);
+        if told.is_all_of(status) {
+            self.lines.push(line);
+            return Kept::Line((self.lines.len() - 1) as u32);
+        }
+        Kept::Answer {
+            client: line.client,
+            at_ms: line.at_ms,
+            status,
+        }
+    }
+
+    #[cold]
+    fn keep_error(&mut self, error: LogError) -> Kept {
+        self.errors.push(error);
+        Kept::Error((self.errors.len() - 1) as u32)
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Option<Step<'_>> {
+        let Noted { begins, kept } = *self.noted.get(at)?;
+        let read = match kept {
+            Kept::Nothing => None,
+            Kept::Answer {
+                client,
+                at_ms,
+                status,
+            } => Some(Ok(Answer {
+                client,
+                at_ms,
+                status,
+                line: None,
+            })),
+            Kept::Line(place) => self.lines.get(place as usize).map(|line| Ok(Answer::of(line))),
+            Kept::Error(place) => self.errors.get(place as usize).map(Err),
+        };
+        Some(Step { begins, read })
+    }
+}
 
 self_cell::self_cell!(
     /// A block and its lines.
@@ -168,6 +244,7 @@ impl Clients {
 struct Parser {
     formats: Formats,
     clients: Clients,
+    told: Told,
     /// As which each block begins that is parsed before its turn.
     begin: OpenLines,
 }
@@ -178,6 +255,7 @@ impl Parser {
         Self {
             formats: self.formats.clone(),
             clients: self.clients.clone(),
+            told: self.told,
             begin: self.begin.settled(),
         }
     }
@@ -190,19 +268,29 @@ impl Parser {
     /// Parses a block after lines of which some may still be open.
     fn parse(&self, block: Block, mut open: OpenLines) -> Parsed {
         let lines = Lines::new(block, |block| {
-            let mut steps = Vec::with_capacity(block.bytes.len() / SHORT_LINE);
+            let mut steps = Steps {
+                noted: Vec::with_capacity(block.bytes.len() / SHORT_LINE),
+                lines: Vec::with_capacity(match self.told {
+                    Told::All => block.bytes.len() / SHORT_LINE,
+                    // A few of them are failures.
+                    Told::Failures => block.bytes.len() / SHORT_LINE / 4,
+                }),
+                errors: Vec::new(),
+            };
             for piece in block.pieces() {
                 let begins = matches!(piece, Piece::Line(_) | Piece::Begin(_));
-                let read = self.formats.read_apart(piece, &mut open);
-                steps.push(Step { begins, read });
-                let Some(Step { read: Some(read), .. }) = steps.last_mut() else {
-                    continue;
-                };
-                if let Ok(line) = read
+                let mut read = self.formats.read_apart(piece, &mut open);
+                if let Some(Ok(line)) = &mut read
                     && let Err(error) = self.clients.find(line)
                 {
-                    *read = Err(error);
+                    read = Some(Err(error));
                 }
+                let kept = match read {
+                    None => Kept::Nothing,
+                    Some(Ok(line)) => steps.keep(line, self.told),
+                    Some(Err(error)) => steps.keep_error(error),
+                };
+                steps.noted.push(Noted { begins, kept });
             }
             steps
         });
@@ -352,10 +440,11 @@ impl Blocks {
         input: Box<dyn Read + Send>,
         formats: Formats,
         clients: Clients,
+        told: Told,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
-        Self::of_size(BLOCK, input, formats, clients, begin, helpers)
+        Self::of_size(BLOCK, input, formats, clients, told, begin, helpers)
     }
 
     fn of_size(
@@ -363,12 +452,14 @@ impl Blocks {
         input: Box<dyn Read + Send>,
         formats: Formats,
         clients: Clients,
+        told: Told,
         begin: &OpenLines,
         helpers: &Helpers,
     ) -> Self {
         let parser = Parser {
             formats,
             clients,
+            told,
             begin: begin.settled(),
         };
         let shared = Arc::new(Shared {
@@ -417,7 +508,7 @@ impl Blocks {
         loop {
             if let Some((parsed, at)) = &mut self.current {
                 while let Some(step) = parsed.lines.borrow_dependent().get(*at) {
-                    if take(step)? == Taken::NotYet {
+                    if take(&step)? == Taken::NotYet {
                         return Ok(false);
                     }
                     *at += 1;
@@ -505,7 +596,7 @@ mod tests {
 
     const LINE: &str = "203.0.113.7 - - [21/Nov/2026:11:06:56 +0100] \"GET /x HTTP/1.1\" 404 12";
 
-    /// Returns what each piece or line gave, in words.
+    /// Returns what a line gave, in words.
     fn shown(read: &Result<LogLine<'_>, LogError>) -> String {
         match read {
             Ok(line) => format!("{} {} {}", line.client, line.status, line.path.escape_ascii()),
@@ -527,10 +618,10 @@ mod tests {
         all
     }
 
-    fn together(log: &[u8], size: usize, helpers: usize) -> Vec<String> {
+    fn together(log: &[u8], size: usize, helpers: usize, told: Told) -> Vec<String> {
         let input = Box::new(io::Cursor::new(log.to_vec()));
         let (begin, helpers) = (OpenLines::default(), Helpers::new(helpers));
-        let mut blocks = Blocks::of_size(size, input, formats(), Clients::default(), &begin, &helpers);
+        let mut blocks = Blocks::of_size(size, input, formats(), Clients::default(), told, &begin, &helpers);
         let mut all = Vec::new();
         let mut waited = false;
         // Each step's turn comes only when it is asked for the second time.
@@ -540,7 +631,11 @@ mod tests {
                 if waited {
                     return Ok(Taken::NotYet);
                 }
-                all.extend(step.read.as_ref().map(shown));
+                all.extend(step.read.as_ref().map(|read| match read {
+                    Ok(Answer { line: Some(line), .. }) => shown(&Ok((*line).clone())),
+                    Ok(Answer { client, status, .. }) => format!("{client} {status}"),
+                    Err(error) => error.to_string(),
+                }));
                 Ok(Taken::Yes)
             })
             .unwrap()
@@ -551,6 +646,7 @@ mod tests {
     fn line() -> impl Strategy<Value = String> {
         prop_oneof![
             4 => Just(LINE.to_owned()),
+            2 => Just(LINE.replace("/x", "/good").replace("404", "200")),
             1 => Just(String::new()),
             1 => Just("junk".to_owned()),
             // Longer than blocks, and than what comes in one piece.
@@ -573,7 +669,14 @@ mod tests {
             if ends {
                 log.push('\n');
             }
-            prop_assert_eq!(together(log.as_bytes(), size, helpers), one_by_one(log.as_bytes()));
+            let expected = one_by_one(log.as_bytes());
+            prop_assert_eq!(&together(log.as_bytes(), size, helpers, Told::All), &expected);
+            let untold = |line: String| match line.strip_suffix(" /good") {
+                Some(rest) => rest.to_owned(),
+                None => line,
+            };
+            let expected: Vec<_> = expected.into_iter().map(untold).collect();
+            prop_assert_eq!(together(log.as_bytes(), size, helpers, Told::Failures), expected);
         }
     }
 }

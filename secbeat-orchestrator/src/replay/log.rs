@@ -10,12 +10,11 @@ use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use memchr::memrchr;
 use secbeat_common::prefix::Prefix;
-use secbeat_logs::{
-    DETECTED_FROM, Detection, Format, FormatChoice, Formats, Lines, LogError, LogLine, OpenLines,
-};
+use secbeat_logs::{DETECTED_FROM, Detection, Format, FormatChoice, Formats, Lines, LogError, OpenLines};
 
 use super::{
     EdgeConfig, Input, Reading, ReplayError,
+    answer::{Answer, Told},
     blocks::{Blocks, Clients, Helpers, Taken},
 };
 
@@ -135,8 +134,13 @@ impl Log {
         })
     }
 
-    /// Begins to read it, with `helpers` that are left. What is read moves `progress`.
-    pub(super) fn open(self, progress: &ProgressBar, helpers: &Helpers) -> Result<Opened, ReplayError> {
+    /// Begins to read it, with `helpers` that are left. What is read moves `progress`; `told` says of which lines more counts than the status.
+    pub(super) fn open(
+        self,
+        told: Told,
+        progress: &ProgressBar,
+        helpers: &Helpers,
+    ) -> Result<Opened, ReplayError> {
         let Self {
             name,
             begin,
@@ -152,7 +156,7 @@ impl Log {
         };
         Ok(Opened {
             name,
-            blocks: Blocks::of(input, begin.formats, clients, &begin.open, helpers),
+            blocks: Blocks::of(input, begin.formats, clients, told, &begin.open, helpers),
             number: 0,
             requests: 0,
             texts: 0,
@@ -245,7 +249,7 @@ impl Opened {
         n: usize,
         next: Option<Due>,
         reading: &mut Reading,
-        show: &mut impl FnMut(&LogLine<'_>) -> io::Result<()>,
+        show: &mut impl FnMut(&Answer<'_>) -> io::Result<()>,
     ) -> Result<Option<i64>, ReplayError> {
         let next = next.unwrap_or((i64::MAX, usize::MAX));
         let mut due = None;
@@ -257,24 +261,24 @@ impl Opened {
             texts,
         } = self;
         blocks.each(name, |step| {
-            if let Some(Ok(line)) = &step.read
-                && (line.at_ms, n) > next
+            if let Some(Ok(answer)) = &step.read
+                && (answer.at_ms, n) > next
             {
-                due = Some(line.at_ms);
+                due = Some(answer.at_ms);
                 return Ok(Taken::NotYet);
             }
             *number += u64::from(step.begins);
             reading.read += u64::from(step.begins);
             match &step.read {
                 None => {}
-                Some(Ok(line)) => {
+                Some(Ok(answer)) => {
                     *requests += 1;
-                    reading.takes(line);
-                    show(line).map_err(ReplayError::Write)?;
+                    reading.takes(answer);
+                    show(answer).map_err(ReplayError::Write)?;
                 }
                 Some(Err(reason)) => {
-                    *texts += u64::from(*reason != LogError::Empty);
-                    reading.rejects(name, *number, reason.clone());
+                    *texts += u64::from(**reason != LogError::Empty);
+                    reading.rejects(name, *number, reason);
                 }
             }
             Ok(Taken::Yes)

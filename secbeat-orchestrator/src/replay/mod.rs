@@ -8,6 +8,7 @@
 //! * `folder`: files of one folder, by name.
 //! * `edge`: how an edge's config says that logs are read.
 //! * `blocks`: the lines of a log, parsed on several cores.
+//! * `answer`: what of a line counts.
 //! * `log`: one log, its format and when it begins.
 //! * `trial`: the detector and the ledger of one config.
 //! * `output`, `summary`, `diff`: what is shown.
@@ -15,6 +16,7 @@
 //! * `attempt`: a changed config tried on a log, for programs.
 //! * `command`: the command line.
 
+mod answer;
 mod attempt;
 mod blocks;
 mod command;
@@ -33,9 +35,13 @@ mod trial;
 use std::{cmp::Reverse, collections::BinaryHeap, io};
 
 use indicatif::ProgressBar;
-use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::analyzers::UpstreamId;
 
+use self::{
+    answer::{Answer, Told},
+    blocks::Helpers,
+    log::{Due, Log, Opened},
+};
 pub(crate) use self::{
     attempt::attempt,
     command::Args,
@@ -47,10 +53,6 @@ pub(crate) use self::{
     output::{Format, Output, Record},
     summary::{Reading, Summary, Verdicts},
     trial::Trial,
-};
-use self::{
-    blocks::Helpers,
-    log::{Due, Log, Opened},
 };
 
 /// The reason why logs could not be replayed.
@@ -154,27 +156,31 @@ impl Replay {
         mut found: impl FnMut(usize, Record) -> io::Result<()>,
     ) -> Result<Reading, ReplayError> {
         let (helpers, since_ms) = (Helpers::of_this_machine(), self.since_ms);
+        let told = match trials.iter().any(|trial| trial.told() == Told::All) {
+            true => Told::All,
+            false => Told::Failures,
+        };
         let of_trials = |name: &String| -> Vec<UpstreamId> {
             trials.iter_mut().map(|trial| trial.upstream(name)).collect()
         };
         let upstreams: Vec<_> = self.upstreams.iter().map(of_trials).collect();
         while let Some(Reverse((_, n))) = self.due.pop() {
             let mut log = match self.logs[n].take() {
-                Some(Turn::Unread(log)) => Box::new(log.open(&self.progress, &helpers)?),
+                Some(Turn::Unread(log)) => Box::new(log.open(told, &self.progress, &helpers)?),
                 Some(Turn::Reading(log)) => log,
                 None => continue,
             };
             let next = self.due.peek().map(|Reverse(next)| *next);
             let upstreams = &upstreams[n];
-            let mut show = |line: &LogLine<'_>| {
-                if line.at_ms < since_ms {
+            let mut show = |answer: &Answer<'_>| {
+                if answer.at_ms < since_ms {
                     return Ok(());
                 }
                 for (n, (trial, upstream)) in trials.iter_mut().zip(upstreams).enumerate() {
-                    while let Some(record) = trial.let_go(line.at_ms) {
+                    while let Some(record) = trial.let_go(answer.at_ms) {
                         found(n, record)?;
                     }
-                    if let Some(record) = trial.observe(line, *upstream) {
+                    if let Some(record) = trial.observe(answer, *upstream) {
                         found(n, record)?;
                     }
                 }

@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, fmt};
 
 use secbeat_daemon::cli::counted;
-use secbeat_logs::{LogError, LogLine};
+use secbeat_logs::LogError;
 use serde::{Serialize, Serializer};
+
+use super::answer::Answer;
 
 /// Rejected lines that [`Reading`] explains.
 const EXPLAINED: usize = 5;
@@ -71,18 +73,18 @@ pub(crate) struct Summary {
 }
 
 impl Reading {
-    pub(super) const fn takes(&mut self, line: &LogLine<'_>) {
+    pub(super) fn takes(&mut self, answer: &Answer<'_>) {
         self.parsed += 1;
-        self.unreadable += line.unreadable as u64;
+        self.unreadable += u64::from(answer.line.is_some_and(|line| line.unreadable));
     }
 
-    pub(super) fn rejects(&mut self, name: &str, line: u64, reason: LogError) {
+    pub(super) fn rejects(&mut self, name: &str, line: u64, reason: &LogError) {
         self.rejected += 1;
         if self.rejections.len() < EXPLAINED {
             self.rejections.push(Rejection {
                 name: name.to_owned(),
                 line,
-                reason,
+                reason: reason.clone(),
             });
         }
     }

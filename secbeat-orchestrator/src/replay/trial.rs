@@ -8,9 +8,9 @@ use std::{
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    rules::{is_aborted, short_path},
+    rules::short_path,
     sources::SourceLengths,
-    wire::{LearnedFrom, MatchedSignature, ServiceEvent, UNREADABLE, cut},
+    wire::{LearnedFrom, MatchedSignature, ServiceEvent, cut},
 };
 use secbeat_logs::LogLine;
 use secbeat_orchestrator_core::{
@@ -24,6 +24,7 @@ use secbeat_signatures::Scratch;
 use uuid::Uuid;
 
 use super::{
+    answer::{Answer, Told},
     output::{Outcome, Record},
     summary::{RuleVerdicts, Verdicts},
 };
@@ -42,8 +43,8 @@ pub(crate) struct Trial {
     upstreams: Upstreams,
     /// That were observed.
     requests: u64,
-    /// Empty between two lines; kept for its room.
-    findings: Vec<Finding>,
+    /// Sources that the analyzer has taken up.
+    admitted: u64,
     seen: HashSet<Prefix, RandomState>,
     verdicts: Verdicts,
     /// Whom each rule found.
@@ -84,8 +85,8 @@ impl Trial {
             ledger: Ledger::new(ledger),
             upstreams: Upstreams::default(),
             requests: 0,
+            admitted: 0,
             seen: HashSet::default(),
-            findings: Vec::new(),
             verdicts: Verdicts::default(),
             found: BTreeMap::new(),
             judged: 0,
@@ -137,22 +138,40 @@ impl Trial {
         self.upstreams.intern("replay", name)
     }
 
-    /// Evaluates one request to an upstream; returns what followed.
-    pub(super) fn observe(&mut self, line: &LogLine<'_>, upstream: UpstreamId) -> Option<Record> {
+    /// Returns what it has to be told of answers.
+    pub(super) const fn told(&self) -> Told {
+        match self.asks || self.signatures.is_some() {
+            true => Told::All,
+            false => Told::Failures,
+        }
+    }
+
+    /// Evaluates one answer of an upstream; returns what followed.
+    pub(super) fn observe(&mut self, answer: &Answer<'_>, upstream: UpstreamId) -> Option<Record> {
         self.requests += 1;
-        let source = self.sources.of(line.client);
         let sighting = Sighting {
-            source,
-            at_ms: line.at_ms,
+            source: self.sources.of(answer.client),
+            at_ms: answer.at_ms,
             upstream,
             learned_from: LearnedFrom::Peer,
         };
-        let admitted = self.analyzer.admitted();
-        let status = if line.unreadable { UNREADABLE } else { line.status };
+        match answer.line.filter(|_| self.told().is_all_of(answer.status)) {
+            Some(line) => self.observe_told(sighting, answer.status, line),
+            None => {
+                let request = Request {
+                    status: answer.status,
+                    ..Request::default()
+                };
+                self.observe_request(sighting, &request)
+            }
+        }
+    }
+
+    /// Evaluates an answer of which all counts that its line tells.
+    fn observe_told(&mut self, sighting: Sighting, status: u16, line: &LogLine<'_>) -> Option<Record> {
         let signatures = self.signatures(line);
-        // As on the edges: of most good answers, nobody wants to know more.
-        let is_told = !signatures.is_empty() || self.asks || is_aborted(status) || status >= 400;
-        let text = |bytes| match is_told {
+        let told = !signatures.is_empty() || self.asks || Told::Failures.is_all_of(status);
+        let text = |bytes| match told {
             true => text_of(bytes),
             false => Cow::Borrowed(""),
         };
@@ -167,15 +186,18 @@ impl Trial {
             user_agent: cut(&user_agent),
             signatures: &signatures,
         };
-        let seen = Observation {
-            edge: "",
-            seen: Seen::Answer(sighting, request),
-        };
-        self.analyzer.observe(&seen, &mut self.findings);
-        if self.analyzer.admitted() != admitted {
-            self.seen.insert(source);
+        self.observe_request(sighting, &request)
+    }
+
+    #[inline]
+    fn observe_request(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Record> {
+        let finding = self.analyzer.observe_answer(sighting, request);
+        let admitted = self.analyzer.admitted();
+        if admitted != self.admitted {
+            self.admitted = admitted;
+            self.seen.insert(sighting.source);
         }
-        let finding = self.findings.pop()?;
+        let finding = finding?;
         let at_ms = finding.at_ms;
         Some(self.judge(&finding, at_ms, Occurrence::First))
     }
@@ -186,8 +208,10 @@ impl Trial {
             edge: "",
             seen: Seen::Service(event, event.at_ms),
         };
-        self.analyzer.observe(&seen, &mut self.findings);
-        let finding = self.findings.pop()?;
+        let mut findings = Vec::new();
+        self.analyzer.observe(&seen, &mut findings);
+        self.admitted = self.analyzer.admitted();
+        let finding = findings.pop()?;
         let at_ms = finding.at_ms;
         Some(self.judge(&finding, at_ms, Occurrence::First))
     }
@@ -232,6 +256,7 @@ impl Trial {
         let brakes = Brakes {
             well_behaved: Some(self.analyzer.well_behaved(at_ms)),
             edge: None,
+            waited: which == Occurrence::Again,
         };
         let record = match self.ledger.judge(finding, brakes, at_ms, id) {
             Decision::Ban(command) => {
@@ -254,6 +279,7 @@ impl Trial {
             Decision::AlreadyBanned => Record::suppressed(finding, "already banned".to_owned()),
             Decision::Suppressed(why) => Record::suppressed(finding, why.to_string()),
         };
+        self.admitted = self.analyzer.admitted();
         let rule = finding.rule.name();
         let counts = match self.verdicts.rules.get_mut(rule) {
             Some(counts) => counts,

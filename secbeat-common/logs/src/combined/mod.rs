@@ -50,13 +50,29 @@ pub(super) enum Doubt {
 /// What keeps it from being a request of a known client at a known time with a known status.
 #[inline]
 pub(super) fn parse<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    let begin = begin(line, zone, doubt)?;
-    if has_raw_quotes(begin.rest) {
-        return Ok(unreadable(begin));
-    }
-    match parse_usual(begin) {
+    // Nothing of it is moved on the way: that takes longer than to read it.
+    let usual = split_usual(line).filter(|begin| !has_raw_quotes(begin.rest));
+    match usual.and_then(parse_usual) {
         Some(line) => Ok(line),
-        None => parse_request(begin, find_headers),
+        None => parse_any(line, zone, doubt, find_headers),
+    }
+}
+
+/// A line that may begin otherwise, with quotes that may be raw, and headers that `find_headers` finds.
+#[inline(never)]
+fn parse_any<'a>(
+    line: &'a [u8],
+    zone: &Zone,
+    doubt: Doubt,
+    find_headers: impl FnOnce(&'a [u8]) -> Headers<'a>,
+) -> Result<LogLine<'a>, LogError> {
+    let begin = match split_usual(line) {
+        Some(begin) => begin,
+        None => split_begin(line, zone, 0, |before| find_client(before, doubt))?,
+    };
+    match has_raw_quotes(begin.rest) {
+        true => Ok(unreadable(begin)),
+        false => parse_request(begin, find_headers),
     }
 }
 
@@ -85,11 +101,20 @@ fn parse_usual(begin: Begin<'_>) -> Option<LogLine<'_>> {
 /// As [`parse`], without looking for a referer and a user agent.
 #[inline]
 pub(super) fn parse_common<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<LogLine<'a>, LogError> {
-    let begin = begin(line, zone, doubt)?;
-    if has_raw_quotes(begin.rest) {
-        return Ok(unreadable(begin));
+    let usual = split_usual(line).filter(|begin| !has_raw_quotes(begin.rest));
+    match usual.and_then(parse_usual_request) {
+        Some(line) => Ok(line),
+        None => parse_any(line, zone, doubt, |_| (None, None)),
     }
-    parse_request(begin, |_| (None, None))
+}
+
+/// Returns what most lines are whose headers do not count.
+#[inline]
+fn parse_usual_request(begin: Begin<'_>) -> Option<LogLine<'_>> {
+    let Begin { client, at_ms, rest } = begin;
+    let (request, after) = unquote(rest)?;
+    let (status, _) = split_status(after)?;
+    Some(new_line(client, at_ms, request, status))
 }
 
 /// As [`parse`], with a virtual host and a space before the client.
@@ -143,14 +168,6 @@ fn unreadable(begin: Begin<'_>) -> LogLine<'_> {
     LogLine {
         unreadable: true,
         ..new_line(begin.client, begin.at_ms, begin.rest, 0)
-    }
-}
-
-#[inline]
-fn begin<'a>(line: &'a [u8], zone: &Zone, doubt: Doubt) -> Result<Begin<'a>, LogError> {
-    match split_usual(line) {
-        Some(begin) => Ok(begin),
-        None => split_begin(line, zone, 0, |before| find_client(before, doubt)),
     }
 }
 

@@ -70,6 +70,7 @@ enum Named {
     CloudflareJson,
     EcsJson,
     CloudJson,
+    TomcatJson,
     Envoy,
     Istio,
     NginxProxyManager,
@@ -83,6 +84,7 @@ enum Named {
     Squid,
     AwsS3,
     Uwsgi,
+    Gin,
 }
 
 impl Named {
@@ -116,6 +118,7 @@ impl Named {
             Self::CloudflareJson => &tables::CLOUDFLARE,
             Self::EcsJson => &tables::ECS,
             Self::CloudJson => &tables::CLOUD,
+            Self::TomcatJson => &tables::TOMCAT,
             _ => return None,
         })
     }
@@ -289,6 +292,11 @@ impl Format {
         }
     }
 
+    /// Whether it is Gin's.
+    pub(super) const fn is_gins(&self) -> bool {
+        matches!(self.kind, Kind::Named(Named::Gin))
+    }
+
     /// Whether it is Caddy's.
     pub(super) const fn is_caddys(&self) -> bool {
         matches!(self.kind, Kind::Named(Named::CaddyJson))
@@ -394,6 +402,7 @@ mod tests {
             "cloudflare-json",
             "ecs-json",
             "cloud-json",
+            "tomcat-json",
             "envoy",
             "istio",
             "nginx-proxy-manager",
@@ -407,6 +416,7 @@ mod tests {
             "squid",
             "aws-s3",
             "uwsgi",
+            "gin",
         ];
         assert_eq!(
             Format::named()

@@ -7,7 +7,7 @@ use crate::{
     LogError, LogLine,
     combined::{self, Doubt},
     cut::{CutLine, Place, SHORTEST_CUT},
-    haproxy,
+    gin, haproxy,
     json::{self, LongObject},
     layout::{self, Layout},
     rest::{Rest, Shipped},
@@ -237,6 +237,7 @@ impl Format {
             Kind::Named(Named::PythonHttpServer) => combined::parse_unescaped(line, zone, doubt),
             Kind::Named(Named::Haproxy) => haproxy::parse(line, zone),
             Kind::Named(Named::Uwsgi) => uwsgi::parse(line, zone),
+            Kind::Named(Named::Gin) => gin::parse(line, zone),
             // Those of the ingress controller have more fields behind those of combined.
             _ => combined::parse(line, zone, doubt),
         }
@@ -296,7 +297,7 @@ impl Format {
             Kind::Pattern(layout) => layout.parse_cut(head, zone, doubt),
             Kind::Layouts(_, layouts) => first_of(layouts, |layout| layout.parse_cut(head, zone, doubt)),
             Kind::Named(Named::PythonHttpServer) => combined::parse_cut_unescaped(head, zone, doubt),
-            Kind::Named(Named::Haproxy | Named::Uwsgi) => whole(head),
+            Kind::Named(Named::Haproxy | Named::Uwsgi | Named::Gin) => whole(head),
             Kind::Named(Named::VhostCombined) => {
                 whole(head).or_else(|_| combined::parse_cut_vhost(head, zone, doubt))
             }

@@ -86,6 +86,7 @@ impl JsonKeys {
             message: None,
             after_tabs: false,
             one_client: false,
+            needs_mark: false,
             bare_paths: false,
         })
     }

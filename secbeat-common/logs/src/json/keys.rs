@@ -23,6 +23,8 @@ pub(crate) enum Role {
     Clock,
     /// Of a program that takes its client from a header which any client may write.
     AnyHeader,
+    /// A key that only one server writes, whatever its value.
+    Mark,
     /// What the line is about.
     Message,
 }

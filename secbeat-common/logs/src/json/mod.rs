@@ -34,6 +34,8 @@ pub(crate) struct Table {
     after_tabs: bool,
     /// Whether two keys with different addresses make a line nobody's, unless the first key is there.
     one_client: bool,
+    /// Whether a line without the server's [mark](Role::Mark) is another's.
+    needs_mark: bool,
     /// Whether paths may lack the slash at their beginning, as Akamai's do.
     bare_paths: bool,
 }
@@ -46,6 +48,7 @@ impl Table {
             message: None,
             after_tabs: false,
             one_client: false,
+            needs_mark: false,
             bare_paths: false,
         }
     }
@@ -83,9 +86,34 @@ impl Table {
 
 /// Parses one line without surrounding space.
 pub(super) fn parse<'a>(line: &'a [u8], table: &Table, zone: &Zone) -> Result<LogLine<'a>, LogError> {
+    Order::of(table.keys.id, |order| parse_after(line, table, zone, order))
+}
+
+/// As [`parse`], after lines with the keys of `order`.
+#[inline]
+fn parse_after<'a>(
+    line: &'a [u8],
+    table: &Table,
+    zone: &Zone,
+    order: &mut Order,
+) -> Result<LogLine<'a>, LogError> {
+    match order.usual.read(line, table, zone) {
+        Some(line) => Ok(line),
+        None => parse_any(line, table, zone, order),
+    }
+}
+
+#[inline(never)]
+fn parse_any<'a>(
+    line: &'a [u8],
+    table: &Table,
+    zone: &Zone,
+    order: &mut Order,
+) -> Result<LogLine<'a>, LogError> {
     let mut scan = Scan::default();
     let object = table.begin(line, &mut scan, zone);
-    Order::of(table.keys.id, |order| scan.feed(object, table.asked(zone), order))?;
+    scan.feed(object, table.asked(zone), order)?;
+    order.learn(scan.keys(), &table.keys);
     finish(&mut scan, table)
 }
 
@@ -164,6 +192,9 @@ pub(super) fn check(line: &[u8]) {
             "with its keys known"
         );
     }
+    let mut order = Order::default();
+    let [first, second] = [(); 2].map(|()| parse_after(line, &tables::NGINX, &zone, &mut order));
+    assert_eq!(first, second, "with the members that are usual");
     for length in [1, 3, 20] {
         assert_eq!(read(length), whole, "in pieces of {length}");
     }

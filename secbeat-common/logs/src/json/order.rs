@@ -1,9 +1,12 @@
 //! The keys of the last object in their order, since a server writes them all in the same one.
 
+mod usual;
+
 use std::cell::RefCell;
 
+use self::usual::Usual;
 use super::{
-    keys::{Place, TreeId},
+    keys::{Place, Tree, TreeId},
     peer::Of,
 };
 
@@ -17,6 +20,7 @@ const MAX_NAME: usize = 64;
 pub(super) struct Order {
     tree: TreeId,
     keys: Vec<KnownKey>,
+    pub(super) usual: Usual,
 }
 
 /// Whether `text` begins with `known`; in words, since a call takes longer than to compare so few bytes.
@@ -56,6 +60,7 @@ impl Order {
             if order.tree != tree {
                 order.tree = tree;
                 order.keys.clear();
+                order.usual = Usual::default();
             }
             read(order)
         })
@@ -74,6 +79,7 @@ impl Order {
     /// Remembers the key in place `nth`, which stands there as `name` and without escapes.
     #[cold]
     pub(super) fn note(&mut self, nth: usize, node: u16, name: &[u8], place: Option<Place>, of: Of) {
+        self.usual.forget();
         if name.len() > MAX_NAME || nth > self.keys.len() || nth >= MAX_KEYS {
             return;
         }
@@ -89,6 +95,13 @@ impl Order {
         match self.keys.get_mut(nth) {
             Some(before) => *before = known,
             None => self.keys.push(known),
+        }
+    }
+
+    /// Takes the first `count` keys as those of a whole object.
+    pub(super) fn learn(&mut self, count: usize, tree: &Tree) {
+        if let Some(keys) = self.keys.get(..count) {
+            self.usual.learn(keys, tree);
         }
     }
 }

@@ -9,10 +9,10 @@ use super::{
     keys::{Place, Role, Tree},
     order::Order,
     peer::{Of, Passed},
-    text::{End, find_end, unescape},
+    text::{End, find_end, find_next_end, unescape},
     values::{MAX_ADDRESS, Values, is_address},
 };
-use crate::time::Zone;
+use crate::{marks::Specials, time::Zone};
 
 /// Bytes that are kept of a string that lies in several pieces: enough for the longest value with every byte escaped.
 pub(super) const MAX_RAW: usize = 6 * super::values::MAX_VALUE + 16;
@@ -131,6 +131,11 @@ impl<'a> Scan<'a> {
         self.joins.is_some()
     }
 
+    /// Keys that were read, but for those in what was passed over.
+    pub(super) const fn keys(&self) -> usize {
+        self.nth
+    }
+
     /// Bytes that were read.
     pub(super) const fn read(&self) -> u64 {
         self.before
@@ -175,18 +180,19 @@ impl<'a> Scan<'a> {
         order: &mut Order,
     ) -> Result<(), (usize, &'static str)> {
         let mut at = self.go_on(piece, asked);
+        let mut specials = Specials::default();
         while let Some(&byte) = piece.get(at) {
             if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && self.state != State::InSkipped {
                 at += 1;
                 continue;
             }
             at = match (self.state, byte) {
-                (State::Key | State::FirstKey, b'"') => self.members(piece, at, asked, order),
+                (State::Key | State::FirstKey, b'"') => self.members(piece, at, asked, order, &mut specials),
                 (State::Colon, b':') => {
                     self.state = State::Value;
                     at + 1
                 }
-                (State::Value | State::First, b'"') => self.whole_string(piece, at, asked),
+                (State::Value | State::First, b'"') => self.whole_string(piece, at, asked, &mut specials),
                 (State::AfterValue, b',') => {
                     self.state = State::Key;
                     at + 1
@@ -262,13 +268,20 @@ impl<'a> Scan<'a> {
     /// Reads members whose keys and values are strings without space between them, as most of a server's are, from the quote
     /// at `at` on. Returns where something else comes.
     #[inline]
-    fn members(&mut self, piece: &'a [u8], mut at: usize, asked: Asked<'_>, order: &mut Order) -> usize {
+    fn members(
+        &mut self,
+        piece: &'a [u8],
+        mut at: usize,
+        asked: Asked<'_>,
+        order: &mut Order,
+        specials: &mut Specials,
+    ) -> usize {
         loop {
             let node = self.objects[self.depth];
             let (key, of, value) = match order.recognize(self.nth, node, &piece[at + 1..]) {
                 Some((key, of, read)) => (key, of, at + 1 + read),
                 None => {
-                    let (end, escaped) = match find_end(piece, at + 1) {
+                    let (end, escaped) = match find_next_end(specials, piece, at + 1) {
                         End::At(end, escaped) => (end, escaped),
                         beyond @ End::Beyond { .. } => {
                             return self.carry(State::InKey, piece, at + 1, beyond, asked);
@@ -291,9 +304,9 @@ impl<'a> Scan<'a> {
                 self.state = State::Value;
                 return value;
             }
-            let (end, escaped) = match find_end(piece, value + 1) {
+            let (end, escaped) = match find_next_end(specials, piece, value + 1) {
                 End::At(end, escaped) => (end, escaped),
-                End::Beyond { .. } => return self.whole_string(piece, value, asked),
+                End::Beyond { .. } => return self.whole_string(piece, value, asked, specials),
             };
             let text = &piece[value + 1..end];
             match key {
@@ -311,9 +324,15 @@ impl<'a> Scan<'a> {
 
     /// Reads a string that is a value, from the quote at `at` on. Returns where it ends.
     #[inline]
-    fn whole_string(&mut self, piece: &'a [u8], at: usize, asked: Asked<'_>) -> usize {
+    fn whole_string(
+        &mut self,
+        piece: &'a [u8],
+        at: usize,
+        asked: Asked<'_>,
+        specials: &mut Specials,
+    ) -> usize {
         let key = self.key;
-        match find_end(piece, at + 1) {
+        match find_next_end(specials, piece, at + 1) {
             End::At(end, escaped) => {
                 let text = &piece[at + 1..end];
                 match key {
@@ -421,7 +440,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A string that is asked for has ended.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, key: Place, text: &'a [u8], escaped: bool, asked: Asked<'_>) {
         for (role, rank) in &asked.keys.entry(key).roles {
             if self.values.wants(*role, *rank) {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::{
     Table,
     keys::Role::{
-        AnyHeader, Client, Clock, Date, Forwarded, Host, Message, Method, Path, Referer, Request, Status,
-        Time, UserAgent,
+        AnyHeader, Client, Clock, Date, Forwarded, Host, Mark, Message, Method, Path, Referer, Request,
+        Status, Time, UserAgent,
     },
 };
 
@@ -33,8 +33,12 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("client.addr", Client),
         // httplog of Go.
         ("httpRequest.remoteIP", Client),
-        // MinIO's client, and what Echo logs beside its own.
+        // WildFly, RoadRunner.
+        ("remoteHost", Client),
+        ("remote_address", Client),
+        // The clients of MinIO and of Docker's registry, and what Echo logs beside its own.
         ("remotehost", AnyHeader),
+        ("http.request.remoteaddr", AnyHeader),
         ("latency_human", AnyHeader),
         // GELF.
         ("_remote_addr", Client),
@@ -49,6 +53,7 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("ts", Time),
         // Amazon's API Gateway.
         ("requestTime", Time),
+        ("dateTime", Time),
         ("request_method", Method),
         ("method", Method),
         ("http_method", Method),
@@ -66,7 +71,9 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("resourcePath", Path),
         ("httpRequest.path", Path),
         ("_request_uri", Path),
+        ("URI", Path),
         ("request", Request),
+        ("requestLine", Request),
         ("status", Status),
         ("response_code", Status),
         ("status_code", Status),
@@ -77,6 +84,7 @@ pub(crate) static NGINX: LazyLock<Table> = LazyLock::new(|| Table {
         ("code", Status),
         ("httpResponse.status", Status),
         ("_status", Status),
+        ("responseCode", Status),
         ("http_host", Host),
         ("host", Host),
         ("server_name", Host),
@@ -191,6 +199,8 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
         ("ClientIP", Client),
         ("EdgeStartTimestamp", Time),
         ("EdgeEndTimestamp", Time),
+        // Of its firewall's events.
+        ("Datetime", Time),
         ("ClientRequestMethod", Method),
         ("ClientRequestURI", Path),
         ("ClientRequestPath", Path),
@@ -201,8 +211,9 @@ pub(crate) static CLOUDFLARE: LazyLock<Table> = LazyLock::new(|| {
     ])
 });
 
-/// Logs of load balancers and CDNs by their own names: Google's load balancers, Azure's Application Gateway and Front Door, Akamai's
-/// DataStream 2, Vercel, Amazon's CloudFront. Front Door's `clientIp` is not read, since a client may choose it by a header.
+/// Logs of load balancers and CDNs by their own names: Google's load balancers and App Engine, Azure's Application Gateway, Front Door,
+/// App Service and API Management, Oracle's load balancers, Akamai's DataStream 2, Vercel, Railway, Amazon's CloudFront. Front Door's
+/// `clientIp` is not read, since a client may choose it by a header. Azure's Log Analytics has its own names for the same.
 pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| Table {
     bare_paths: true,
     ..Table::new(&[
@@ -212,6 +223,14 @@ pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| Table {
         ("cliIP", Client),
         ("proxy.clientIp", Client),
         ("c-ip", Client),
+        ("properties.CIp", Client),
+        ("CIp", Client),
+        ("callerIpAddress", Client),
+        ("socketIp_s", Client),
+        ("clientIP_s", Client),
+        ("protoPayload.ip", Client),
+        ("logContent.data.clientAddr", Client),
+        ("srcIp", Client),
         ("timestamp(ms)", Time),
         ("timestamp", Time),
         ("time", Time),
@@ -219,23 +238,48 @@ pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| Table {
         ("time", Clock),
         ("timeStamp", Time),
         ("reqTimeSec", Time),
+        ("EventTime", Time),
+        ("TimeGenerated", Time),
+        ("datetime", Time),
         ("httpRequest.requestMethod", Method),
         ("properties.httpMethod", Method),
         ("reqMethod", Method),
         ("proxy.method", Method),
         ("cs-method", Method),
+        ("properties.CsMethod", Method),
+        ("CsMethod", Method),
+        ("properties.method", Method),
+        ("httpMethod_s", Method),
+        ("protoPayload.method", Method),
+        ("method", Method),
+        ("logContent.data.request", Request),
         ("httpRequest.requestUrl", Path),
         ("properties.originalRequestUriWithArgs", Path),
         ("properties.requestUri", Path),
         ("reqPath", Path),
         ("proxy.path", Path),
         ("cs-uri-stem", Path),
+        ("properties.CsUriStem", Path),
+        ("CsUriStem", Path),
+        ("properties.url", Path),
+        ("originalRequestUriWithArgs_s", Path),
+        ("requestUri_s", Path),
+        ("protoPayload.resource", Path),
+        ("path", Path),
         ("httpRequest.status", Status),
         ("properties.httpStatus", Status),
         ("properties.httpStatusCode", Status),
         ("statusCode", Status),
         ("proxy.statusCode", Status),
         ("sc-status", Status),
+        ("properties.ScStatus", Status),
+        ("ScStatus", Status),
+        ("properties.responseCode", Status),
+        ("httpStatus_d", Status),
+        ("httpStatusCode_s", Status),
+        ("protoPayload.status", Status),
+        ("logContent.data.lbStatusCode", Status),
+        ("httpStatus", Status),
         ("properties.originalHost", Host),
         ("properties.host", Host),
         ("properties.hostName", Host),
@@ -243,23 +287,55 @@ pub(crate) static CLOUD: LazyLock<Table> = LazyLock::new(|| Table {
         ("proxy.host", Host),
         ("x-host-header", Host),
         ("cs(Host)", Host),
+        ("properties.CsHost", Host),
+        ("CsHost", Host),
+        ("protoPayload.host", Host),
+        ("logContent.data.host", Host),
         ("httpRequest.userAgent", UserAgent),
         ("properties.userAgent", UserAgent),
         ("UA", UserAgent),
         ("proxy.userAgent", UserAgent),
         ("cs(User-Agent)", UserAgent),
+        ("properties.UserAgent", UserAgent),
+        ("UserAgent", UserAgent),
+        ("userAgent_s", UserAgent),
+        ("protoPayload.userAgent", UserAgent),
+        ("logContent.data.userAgent", UserAgent),
         ("httpRequest.referer", Referer),
         ("referer", Referer),
     ])
 });
 
-/// The Elastic Common Schema, as filebeat's modules write it.
+/// Tomcat's `JsonAccessLogValve`. Its `host` is the client, and in the logs of others what a client asked for: only Tomcat writes
+/// `logicalUserName` (`%l`), which its default has.
+pub(crate) static TOMCAT: LazyLock<Table> = LazyLock::new(|| Table {
+    needs_mark: true,
+    ..Table::new(&[
+        ("logicalUserName", Mark),
+        ("remoteAddr", Client),
+        ("host", Client),
+        ("time", Time),
+        ("request", Request),
+        ("method", Method),
+        ("path", Path),
+        ("statusCode", Status),
+        ("localServerName", Host),
+        ("requestHeaders.User-Agent", UserAgent),
+        ("requestHeaders.Referer", Referer),
+    ])
+});
+
+/// The Elastic Common Schema, as filebeat's modules write it. Of a list in the log's first field, their `source` is the first address
+/// that is public, which a client may have written. `source` is the other end of the connection; `client` may be from a header.
 pub(crate) static ECS: LazyLock<Table> = LazyLock::new(|| {
     Table::new(&[
-        ("client.ip", Client),
+        ("nginx.access.remote_ip_list", Client),
+        ("nginx.ingress_controller.remote_ip_list", Client),
+        ("apache.access.remote_addresses", Client),
         ("source.ip", Client),
-        ("client.address", Client),
         ("source.address", Client),
+        ("client.ip", Client),
+        ("client.address", Client),
         ("@timestamp", Time),
         ("http.request.method", Method),
         ("url.original", Path),

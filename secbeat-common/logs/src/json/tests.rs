@@ -9,7 +9,9 @@ use super::{
     Asked, Scan, Table,
     keys::Role::{Client, Path, Status, Time},
     order::Order,
+    parse_after,
     scan::NotJson,
+    tables,
     values::{MAX_VALUE, Values},
 };
 use crate::{LogError, LogLine, time::Zone};
@@ -344,4 +346,126 @@ fn memory_is_bounded_however_deep_and_long_it_is() {
         "1".repeat(100_000)
     );
     assert_eq!(parse(&number).unwrap().at_ms, 1000);
+}
+
+/// Members as many servers have them, of which some say the same and some are nobody's.
+const MEMBERS: [&str; 19] = [
+    "remote_addr",
+    "client_ip",
+    "x_forwarded_for",
+    "peer_ip",
+    "other",
+    "status",
+    "msec",
+    "time",
+    "request_method",
+    "request_uri",
+    "request",
+    "http_host",
+    "http_user_agent",
+    "message",
+    "httpRequest.remoteIP",
+    "httpRequest",
+    "c-ip",
+    "date",
+    "latency_human",
+];
+
+fn written() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        r#""203.0.113.7""#,
+        r#""198.51.100.8""#,
+        r#""2001:db8::1""#,
+        r#""6.6.6.6, 203.0.113.7""#,
+        r#""200""#,
+        "404",
+        r#""1795168800.004""#,
+        "1795168800.004",
+        r#""2026-11-20T10:00:00Z""#,
+        r#""GET""#,
+        r#""get""#,
+        r#""/x""#,
+        r#""GET /x HTTP/1.1""#,
+        r#""a\"b""#,
+        r#""""#,
+        r#""-""#,
+        "null",
+        "[1]",
+        r#"{"status":"403"}"#,
+        r#"{"remoteIP":"6.6.6.6"}"#,
+    ])
+}
+
+/// A value that the member mostly has.
+fn of_member(name: &'static str) -> impl Strategy<Value = &'static str> {
+    let own = match name {
+        "remote_addr" | "client_ip" | "httpRequest.remoteIP" | "c-ip" => r#""203.0.113.7""#,
+        "status" => r#""200""#,
+        "msec" | "time" => r#""1795168800.004""#,
+        "request_method" => r#""GET""#,
+        "request" => r#""GET /x HTTP/1.1""#,
+        _ => r#""/x""#,
+    };
+    prop_oneof![9 => Just(own), 1 => written()]
+}
+
+/// Lines with the same members, in the same order.
+fn alike() -> impl Strategy<Value = Vec<String>> {
+    let names = prop::collection::vec(prop::sample::select(MEMBERS.to_vec()), 1..9);
+    names.prop_flat_map(|names| {
+        let member = |name: &&'static str| {
+            let name = *name;
+            of_member(name).prop_map(move |value| format!("\"{name}\":{value}"))
+        };
+        let members: Vec<_> = names.iter().map(member).collect();
+        let line = (
+            members,
+            prop_oneof![9 => Just("}"), 1 => Just(" }"), 1 => Just("")],
+        );
+        prop::collection::vec(
+            line.prop_map(|(members, end)| format!("{{{}{end}", members.join(","))),
+            1..8,
+        )
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_line_is_the_same_after_others(lines in prop::collection::vec(alike(), 1..4)) {
+        for table in [&tables::NGINX, &tables::CADDY, &tables::CLOUD] {
+            let mut order = Order::default();
+            for line in lines.iter().flatten() {
+                let alone = parse_after(line.as_bytes(), table, &Zone::UTC, &mut Order::default());
+                prop_assert_eq!(parse_after(line.as_bytes(), table, &Zone::UTC, &mut order), alone, "{}", line);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_second_line_of_a_kind_is_as_usual() {
+    let line = |status| {
+        format!(
+            r#"{{"msec":"1795168800.004","remote_addr":"203.0.113.7","status":"{status}","request":"GET /x HTTP/1.1","other":"-"}}"#
+        )
+    };
+    let mut order = Order::default();
+    let mut usual = |line: &str| {
+        order
+            .usual
+            .read(line.as_bytes(), &tables::NGINX, &Zone::UTC)
+            .is_some()
+    };
+    assert!(!usual(&line("200")));
+    parse_after(line("200").as_bytes(), &tables::NGINX, &Zone::UTC, &mut order).unwrap();
+    let mut usual = |line: &str| {
+        order
+            .usual
+            .read(line.as_bytes(), &tables::NGINX, &Zone::UTC)
+            .is_some()
+    };
+    assert!(usual(&line("404")));
+    assert!(!usual(&line("404").replace("GET", r"\u0047ET")));
+    assert!(!usual(&line("404").replace('-', "198.51.100.7")));
+    assert!(!usual(&line("404").replace("other", "others")));
 }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
+
+use crate::marks::Specials;
 
 /// Offset at which a string ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,48 +18,26 @@ pub(crate) enum End {
 /// Finds the end of a string that goes on at `from`.
 #[inline]
 pub(crate) fn find_end(text: &[u8], from: usize) -> End {
+    find_next_end(&mut Specials::default(), text, from)
+}
+
+/// As [`find_end`], after others in the same text.
+#[inline]
+pub(super) fn find_next_end(specials: &mut Specials, text: &[u8], from: usize) -> End {
     let mut at = from;
     let mut escaped = false;
     loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let Some(found) = find_special(rest) else {
+        let Some(found) = specials.find(text, at) else {
             return End::Beyond {
                 after_backslash: at > text.len(),
             };
         };
-        at += found;
-        if text[at] == b'"' {
-            return End::At(at, escaped);
+        if text[found] == b'"' {
+            return End::At(found, escaped);
         }
         escaped = true;
-        at += 2;
+        at = found + 2;
     }
-}
-
-/// The place of the first quote or backslash. Most strings of a log are short: a call of [`memchr2`] takes longer.
-#[inline]
-fn find_special(text: &[u8]) -> Option<usize> {
-    const WORDS: usize = 4;
-    let (words, _) = text.as_chunks::<8>();
-    let words = &words[..words.len().min(WORDS)];
-    for (number, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
-        if found != 0 {
-            return Some(8 * number + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let read = 8 * words.len();
-    Some(read + memchr2(b'"', b'\\', &text[read..])?)
-}
-
-const fn repeated(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The high bit of the first byte that is zero, and of none before it.
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(repeated(1)) & !word & repeated(0x80)
 }
 
 /// Undoes the escapes of a string that stood between quotes. Bytes that are not UTF-8 stay as they are. Half of a surrogate

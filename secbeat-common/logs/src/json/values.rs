@@ -48,6 +48,10 @@ pub(super) struct Values<'a> {
     peer: Option<IpAddr>,
     /// There is a key of the request, whatever its value.
     has_request: bool,
+    /// There is one that has a method.
+    has_method: bool,
+    /// There is the mark of a server.
+    has_mark: bool,
 }
 
 impl<'a> Values<'a> {
@@ -66,6 +70,8 @@ impl<'a> Values<'a> {
             two_clients: self.two_clients,
             peer: self.peer,
             has_request: self.has_request,
+            has_method: self.has_method,
+            has_mark: self.has_mark,
         }
     }
 
@@ -148,7 +154,7 @@ impl<'a> Values<'a> {
     }
 
     /// Takes a string that is [wanted](Self::wants).
-    #[inline]
+    #[inline(always)]
     pub(super) fn text(&mut self, role: Role, rank: u8, text: Cow<'a, [u8]>, zone: &Zone) {
         match role {
             Role::Time => {
@@ -158,7 +164,7 @@ impl<'a> Values<'a> {
             }
             Role::Status => self.put_status(rank, status_of(&text)),
             _ => {
-                self.has_request |= role.is_of_request();
+                self.see_key(role);
                 if some_text(&text).is_some() {
                     if role == Role::Client && self.texts[role as usize].is_some() {
                         self.see_other_client(&text);
@@ -204,8 +210,16 @@ impl<'a> Values<'a> {
                 });
                 self.put_status(rank, status);
             }
-            _ => self.has_request |= role.is_of_request(),
+            _ => self.see_key(role),
         }
+    }
+
+    /// Sees that there is a key of this role.
+    #[inline]
+    fn see_key(&mut self, role: Role) {
+        self.has_mark |= role == Role::Mark;
+        self.has_request |= role.is_of_request();
+        self.has_method |= matches!(role, Role::Request | Role::Method);
     }
 
     fn put_status(&mut self, rank: u8, status: Option<u16>) {
@@ -238,6 +252,9 @@ impl<'a> Values<'a> {
         if self.take(Role::AnyHeader).is_some() && !self.has(Role::Client, 0) {
             return Err(LogError::AnyHeader);
         }
+        if table.needs_mark && !self.has_mark {
+            return Err(LogError::Missing("client address"));
+        }
         let client = self.client(table)?;
         let at_ms = self.at_ms.map(|(_, at_ms)| at_ms);
         let at_ms = at_ms
@@ -265,7 +282,9 @@ impl<'a> Values<'a> {
             true => [&b"/"[..], &*path].concat().into(),
             false => path,
         };
-        let method: Cow<'a, [u8]> = match self.has_request {
+        // A path alone does not say that the method is wrong.
+        let tells_method = self.has_request && (self.has_method || path.is_empty());
+        let method: Cow<'a, [u8]> = match tells_method {
             // Node.js and others write it so.
             true if method.iter().any(u8::is_ascii_lowercase) => method.to_ascii_uppercase().into(),
             true => method,
@@ -303,7 +322,7 @@ impl<'a> Values<'a> {
         };
         self.status = Some((0, status.unwrap_or(0)));
         // It may be in what was not read.
-        self.has_request = true;
+        (self.has_request, self.has_method) = (true, true);
         let line = self.finish(table).ok().filter(|_| first)?;
         Some(LogLine {
             unreadable: status.is_none(),
@@ -360,7 +379,7 @@ pub(super) fn is_address(text: &[u8]) -> bool {
 }
 
 /// Whether a path begins with its first name.
-fn lacks_slash(path: &[u8]) -> bool {
+pub(super) fn lacks_slash(path: &[u8]) -> bool {
     !matches!(path.first(), None | Some(b'/' | b'*')) && memchr::memmem::find(path, b"://").is_none()
 }
 
@@ -380,7 +399,8 @@ fn is_better<T>(found: &Found<T>, rank: u8) -> bool {
 }
 
 /// A time, also in brackets.
-fn parse_time(text: &[u8], zone: &Zone) -> Option<i64> {
+#[inline]
+pub(super) fn parse_time(text: &[u8], zone: &Zone) -> Option<i64> {
     let bare = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
     time::parse_any(bare.unwrap_or(text), zone)
 }
@@ -392,9 +412,15 @@ fn number(text: &[u8]) -> Option<f64> {
 /// Returns what is kept of a text.
 #[inline]
 fn bounded(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    if text.len() <= MAX_VALUE {
-        return text;
+    match text.len() <= MAX_VALUE {
+        true => text,
+        false => cut_off(role, text),
     }
+}
+
+/// Returns what is kept of a text that is longer than that.
+#[cold]
+fn cut_off(role: Role, text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     let surplus = text.len() - MAX_VALUE;
     let range = if matches!(role, Role::Client | Role::Forwarded) {
         // Not with the half of an address.

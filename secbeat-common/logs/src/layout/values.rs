@@ -21,6 +21,8 @@ pub(super) struct Values<'a, 'z> {
     at_ms: Option<i64>,
     has_date: bool,
     status: Option<u16>,
+    /// Whether a field with a method was set.
+    has_method: bool,
     method: &'a [u8],
     path: &'a [u8],
     host: Option<&'a [u8]>,
@@ -39,6 +41,7 @@ impl<'a, 'z> Values<'a, 'z> {
             at_ms: None,
             has_date: false,
             status: None,
+            has_method: false,
             method: if has_request { b"" } else { NOT_LOGGED },
             path: b"",
             host: None,
@@ -80,15 +83,16 @@ impl<'a, 'z> Values<'a, 'z> {
             Role::Status => self.status = Some(parse_status(value).ok_or(LogError::BadStatus)?),
             Role::Request => {
                 let (method, host, path) = split_request_of_haproxy(value);
-                (self.method, self.path) = (method, path);
+                self.set_method(method);
+                self.path = path;
                 self.host = self.host.or(host);
             }
             Role::RequestUrl => {
                 let (method, url) = split_request(value);
-                self.method = method;
+                self.set_method(method);
                 self.set_url(url);
             }
-            Role::Method => self.method = some_text(value).unwrap_or_default(),
+            Role::Method => self.set_method(some_text(value).unwrap_or_default()),
             Role::Url => self.set_url(value),
             Role::Path => self.path = some_text(value).unwrap_or_default(),
             Role::Host => self.host = some_text(value).or(self.host),
@@ -97,6 +101,11 @@ impl<'a, 'z> Values<'a, 'z> {
             Role::Nothing => {}
         }
         Ok(())
+    }
+
+    const fn set_method(&mut self, method: &'a [u8]) {
+        self.method = method;
+        self.has_method = true;
     }
 
     /// `https://HOST/PATH`; anything else is a path.
@@ -118,11 +127,16 @@ impl<'a, 'z> Values<'a, 'z> {
             let list = [before, b",", client.to_string().as_bytes()].concat();
             Cow::Owned(list)
         });
+        // A path alone does not say that the method is wrong.
+        let method = match self.has_method || self.path.is_empty() {
+            true => self.method,
+            false => NOT_LOGGED,
+        };
         Ok(LogLine {
             client,
             forwarded: forwarded.or(self.forwarded.map(Cow::Borrowed)),
             at_ms: self.at_ms.ok_or(LogError::Missing("time"))?,
-            method: self.method.into(),
+            method: method.into(),
             path: self.path.into(),
             status: self.status.ok_or(LogError::Missing("status"))?,
             unreadable: false,

@@ -245,6 +245,12 @@ const LOGS: &[Log] = &[
                    generated 5 bytes in 3 msecs (HTTP/1.1 $status) 2 headers in 80 bytes (1 switches on core 0)",
         formats: &["uwsgi"],
     },
+    // Go's quotes in a path are escaped; whatever stands there, it is behind the rest.
+    Log {
+        server: Server::Envoy,
+        template: "[GIN] 2023/10/10 - 09:06:56 | $status |       1.234µs |   $remote_addr | GET      \"$request_uri\"",
+        formats: &["gin"],
+    },
     Log {
         server: Server::Iis,
         template: "2023-10-10 09:06:56 10.0.0.1 GET /$request_uri - 443 $remote_user $remote_addr $http_user_agent $http_referer $status 0 2 15",

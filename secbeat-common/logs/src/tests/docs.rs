@@ -47,7 +47,7 @@ fn every_pattern_that_the_page_shows_reads_the_line_below_it() {
     let (patterns, _) = patterns.split_once("\nWhat Uvicorn").unwrap();
     let rows = patterns.lines().filter_map(|line| line.strip_prefix("    "));
     let rows: Vec<_> = rows.filter(|row| !row.starts_with("# ")).collect();
-    assert_eq!((rows.len() / 2, rows.len() % 2), (7, 0));
+    assert_eq!((rows.len() / 2, rows.len() % 2), (10, 0));
     for row in rows.chunks(2) {
         let read = Format::pattern(row[0]).unwrap().parse(row[1].as_bytes());
         let read = read.map(|read| (read.client.to_string(), read.status, read.path.into_owned()));

@@ -65,6 +65,9 @@ fn keys_that_people_have_are_known() {
         r#"{"name":"a","level":30,"remoteAddress":"203.0.113.7","method":"GET","url":"/x","statusCode":404,"time":"2026-11-21T10:06:56Z"}"#,
         r#"{"time":"2026-11-21T10:06:56Z","level":"WARN","msg":"Response: 404","httpRequest":{"url":"http://a/x","method":"GET","path":"/x","remoteIP":"203.0.113.7:4711"},"httpResponse":{"status":404}}"#,
         r#"{"version":"1.1","short_message":"GET /x","timestamp":1795255616,"_remote_addr":"203.0.113.7","_status":404,"_request_method":"GET","_request_uri":"/x"}"#,
+        // WildFly and RoadRunner.
+        r#"{"eventSource":"web-access","hostName":"default-host","bytesSent":12,"dateTime":"2026-11-21T10:06:56Z","remoteHost":"203.0.113.7","remoteUser":null,"requestLine":"GET /x HTTP/1.1","responseCode":404}"#,
+        r#"{"level":"info","ts":1795255616000000000,"logger":"http","msg":"http log","status":404,"method":"GET","URI":"/x","remote_address":"203.0.113.7:4711","read_bytes":0}"#,
         // What a proxy forwarded counts last.
         r#"{"x_forwarded_for":"198.51.100.9","ip":"203.0.113.7","ts":"2026-11-21T10:06:56Z","method":"GET","path":"/x","response":404}"#,
     ] {
@@ -88,13 +91,38 @@ fn two_values_of_a_key_are_nobodys() {
     assert!(understood(&named("nginx-json"), twice.as_bytes()).starts_with("203.0.113.7 "));
 }
 
-/// MinIO, and Echo before 5.1, believe the `X-Forwarded-For` of any client.
+/// The lists of filebeat's modules begin with what clients wrote, and so does its `source` then; `client` may be from a header.
+#[test]
+fn of_filebeats_addresses_the_connection_counts() {
+    let rest = r#""@timestamp":"2026-11-21T10:06:56Z","http":{"request":{"method":"GET"},"response":{"status_code":404}},"url":{"original":"/x"}"#;
+    let list = r#"["6.6.6.6","203.0.113.7"]"#;
+    for clients in [
+        r#""client":{"ip":"6.6.6.6"},"source":{"ip":"203.0.113.7"}"#.to_owned(),
+        r#""source.address":"203.0.113.7:4711","client.address":"6.6.6.6""#.to_owned(),
+        r#""client":{"ip":"203.0.113.7"}"#.to_owned(),
+        format!(r#""source":{{"ip":"6.6.6.6"}},"nginx":{{"access":{{"remote_ip_list":{list}}}}}"#),
+        format!(
+            r#""nginx":{{"ingress_controller":{{"remote_ip_list":{list}}}}},"source":{{"address":"6.6.6.6"}}"#
+        ),
+        format!(r#""apache.access.remote_addresses":{list},"source.ip":"6.6.6.6""#),
+    ] {
+        let line = format!("{{{clients},{rest}}}");
+        assert_eq!(
+            understood(&named("ecs-json"), line.as_bytes()),
+            "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–",
+            "{line}"
+        );
+    }
+}
+
+/// MinIO, Docker's registry, and Echo before 5.1 believe the `X-Forwarded-For` of any client.
 #[test]
 fn a_program_that_believes_any_header_blames_nobody() {
     let minio = r#"{"version":"1","time":"2026-11-21T10:06:56Z","api":{"name":"GetObject","status":"Not Found","statusCode":404},"remotehost":"6.6.6.6","userAgent":"curl"}"#;
     let echo = r#"{"time":"2026-11-21T11:06:56+01:00","id":"","remote_ip":"6.6.6.6","host":"a","method":"GET","uri":"/x","status":404,"latency":1,"latency_human":"1ns"}"#;
+    let registry = r#"{"http.request.method":"GET","http.request.remoteaddr":"6.6.6.6","http.request.uri":"/v2/","http.response.status":401,"level":"info","msg":"response completed","time":"2026-11-21T10:06:56Z"}"#;
     let format = named("nginx-json");
-    for line in [minio, echo] {
+    for line in [minio, echo, registry] {
         assert_eq!(format.parse(line.as_bytes()), Err(LogError::AnyHeader), "{line}");
     }
     // Beside the other end of the connection it says nothing.
@@ -128,6 +156,55 @@ fn akamais_paths_have_their_slash() {
             format!("203.0.113.7 2026-11-21T10:06:56.75Z 404 GET {expected} host=a agent=–")
         );
     }
+}
+
+/// What Tomcat calls the host is its client, and in other logs what a client asked for.
+#[test]
+fn tomcats_host_is_the_client_where_tomcat_wrote_it() {
+    let line = r#"{"host":"203.0.113.7","logicalUserName":"-","user":"-","time":"[21/Nov/2026:11:06:56 +0100]","request":"GET /x HTTP/1.1","statusCode":"404","size":"12","requestHeaders": {"Referer":"-","User-Agent":"curl"}}"#;
+    let shown = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=curl";
+    let mut detection = Detection::default();
+    detection.see(line.as_bytes());
+    let format = detection.chosen().unwrap();
+    assert_eq!(format.to_string(), "tomcat-json");
+    assert_eq!(understood(format, line.as_bytes()), shown);
+    let with_peer = line.replace(
+        r#""host":"203.0.113.7""#,
+        r#""host":"client.example.net","remoteAddr":"203.0.113.7""#,
+    );
+    assert_eq!(understood(format, with_peer.as_bytes()), shown);
+    let others = line.replace("logicalUserName", "x");
+    assert!(understood(format, others.as_bytes()).starts_with("! no client address"));
+}
+
+#[test]
+fn clouds_have_names_of_their_own() {
+    const SHOWN: &str = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–";
+    for line in [
+        // Azure: App Service, also in a blob and in Log Analytics.
+        r#"{"time":"2026-11-21T10:06:56.0000000Z","category":"AppServiceHTTPLogs","properties":{"CIp":"203.0.113.7","SPort":"443","CsUriStem":"/x","CsMethod":"GET","ScStatus":"404","ComputerName":"RD1","ScSubStatus":"0"}}"#,
+        r#"{"EventTime":"2026-11-21T10:06:56Z","CIp":"203.0.113.7","CsUriStem":"/x","CsMethod":"GET","ScStatus":404}"#,
+        r#"{"TimeGenerated":"2026-11-21T10:06:56Z","CIp":"203.0.113.7","CsUriStem":"/x","CsMethod":"GET","ScStatus":404,"Type":"AppServiceHTTPLogs"}"#,
+        // API Management, Front Door and Application Gateway.
+        r#"{"time":"2026-11-21T10:06:56Z","category":"GatewayLogs","callerIpAddress":"203.0.113.7","properties":{"method":"GET","url":"/x","backendResponseCode":200,"responseCode":404}}"#,
+        r#"{"TimeGenerated":"2026-11-21T10:06:56Z","Category":"FrontDoorAccessLog","clientIp_s":"198.51.100.66","socketIp_s":"203.0.113.7","httpMethod_s":"GET","requestUri_s":"/x","httpStatusCode_s":"404"}"#,
+        r#"{"TimeGenerated":"2026-11-21T10:06:56Z","Category":"ApplicationGatewayAccessLog","clientIP_s":"203.0.113.7","httpMethod_s":"GET","originalRequestUriWithArgs_s":"/x","requestUri_s":"/y","httpStatus_d":404.0}"#,
+        // App Engine, Oracle and Railway.
+        r#"{"protoPayload":{"ip":"203.0.113.7","startTime":"2026-11-21T10:06:55Z","method":"GET","resource":"/x","status":404},"timestamp":"2026-11-21T10:06:56Z"}"#,
+        r#"{"datetime":1795255616000,"logContent":{"data":{"backendAddr":"10.0.0.5:80","backendStatusCode":"200","clientAddr":"203.0.113.7:4711","forwardedAddr":"6.6.6.6","lbStatusCode":"404","request":"GET /x HTTP/1.1"}}}"#,
+        r#"{"timestamp":"2026-11-21T10:06:56Z","method":"GET","path":"/x","httpStatus":404,"srcIp":"203.0.113.7"}"#,
+    ] {
+        assert_eq!(understood(&named("cloud-json"), line.as_bytes()), SHOWN, "{line}");
+        let mut detection = Detection::default();
+        detection.see(line.as_bytes());
+        assert_eq!(
+            detection.chosen().map(ToString::to_string),
+            Some("cloud-json".to_owned()),
+            "{line}"
+        );
+    }
+    let firewall = r#"{"Action":"block","ClientIP":"203.0.113.7","ClientRequestMethod":"GET","ClientRequestPath":"/x","EdgeResponseStatus":404,"Datetime":"2026-11-21T10:06:56Z"}"#;
+    assert_eq!(understood(&named("cloudflare-json"), firewall.as_bytes()), SHOWN);
 }
 
 #[test]
@@ -379,7 +456,7 @@ fn a_forwarded_list_counts_for_nobody_beside_another_address() {
     };
     for other in [
         r#""downstream_remote_address":"203.0.113.7:4711""#,
-        r#""remote_address":"203.0.113.7""#,
+        r#""socket_address":"203.0.113.7""#,
         r#""source_ip":"[2001:db8::7]:4711""#,
         r#""peer":"/203.0.113.7:4711""#,
         r#""remote_addr":{"ip":"203.0.113.7"}"#,
@@ -554,6 +631,9 @@ fn a_line_without_a_key_of_the_request_is_not_one_without_a_request() {
         (r#""request":"""#, ""),
         (r#""request":"-""#, ""),
         (r#""path":null"#, ""),
+        // A path alone says nothing of the method.
+        (r#""path":"/p""#, "-"),
+        (r#""path":"/p","method":null"#, ""),
         (r#""method":"get","path":"/p""#, "GET"),
     ] {
         let line = format!(r#"{{"remote_addr":"203.0.113.7","msec":1795255616,"status":400,{request}}}"#);
@@ -562,13 +642,24 @@ fn a_line_without_a_key_of_the_request_is_not_one_without_a_request() {
         assert_eq!(&*read.unwrap().method, method.as_bytes(), "{request}");
         assert_eq!(
             caution,
-            (method == "-").then_some(Caution::NoRequest),
+            (method == "-" && !request.contains(r#""path""#)).then_some(Caution::NoRequest),
             "{request}"
         );
     }
     let line = b"203.0.113.7 1795255616 400";
     let read = named("$remote_addr $msec $status").parse(line);
     assert_eq!(Caution::of_line(line, &read), Some(Caution::NoRequest));
+    for (pattern, method) in [
+        ("$remote_addr [$msec] \"$request_uri\" $status", "-"),
+        ("$remote_addr [$msec] \"$request\" $status", ""),
+    ] {
+        let line = br#"203.0.113.7 [1795255616] "/x" 400"#;
+        assert_eq!(
+            &*named(pattern).parse(line).unwrap().method,
+            method.as_bytes(),
+            "{pattern}"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Text formats with names, by literal lines.
 
 use super::{named, understood};
-use crate::LogError;
+use crate::{Caution, Detection, Formats, LogError};
 
 const SHOWN: &str = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=www.example.org agent=curl";
 
@@ -116,6 +116,47 @@ fn squid_pads_the_time_that_an_answer_took() {
 fn amazons_store() {
     let line = r#"79a5 shop [21/Nov/2026:10:06:56 +0000] 203.0.113.7 - 3E57 REST.GET.OBJECT x "GET /x HTTP/1.1" 404 NoSuchKey 243 - 7 - "-" "curl" - s9lz+5cj= SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader shop.s3.amazonaws.com TLSV1.2 - -"#;
     assert_eq!(shown("aws-s3", line), SHOWN.replace("www.example.org", "–"));
+}
+
+#[test]
+fn gin_names_the_client_before_what_a_client_writes() {
+    let line = r#"[GIN] 2026/11/21 - 10:06:56 | 404 |    1.234ms |     203.0.113.7 | GET      "/x""#;
+    let expected = "203.0.113.7 2026-11-21T10:06:56Z 404 GET /x host=– agent=–";
+    let berlin = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
+    for wrapped in [
+        line.to_owned(),
+        format!("app-1  | {line}"),
+        format!("Nov 21 10:06:56 host app[12]: {line}"),
+    ] {
+        assert_eq!(shown("gin", &wrapped), expected, "{wrapped}");
+    }
+    let local = named("gin").with_time_zone(berlin);
+    assert_eq!(
+        understood(&local, line.replace("- 10:", "- 11:").as_bytes()),
+        expected
+    );
+    // Before 1.6, clients could write lines.
+    let old = line.replace("\"/x\"", "/x");
+    let mut detection = Detection::default();
+    detection.see(old.as_bytes());
+    assert_eq!(detection.likeliest().to_string(), "gin");
+    assert_eq!(shown("gin", &old), format!("! {}", LogError::Gin));
+    let formats = Formats::from(named("gin"));
+    assert_eq!(Caution::of_formats(&formats), Some(Caution::GinHeader));
+    assert_eq!(Caution::of_header(&formats), Some(Caution::GinHeader));
+}
+
+#[test]
+fn cpanels_times_have_the_month_first() {
+    for (time, at) in [("11/21/2026", "2026-11-21"), ("11/05/2026", "2026-11-05")] {
+        let line = format!(
+            r#"203.0.113.7 - frank%40example.org [{time}:10:06:56 -0000] "GET /cpsess1/x HTTP/1.1" 404 0 "-" "curl" "s" "-" 2083"#
+        );
+        assert_eq!(
+            shown("combined", &line),
+            format!("203.0.113.7 {at}T10:06:56Z 404 GET /cpsess1/x host=– agent=curl")
+        );
+    }
 }
 
 #[test]

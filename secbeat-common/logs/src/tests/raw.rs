@@ -380,6 +380,21 @@ fn what_a_log_asks_of_its_operator_is_told() {
     ] {
         assert_eq!(caution(format, "").0, expected, "{format}");
     }
+    // A client beside another end of the connection is that of a header.
+    for (format, line) in [
+        (
+            "caddy-json",
+            r#"{"ts":1795255616.7,"msg":"handled request","request":{"remote_ip":"10.0.0.5","client_ip":"203.0.113.7","method":"GET","uri":"/x"},"status":404}"#,
+        ),
+        (
+            "traefik-json",
+            r#"{"ClientAddr":"10.0.0.5:4711","ClientHost":"203.0.113.7","StartUTC":"2026-11-21T10:06:56Z","RequestMethod":"GET","RequestPath":"/x","DownstreamStatus":404}"#,
+        ),
+    ] {
+        assert_eq!(caution(format, line).1, Some(Caution::ClientFromHeader), "{line}");
+        let direct = line.replace("10.0.0.5", "203.0.113.7");
+        assert_eq!(caution(format, &direct).1, None, "{direct}");
+    }
     assert!(Caution::Traefik.text().contains("have it log JSON"));
     let list = format!(r#"6.6.6.6, 203.0.113.7 - - {TIME} "GET /x HTTP/1.1" 404 1"#);
     for line in [list.clone(), format!("2026-11-21T10:06:56.1Z stdout F {list}")] {

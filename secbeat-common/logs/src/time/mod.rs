@@ -7,12 +7,19 @@ use std::cell::Cell;
 
 use jiff::{Timestamp, tz::TimeZone};
 
+use crate::marks::repeated;
+
 /// Bytes of `10/Oct/2023:11:06:56 +0200`.
 pub(super) const TIME_LEN: usize = 26;
 /// Bytes of `10/Oct/2023:11:06:56`.
 const LOCAL_LEN: usize = 20;
 /// Bytes of `2023-10-10T11:06:56`.
 const ISO_LEN: usize = 19;
+
+/// Bytes of `:11:06:56`.
+const CLOCK_LEN: usize = 9;
+/// The offset of times in which cPanel writes the month first. No other server writes it.
+const CPANEL: &[u8] = b" -0000";
 
 const DAY_S: i64 = 86_400;
 /// Larger times since the epoch are not in seconds.
@@ -21,6 +28,7 @@ const MONTH_DAYS: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /// Parses exactly `10/Oct/2023:11:06:56 +0200` (years 0000–9999, a leap second counts as the second before it) to
 /// milliseconds since the Unix epoch. `None` for anything else, dates that do not exist included.
+#[inline]
 #[must_use]
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let text: &[u8; TIME_LEN] = text.try_into().ok()?;
@@ -269,11 +277,11 @@ fn parse_in_named_zone(text: &[u8], name: &[u8], zone: &Zone) -> Option<i64> {
 
 /// Splits any time that a server writes, in milliseconds since the Unix epoch, from what follows it:
 ///
-/// - a date, and after `T`, a space, a tab or a colon the time of day. The date is `10/Oct/2023`, `10/10/2023` (day first),
-///   `2023-10-10` or `2023/10/10`. A fraction may follow after `.` or `,`, and an offset (`Z`, `+02`, `+0200`, `+02:00`),
+/// - a date, and after `T`, a space, a tab or a colon the time of day. The date is `10/Oct/2023`, `10/10/2023` (day first, but
+///   before ` -0000` the month), `2023-10-10` or `2023/10/10`. A fraction may follow after `.` or `,`, and an offset (`Z`, `+02`, `+0200`, `+02:00`),
 ///   with or without a space before it. Without an offset, the time is of `zone`;
 /// - `Tue Oct 10 11:06:56 2023`, as C's `ctime` writes it, with or without a fraction;
-/// - `Tue, 10 Oct 2023 09:06:56`, as HTTP has it;
+/// - `Tue, 10 Oct 2023 09:06:56`, as HTTP has it, and without the comma, as Hiawatha writes it;
 /// - a number of seconds, milliseconds, microseconds or nanoseconds since the epoch, with or without a fraction.
 pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
     // Where a date has what divides it.
@@ -292,8 +300,8 @@ pub(super) fn split_time<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u
         return split_rest(day + second, rest, zone);
     }
     if text.first()?.is_ascii_alphabetic() {
-        return match text.get(3) {
-            Some(b',') => split_http_date(text, zone),
+        return match text.get(3..5) {
+            Some([b',', _] | [b' ', b'0'..=b'9']) => split_http_date(text, zone),
             _ => split_ctime(text, zone),
         };
     }
@@ -368,12 +376,11 @@ fn split_date(text: &[u8]) -> Option<(i64, &[u8])> {
         }
         [d0, d1, b'/', n0, n1, b'/', y0, y1, y2, y3, ref rest @ ..] => {
             let year = all.pair(y0, y1) * 100 + all.pair(y2, y3);
-            (
-                year,
-                all.pair(n0, n1).checked_sub(1)? as usize,
-                all.pair(d0, d1),
-                rest,
-            )
+            let (day, month) = match rest.get(CLOCK_LEN..CLOCK_LEN + CPANEL.len()) {
+                Some(CPANEL) => (all.pair(n0, n1), all.pair(d0, d1)),
+                _ => (all.pair(d0, d1), all.pair(n0, n1)),
+            };
+            (year, month.checked_sub(1)? as usize, day, rest)
         }
         _ => return None,
     };
@@ -452,13 +459,10 @@ fn split_ctime<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
     Some((zone.resolve((day + second) * 1000 + ms)?, rest))
 }
 
-/// `Tue, 10 Oct 2023 09:06:56`, and an offset if there is one.
+/// `Tue, 10 Oct 2023 09:06:56`, with or without the comma, and an offset if there is one.
 fn split_http_date<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
+    let (weekday, rest) = text.split_first_chunk::<3>()?;
     let &[
-        w0,
-        w1,
-        w2,
-        b',',
         b' ',
         d0,
         d1,
@@ -473,11 +477,11 @@ fn split_http_date<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
         y3,
         b' ',
         ref rest @ ..,
-    ] = text
+    ] = rest.strip_prefix(b",").unwrap_or(rest)
     else {
         return None;
     };
-    let is_weekday = [w0, w1, w2].iter().all(u8::is_ascii_alphabetic);
+    let is_weekday = weekday.iter().all(u8::is_ascii_alphabetic);
     let mut all = Digits::default();
     let (day, year) = (all.pair(d0, d1), all.pair(y0, y1) * 100 + all.pair(y2, y3));
     if all.wrong || !is_weekday {
@@ -490,6 +494,39 @@ fn split_http_date<'a>(text: &'a [u8], zone: &Zone) -> Option<(i64, &'a [u8])> {
 
 /// A time since the epoch, with or without a fraction.
 fn split_epoch(text: &[u8]) -> Option<(i64, &[u8])> {
+    split_usual_epoch(text).or_else(|| split_any_epoch(text))
+}
+
+/// Ten digits, a dot and three: a time in seconds of this age, as most servers write it.
+#[inline]
+fn split_usual_epoch(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (first, rest) = text.split_first_chunk()?;
+    let &[s0, s1, b'.', m0, m1, m2, ref rest @ ..] = rest else {
+        return None;
+    };
+    let first = eight_digits(*first)?;
+    let mut all = Digits::default();
+    let (last, ms) = (all.pair(s0, s1), all.pair(m0, m1) * 10 + all.pair(b'0', m2));
+    if all.wrong || rest.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(((first * 100 + i64::from(last)) * 1000 + i64::from(ms), rest))
+}
+
+/// The number that eight digits are: pairs of them at once, then pairs of pairs.
+const fn eight_digits(text: [u8; 8]) -> Option<i64> {
+    let text = u64::from_le_bytes(text);
+    let tens = repeated(b'0');
+    if text & repeated(0xf0) != tens || text.wrapping_add(repeated(6)) & repeated(0xf0) != tens {
+        return None;
+    }
+    let ones = text & repeated(0x0f);
+    let pairs = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((((fours * 10_000) + (fours >> 32)) & 0xffff_ffff) as i64)
+}
+
+fn split_any_epoch(text: &[u8]) -> Option<(i64, &[u8])> {
     let (number, rest) = split_number(text)?;
     let [b'.', fraction @ ..] = rest else {
         return Some((from_epoch(number as f64)?, rest));

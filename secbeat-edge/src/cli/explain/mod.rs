@@ -1,9 +1,11 @@
 //! `explain`: an access log line by line, as the edge's reader understands it.
 
 mod firewall;
+mod service;
 mod suggest;
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, Read, Write},
@@ -23,7 +25,7 @@ use secbeat_logs::{
 };
 use serde::Serialize;
 
-use self::{firewall::Choice, suggest::Server};
+use self::{firewall::Choice, service::Services, suggest::Server};
 use super::{filter, signatures::Finder};
 use crate::{
     config::Config,
@@ -112,7 +114,7 @@ struct Summary {
     detected_from: Vec<(String, usize)>,
     /// What the log's server has to mend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    cautions: Vec<&'static str>,
+    cautions: Vec<Cow<'static, str>>,
 }
 
 /// The logs of the config, and whose lists of addresses it believes.
@@ -306,6 +308,10 @@ fn explain_as(
         false => Caution::of_formats(formats).into_iter().collect(),
     };
     let mut of_firewall = None;
+    let is_unknown =
+        !detected_from.is_empty() && detected_from.iter().all(|(_, understood)| *understood == 0);
+    let mut services = is_unknown.then(Services::shipped);
+    let mut of_service = None;
     if args.output == Output::Table {
         writeln!(output, "read as {formats}")?;
     }
@@ -318,9 +324,15 @@ fn explain_as(
         };
         formats.doubt_if_called_for(&parsed);
         if let Piece::Line(line) = piece {
-            cautions.extend(Caution::of_line(line, &parsed));
+            let caution = Caution::of_line(line, &parsed);
+            let is_stated =
+                |caution: &Caution| clients.are_of_header && *caution == Caution::ClientFromHeader;
+            cautions.extend(caution.filter(|caution| !is_stated(caution)));
             if of_firewall.is_none() && parsed.is_err() && !detected_from.is_empty() {
                 of_firewall = firewall::note(line);
+            }
+            if let Some(services) = services.as_mut().filter(|_| of_service.is_none()) {
+                of_service = services.note(line, &args.time_zone);
             }
         }
         let parsed = parsed.and_then(|mut line| {
@@ -353,6 +365,8 @@ fn explain_as(
         .into_iter()
         .map(Caution::text)
         .chain(of_firewall)
+        .map(Cow::Borrowed)
+        .chain(of_service)
         .collect();
     write_summary(&summary, args.output, output)?;
     Ok(summary)
@@ -649,6 +663,16 @@ mod tests {
             (traefik, &["-fcombined"][..], "note: Traefik's common log format"),
             (envoy, &[], "note: the client comes from a header"),
             ("203.0.113.7 - x", &["-fcombined"], "note: a line ends within"),
+            (
+                "Nov 28 09:00:09 host sshd-session[4109]: Failed password for root from 203.0.113.7 port 40030 ssh2",
+                &[],
+                "note: a line is that of a service, OpenSSH server: state `--service sshd`",
+            ),
+            (
+                "Nov 28 09:00:09 host x[4109]: pam_unix(x:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7  user=root",
+                &[],
+                "note: a line is that of a service, ",
+            ),
         ] {
             let shown = explained_of(&format!("{log}\n"), arguments);
             let notes: Vec<_> = shown.lines().filter(|line| line.starts_with("note: ")).collect();

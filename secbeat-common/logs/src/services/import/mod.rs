@@ -24,6 +24,8 @@ pub struct Translation {
     pub translated: usize,
     /// What could not be translated and why, a sentence each.
     pub left_out: Vec<String>,
+    /// What a client could do to others by an expression as it was written, a sentence each.
+    pub cautions: Vec<String>,
 }
 
 /// A time as most services write it at the begin of a line.
@@ -83,6 +85,12 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
         match checked {
             Ok(found) => {
                 translation.translated += 1;
+                if found.iter().any(|pattern| begins_with_any(&pattern.text)) {
+                    translation.cautions.push(format!(
+                        "failregex {number} begins with any text: a client that writes its rest into a line, as in a path or a name, has \
+                         another banned; begin it with `^` and what the service itself writes"
+                    ));
+                }
                 forms.note(&found);
                 let named = found
                     .iter()
@@ -104,6 +112,12 @@ pub fn translate(name: &str, text: &str, include: &dyn Fn(&str) -> Option<String
         }
     }
     translation
+}
+
+/// Whether any text may stand before what an expression looks for.
+fn begins_with_any(pattern: &str) -> bool {
+    let bare = pattern.strip_prefix("(?i)").unwrap_or(pattern);
+    bare.starts_with(".*")
 }
 
 /// What the translated expressions need.

@@ -36,6 +36,25 @@ fn a_local_file_overrides_what_stands_beside_it() {
     }
 }
 
+#[test]
+fn an_expression_that_begins_anywhere_is_warned_of() {
+    for (expression, is_warned_of) in [
+        ("Failed login from <HOST>", true),
+        ("(?i)^.*invalid user.* from <HOST>$", true),
+        ("^ app: Failed login from <HOST>$", false),
+        ("^<HOST> -.* 401 ", false),
+    ] {
+        let translation = translated(&format!("[Definition]\nfailregex = {expression}\n"));
+        assert!(translation.filter.is_some(), "{expression}");
+        let told = translation.cautions.concat();
+        assert_eq!(
+            told.starts_with("failregex 1 begins with any text"),
+            is_warned_of,
+            "{expression}: {told}"
+        );
+    }
+}
+
 /// Lines of fail2ban's own tests.
 #[test]
 fn dates_of_many_shapes_are_read() {

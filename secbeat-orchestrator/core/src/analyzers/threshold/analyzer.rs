@@ -3,7 +3,7 @@
 use secbeat_common::{prefix::Prefix, wire::Interest};
 use tracing::debug;
 
-use super::{DetectConfig, Detector, Excused, Providers, WindowCount};
+use super::{DetectConfig, Detector, Excused, Providers, Request, Sighting, WindowCount};
 use crate::analyzers::{Analyzer, AnalyzerStats, Finding, Observation, Reset, Seen};
 
 /// Counts in sliding windows, for all of a fleet's edges together.
@@ -77,8 +77,15 @@ impl ThresholdAnalyzer {
         }
     }
 
+    /// Observes what [`Seen::Answer`] is, where there is not an analyzer of another kind.
+    #[inline]
+    pub fn observe_answer(&mut self, sighting: Sighting, request: &Request<'_>) -> Option<Finding> {
+        self.detector.observe_answer(sighting, request)
+    }
+
     /// Sources taken up since the start; one that went and came back was taken up twice.
     #[must_use]
+    #[inline]
     pub fn admitted(&self) -> u64 {
         self.detector.admitted()
     }

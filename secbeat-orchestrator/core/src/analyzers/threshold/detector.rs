@@ -5,7 +5,7 @@ use std::{cell::OnceCell, num::NonZeroU32};
 use ahash::RandomState;
 use secbeat_common::{
     prefix::Prefix,
-    rules::{Target, canonical_path, is_error},
+    rules::{Target, canonical_path, is_aborted, is_error},
     sources::SourceLengths,
     wire::{Layer, MAX_MATCHED, Scope, ServiceEvent, WafEvent},
 };
@@ -16,6 +16,7 @@ use super::{
     ahead::{AHEAD, Ahead, Found},
     outage::OutageGuard,
     provider::{ByProvider, OWN_EVENTS, Providers},
+    shape::Failure,
     shard::Shard,
     slab::Place,
     source::{Class, Judged, Key, RuleIndex, Seen, Source},
@@ -36,6 +37,8 @@ pub struct Detector {
     of_sums: Rules,
     /// Those that count single answers.
     of_answers: Rules,
+    /// Those of them that count failures alone.
+    of_failures: Rules,
     shards: Vec<Shard>,
     ahead: Ahead,
     guard: OutageGuard,
@@ -62,6 +65,10 @@ impl Rules {
 
     const fn or(self, others: Self) -> Self {
         Self(self.0 | others.0)
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// In order.
@@ -107,6 +114,7 @@ impl Detector {
         Self {
             of_sums: select(&rules, RuleConfig::counts_all_requests),
             of_answers: select(&rules, |rule| !rule.counts_all_requests() && !is_apart(rule)),
+            of_failures: select(&rules, RuleConfig::counts_failures_alone),
             rules,
             sources: config.sources,
             shards: (0..partitions).map(|_| Shard::new(ceiling)).collect(),
@@ -212,6 +220,10 @@ impl Detector {
             server_errors,
         };
         self.guard.record(sighting, tally);
+        let asked = self.asked(request.status);
+        if asked.or(self.of_sums).0 == 0 && Failure::of(request.status).is_none() {
+            return None;
+        }
         let rules = self.asking_for(sighting, request).or(self.of_sums);
         self.record(sighting, rules, 1, request)
     }
@@ -404,6 +416,15 @@ impl Detector {
         }
     }
 
+    /// The rules for which an answer with that status may count.
+    #[inline]
+    fn asked(&self, status: u16) -> Rules {
+        match is_error(status) || is_aborted(status) {
+            true => self.of_answers,
+            false => self.of_answers.without(self.of_failures),
+        }
+    }
+
     /// The rules for which a single answer counts.
     fn asking_for(&mut self, sighting: Sighting, request: &Request<'_>) -> Rules {
         let target = Target::new(request.path);
@@ -411,7 +432,7 @@ impl Detector {
         let blamed = OnceCell::new();
         let blames = || *blamed.get_or_init(|| noted.is_none_or(|noted| !self.guard.holds(&sighting, noted)));
         let mut rules = Rules::default();
-        for index in self.of_answers.indices().map(usize::from) {
+        for index in self.asked(request.status).indices().map(usize::from) {
             let counts = self
                 .rules
                 .get(index)

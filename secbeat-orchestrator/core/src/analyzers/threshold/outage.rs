@@ -1,5 +1,6 @@
 //! The upstream-error guard: what a server does to most of its clients is not their fault.
 
+mod table;
 mod upstream;
 
 use ahash::RandomState;

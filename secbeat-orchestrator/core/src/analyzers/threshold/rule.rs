@@ -236,6 +236,16 @@ impl RuleConfig {
             && self.excluded.is_empty()
     }
 
+    /// Whether no good answer can count.
+    #[must_use]
+    pub(super) fn counts_failures_alone(&self) -> bool {
+        let of_failures = matches!(
+            self.counts,
+            Counts::Errors | Counts::Aborted | Counts::ProtocolErrors
+        );
+        of_failures && self.also.is_empty()
+    }
+
     /// Whether it goes by events of services.
     #[must_use]
     pub const fn counts_services(&self) -> bool {

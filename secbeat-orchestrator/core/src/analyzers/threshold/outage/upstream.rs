@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use secbeat_common::prefix::Prefix;
 
-use super::super::{Tally, shape::Shape};
+use super::{
+    super::{Tally, shape::Shape},
+    table::Table,
+};
 
 /// Seconds that the guard remembers.
 const SECONDS: i64 = 10;
@@ -66,7 +69,7 @@ pub(super) struct Upstream {
     /// Latest second seen, and its slot.
     latest: i64,
     latest_slot: usize,
-    clients: HashMap<Prefix, Client, RandomState>,
+    clients: Table<Client>,
     max_clients: usize,
     /// Only clients whose hash ends with so many zeros are known.
     sample_bits: u32,
@@ -133,7 +136,7 @@ impl Upstream {
         Self {
             latest: second,
             latest_slot: slot(second),
-            clients: HashMap::default(),
+            clients: Table::default(),
             max_clients,
             sample_bits: 0,
             seen: std::array::from_fn(|_| Vec::new()),
@@ -239,7 +242,7 @@ impl Upstream {
         if self.sample_bits > 0 && !self.is_in_sample(&source, sample) {
             return None;
         }
-        if self.clients.len() >= self.max_clients && !self.clients.contains_key(&source) {
+        if self.clients.len() >= self.max_clients && self.clients.get(&source).is_none() {
             self.thin_out(sample);
             if !self.is_in_sample(&source, sample) {
                 return None;
@@ -249,7 +252,7 @@ impl Upstream {
             true => self.latest_slot,
             false => slot(second),
         };
-        let client = self.clients.entry(source).or_default();
+        let client = self.clients.get_or_insert(source);
         let bit = 1 << slot;
         if client.seen & bit == 0 {
             client.seen |= bit;
@@ -267,7 +270,7 @@ impl Upstream {
         while self.clients.len() >= self.max_clients && self.sample_bits < u64::BITS {
             self.sample_bits += 1;
             let mut gone = Vec::new();
-            for source in self.clients.keys() {
+            for source in self.clients.sources() {
                 if !self.is_in_sample(source, sample) {
                     gone.push(*source);
                 }
