@@ -4,7 +4,7 @@
 //! true together have a [grace](Words::wait_for_readers) between them: a time after which every run of the program that was under
 //! way has ended. An entry's place is used again only after one, and the lane comes into force only after one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     ENTRIES, EPOCH, Entry, FILLED, GENERATION, LAST, LINES, Memory, OVERFLOWS, WORDS, find, is_over, places,
@@ -55,15 +55,18 @@ impl<W: Words> Reader<W> {
         find(self, key, self.lines).map(|(line, entry)| slot(line, entry))
     }
 
-    /// The entry of `key`.
+    /// The entry of `key`. Its owner may be another process, and move it meanwhile, once.
     #[must_use]
     pub fn get(&self, key: u64) -> Option<Entry> {
-        self.slot(key).map(|slot| self.entry(slot))
+        let found = || self.slot(key).map(|slot| self.entry(slot));
+        let is_its = |entry: &Entry| entry.key == key;
+        found().filter(is_its).or_else(|| found().filter(is_its))
     }
 
     /// Returns what is at a place; its key is 0 if nothing is.
     #[must_use]
     pub fn entry(&self, slot: Slot) -> Entry {
+        // Before the key, which is cleared first: with a key, the rest is not cleared yet.
         let rest = self.words.load(word(slot) + 1);
         Entry {
             key: self.words.load(word(slot)),
@@ -98,7 +101,12 @@ pub struct Writer<W> {
     used: usize,
     /// Places that were cleared since the last grace.
     resting: HashSet<Slot>,
+    /// Ends of the bans that the comparison under way has met and found no place for, by their keys.
+    lacking: HashMap<u64, u32>,
 }
+
+/// Most bans that [`Writer::settle`] makes room for.
+const MOST_LACKING: usize = 1 << 16;
 
 impl<W> std::ops::Deref for Writer<W> {
     type Target = Reader<W>;
@@ -125,6 +133,7 @@ impl<W: Words> Writer<W> {
             reader: Reader { words, lines },
             used: 0,
             resting: HashSet::new(),
+            lacking: HashMap::new(),
         };
         writer.words.store(word(LINES), u64::from(lines));
         // Who owned it before may have cleared places a moment ago.
@@ -135,7 +144,13 @@ impl<W: Words> Writer<W> {
                 0 => {
                     writer.resting.insert(slot);
                 }
-                _ => writer.used += 1,
+                key => {
+                    writer.used += 1;
+                    // It was killed while this entry moved here: the one in the first line is still found before this.
+                    if writer.slot(key) != Some(slot) {
+                        writer.clear(slot);
+                    }
+                }
             }
         }
         writer
@@ -155,6 +170,7 @@ impl<W: Words> Writer<W> {
 
     /// A ban of `key` that ends so is about to be written into the map: if it ends earlier than before, that holds here first.
     pub fn shorten(&mut self, key: u64, end: u32) {
+        self.forget(key);
         if let Some(slot) = self.slot(key)
             && end & LAST < self.entry(slot).end & LAST
         {
@@ -165,22 +181,29 @@ impl<W: Words> Writer<W> {
     /// Writes the entry of a ban that is in the map already, and that the allowlist does not touch. Returns whether there was a
     /// place for it; if not, it is not there afterwards.
     pub fn put(&mut self, key: u64, end: u32) -> bool {
+        self.forget(key);
         if let Some(slot) = self.slot(key) {
             self.set_end(slot, end);
             return true;
         }
         let [first, second] = places(key, self.lines);
-        let free = |line| {
-            (0..ENTRIES)
-                .map(|entry| slot(line, entry))
-                .find(|slot| self.is_free(*slot))
-        };
-        let place = match (free(first), second != first) {
-            (Some(place), _) => Some(place),
-            (None, true) => free(second),
-            (None, false) => None,
-        };
+        let place = self.free(first).or_else(|| self.free(second));
         let Some(place) = place else { return false };
+        self.fill(place, key, end);
+        true
+    }
+
+    /// What a comparison under way has met of `key` holds no more.
+    fn forget(&mut self, key: u64) {
+        // Mostly there is nothing, and then this costs no hash.
+        if !self.lacking.is_empty() {
+            self.lacking.remove(&key);
+        }
+    }
+
+    /// Writes an entry of `key` into a free place of one of its lines.
+    fn fill(&mut self, place: Slot, key: u64, end: u32) {
+        let [first, _] = places(key, self.lines);
         if place / ENTRIES != first as usize {
             let flagged = slot(first, 0);
             let end = self.words.load(word(flagged) + 1) as u32;
@@ -189,11 +212,12 @@ impl<W: Words> Writer<W> {
         self.set_end(place, end);
         self.words.store(word(place), key);
         self.used += 1;
-        true
     }
 
-    fn is_free(&self, slot: Slot) -> bool {
-        self.words.load(word(slot)) == 0 && !self.resting.contains(&slot)
+    /// A free place in a line.
+    fn free(&self, line: u32) -> Option<Slot> {
+        let mut places = (0..ENTRIES).map(|entry| slot(line, entry));
+        places.find(|slot| self.words.load(word(*slot)) == 0 && !self.resting.contains(slot))
     }
 
     /// What a line's first entry says of the line stays.
@@ -208,6 +232,7 @@ impl<W: Words> Writer<W> {
 
     /// Removes the entry of `key`; one that is not there is fine.
     pub fn remove(&mut self, key: u64) {
+        self.forget(key);
         if let Some(slot) = self.slot(key) {
             self.clear(slot);
         }
@@ -253,6 +278,7 @@ impl<W: Words> Writer<W> {
     /// Removes what `keep` does not want of the entries, and what ended before `jiffies`; takes back what lines say of sources
     /// that are in their second one.
     pub fn sweep(&mut self, jiffies: u64, keep: impl Fn(u64) -> bool) {
+        self.lacking.retain(|key, _| keep(*key));
         let mut overflowing = vec![0_u64; self.lines as usize / 64 + 1];
         for slot in self.slots() {
             let key = self.words.load(word(slot));
@@ -289,12 +315,20 @@ impl<W: Words> Writer<W> {
         }
     }
 
+    /// Begins a comparison with the maps.
+    pub fn begin(&mut self) {
+        // What an earlier one has met may be gone.
+        self.lacking.clear();
+    }
+
     /// A comparison with the maps has met a ban of `key` that ends so. `is_untouched`: the allowlist does not touch it.
     pub fn meet(&mut self, key: u64, end: u32, is_untouched: bool) {
         match self.slot(key) {
             Some(slot) if self.entry(slot).end != end => self.set_end(slot, end),
             None if is_untouched => {
-                self.put(key, end);
+                if !self.put(key, end) && self.lacking.len() < MOST_LACKING {
+                    self.lacking.insert(key, end);
+                }
             }
             Some(_) | None => {}
         }
@@ -308,6 +342,7 @@ impl<W: Words> Writer<W> {
             lost.iter().for_each(|key| self.remove(*key));
         }
         self.sweep(jiffies, |_| true);
+        self.make_room();
         if was_filled {
             return self.rest();
         }
@@ -322,6 +357,71 @@ impl<W: Words> Writer<W> {
         if waited {
             self.words.store(word(FILLED), epoch);
         }
+    }
+
+    /// Gives places to bans for which the comparison found none: cleared ones, or those of others, which move from their first line to
+    /// their second.
+    fn make_room(&mut self) {
+        let lacking = std::mem::take(&mut self.lacking);
+        if lacking.is_empty() {
+            return;
+        }
+        self.rest();
+        // This kernel does not tell a grace.
+        if !self.resting.is_empty() {
+            return;
+        }
+        let (mut copies, mut given) = (HashMap::new(), Vec::new());
+        for (key, end) in lacking {
+            if self.put(key, end) {
+                continue;
+            }
+            if let Some((place, copy)) = self.movable(key, &copies) {
+                let entry = self.entry(place);
+                self.fill(copy, entry.key, entry.end);
+                copies.insert(place, copy);
+                given.push((place, key, end));
+            }
+        }
+        if copies.is_empty() {
+            return;
+        }
+        // A run that is under way may know nothing of the copy.
+        if !self.words.wait_for_readers() {
+            return copies.into_values().for_each(|copy| self.clear(copy));
+        }
+        for (place, copy) in &copies {
+            let (met, end) = (
+                self.words.load(word(*place) + 1) >> 32 << 32,
+                self.words.load(word(*copy) + 1) as u32,
+            );
+            self.words.store(word(*copy) + 1, met | u64::from(end));
+            self.words.store(word(*place), 0);
+        }
+        // One that has found the entry in its old place is still to read its end there.
+        self.words.wait_for_readers();
+        copies.into_keys().for_each(|place| self.clear(place));
+        self.rest();
+        if self.resting.is_empty() {
+            given
+                .into_iter()
+                .for_each(|(place, key, end)| self.fill(place, key, end));
+        }
+    }
+
+    /// The place in a line of `key` of an entry that is not copied yet, and a free place in its second line.
+    fn movable(&self, key: u64, copies: &HashMap<Slot, Slot>) -> Option<(Slot, Slot)> {
+        let mut places_of_lines = places(key, self.lines)
+            .into_iter()
+            .flat_map(|line| (0..ENTRIES).map(move |entry| slot(line, entry)))
+            .filter(|place| !copies.contains_key(place));
+        places_of_lines.find_map(|place| {
+            let [first, second] = places(self.words.load(word(place)), self.lines);
+            match place / ENTRIES == first as usize && second != first {
+                true => Some((place, self.free(second)?)),
+                false => None,
+            }
+        })
     }
 }
 

@@ -268,6 +268,99 @@ fn a_full_slash_8_is_found_to_the_last_address() {
     }
 }
 
+/// A number that looks random. Steele, Lea, Flood: Fast splittable pseudorandom number generators (SplitMix64).
+fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+#[test]
+fn a_million_addresses_are_found_as_prefixes_of_every_kind_say() {
+    const V4: u32 = 0xc633_6407;
+    const V6: u128 = 0x2001_0db8_0000_0007 << 64 | 0x35;
+    let v4 = |bits: u32, len| Prefix::new(IpAddr::V4(bits.into()), len).unwrap();
+    let v6 = |bits: u128, len| Prefix::new(IpAddr::V6(bits.into()), len).unwrap();
+    let beside = |len: u8| 1_u128.checked_shl(128 - u32::from(len)).unwrap_or(0);
+    let kinds: [Vec<Prefix>; 4] = [
+        // Each in the one before.
+        (0..=32)
+            .map(|len| v4(V4, len))
+            .chain((0..=128).step_by(3).map(|len| v6(V6, len)))
+            .collect(),
+        // Each beside the one before.
+        (0..32)
+            .map(|number| v4(V4 + (number << 8), 24))
+            .chain((0..32_u32).map(|number| v6(V6 + (u128::from(number) << 64), 64)))
+            .collect(),
+        // Halves of all addresses, and the first and last of them.
+        [(0, 1), (1 << 31, 1), (0, 32), (u32::MAX, 32), (u32::MAX - 1, 31)]
+            .map(|(bits, len)| v4(bits, len))
+            .into_iter()
+            .chain(
+                [(0, 1), (1 << 127, 1), (1, 128), (u128::MAX, 128), (u128::MAX, 65)]
+                    .map(|(bits, len)| v6(bits, len)),
+            )
+            .collect(),
+        // Of every length, each beside what holds the others.
+        (1..=128).map(|len| v6(V6 ^ beside(len), len)).collect(),
+    ];
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => (true, u128::from(v4.to_bits())),
+        IpAddr::V6(v6) => (false, v6.to_bits()),
+    };
+    let mut state = 1;
+    for nets in kinds {
+        let verdicts = [verdict::OBSERVE, verdict::BAN, verdict::ALLOW];
+        let lists = verdicts.map(|verdict| {
+            let nets = nets.iter().skip(verdict as usize).step_by(verdicts.len());
+            let entries = nets.map(|net| Entry {
+                net: *net,
+                ends: NEVER,
+            });
+            list(verdict as usize, verdict, entries.collect())
+        });
+        // First and last address, and what it says.
+        let said: Vec<_> = nets
+            .iter()
+            .zip([1, 2 | BANS, 4 | ALLOWS].into_iter().cycle())
+            .map(|(net, lists)| {
+                let (is_v4, first) = bits(net.addr());
+                let all = if is_v4 { u128::from(u32::MAX) } else { u128::MAX };
+                let last = first | all.checked_shr(u32::from(net.len())).unwrap_or(0);
+                (is_v4, first..=last, lists)
+            })
+            .collect();
+        let table = build(&lists, 0).unwrap();
+        for _ in 0..250_000 {
+            let number = draw(&mut state);
+            let flipped = (0..number & 3).map(|_| draw(&mut state));
+            // Near one of them.
+            let address = match nets[(number >> 2) as usize % nets.len()].addr() {
+                IpAddr::V4(near) => IpAddr::V4(
+                    flipped
+                        .fold(near.to_bits(), |bits, at| bits ^ 1 << (at % 32))
+                        .into(),
+                ),
+                IpAddr::V6(near) => IpAddr::V6(
+                    flipped
+                        .fold(near.to_bits(), |bits, at| bits ^ 1 << (at % 128))
+                        .into(),
+                ),
+            };
+            let (is_v4, number) = bits(address);
+            let mut expected = 0;
+            for (of_v4, range, lists) in &said {
+                if *of_v4 == is_v4 && range.contains(&number) {
+                    expected |= lists;
+                }
+            }
+            assert_eq!(found(&table.lines, address, 0), expected, "{address} of {nets:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_too_much_is_refused() {
     let many: Vec<_> = (0..70_000).map(|end| entry("192.0.2.0/24", end)).collect();

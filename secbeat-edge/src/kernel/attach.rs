@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::{
     Program, XdpSetup,
     attachment::{Attachment, examine},
-    clsact,
+    clsact::{self, Filter},
     hooks::Attached,
     interface::{Interface, from_below},
     migrate::BAN_MAPS,
@@ -58,7 +58,8 @@ impl Program {
             let mut interfaces = setup.interfaces.now().context(LISTING)?;
             if interfaces.is_empty() {
                 // A route that is down just now takes no protection with it.
-                interfaces = setup.interfaces.now_with(self.held()).context(LISTING)?;
+                let held = self.held(&clsact::held(self.pins.dir()).unwrap_or_default());
+                interfaces = setup.interfaces.now_with(held).context(LISTING)?;
             }
             if interfaces.is_empty() {
                 warn!(interfaces = %setup.interfaces, "NOTHING IS PROTECTED: {}", setup.interfaces.emptiness());
@@ -107,7 +108,9 @@ impl Program {
     }
 
     fn keep_links(&mut self, setup: &XdpSetup) -> Vec<Attachment> {
-        let interfaces = match setup.interfaces.now_with(self.held()) {
+        let filters = clsact::held(self.pins.dir());
+        let held = self.held(filters.as_deref().unwrap_or_default());
+        let interfaces = match setup.interfaces.now_with(held) {
             Ok(interfaces) => interfaces,
             Err(error) => {
                 return vec![Attachment::unknown(
@@ -132,7 +135,7 @@ impl Program {
             return before.into_iter().map(|before| before.failed(&why)).collect();
         }
         let has_pins = self.has_pins();
-        let is_whole = has_pins && self.has_links(&interfaces);
+        let is_whole = has_pins && filters.is_ok_and(|filters| self.has_links(&interfaces, &filters));
         // Another program that makes ours void is not ours to remove.
         if is_whole && before.iter().all(|before| before.runs) {
             return before;
@@ -191,12 +194,12 @@ impl Program {
         after
     }
 
-    /// The interfaces that links are pinned for, or that have filters.
-    fn held(&self) -> Vec<String> {
+    /// The interfaces that links are pinned for, or that have `filters`.
+    fn held(&self, filters: &[(String, Filter)]) -> Vec<String> {
         let links = self.pins.links().unwrap_or_default();
         let links = links.into_iter().map(|pin| pin.interface);
-        let filters = clsact::held(self.pins.dir()).unwrap_or_default();
-        links.chain(filters.into_iter().map(|(name, _)| name)).collect()
+        let filtered = filters.iter().map(|(name, _)| name.clone());
+        links.chain(filtered).collect()
     }
 
     /// The numbers of the programs that were loaded when it was last looked.
@@ -246,9 +249,9 @@ impl Program {
             && programs.all(|(name, id)| self.pins.has_program(name, *id))
     }
 
-    /// Whether each interface that there is has a pinned link of its own, or a filter, and none is left over.
-    fn has_links(&self, interfaces: &[String]) -> bool {
-        let (Ok(links), Ok(filters)) = (self.pins.links(), clsact::held(self.pins.dir())) else {
+    /// Whether each interface that there is has a pinned link of its own, or one of `filters`, and none is left over.
+    fn has_links(&self, interfaces: &[String], filters: &[(String, Filter)]) -> bool {
+        let Ok(links) = self.pins.links() else {
             return false;
         };
         let is_own = |pin: &LinkPin| {

@@ -192,6 +192,9 @@ impl Lane {
 
     /// Begins a walk through the maps.
     pub(super) fn begin(&self) -> Met {
+        if let Some(mut writer) = self.writer() {
+            writer.begin();
+        }
         Met {
             epoch: self.reader.epoch(),
             seen: vec![0; self.reader.slots().end / 64 + 1],
@@ -236,7 +239,8 @@ impl Lane {
                 continue;
             }
             let target = target(entry.key);
-            if is_in_map(&target)? {
+            // While an entry moves it is in two places, of which one counts.
+            if is_in_map(&target)? || self.reader.slot(entry.key) != Some(slot) {
                 continue;
             }
             met.lost.push(entry.key);

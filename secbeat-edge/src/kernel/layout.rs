@@ -162,6 +162,44 @@ fn layouts(slots: Slots) -> [Layout; maps::ALL.len()] {
 mod tests {
     use super::*;
 
+    /// Bytes of all maps, as the kernel accounts for them (`map_mem_usage`), on a machine with two processors. Empty tries and maps of
+    /// maps take a few hundred each.
+    fn bytes(slots: Slots) -> u64 {
+        const PROCESSORS: u64 = 2;
+        /// `struct htab_elem` without key and value, and `struct bucket`.
+        const ELEMENT: u64 = 48;
+        const BUCKET: u64 = 16;
+        let of = |layout: &Layout| {
+            let (key, value) = (
+                u64::from(layout.key_size).next_multiple_of(8),
+                u64::from(layout.value_size).next_multiple_of(8),
+            );
+            let entries = u64::from(layout.max_entries);
+            match layout.kind {
+                Some(MapType::LruHash | MapType::Hash) => {
+                    entries * (ELEMENT + key + value) + entries.next_power_of_two() * BUCKET
+                }
+                Some(MapType::PerCpuArray) => PROCESSORS * entries * value,
+                Some(MapType::RingBuf) => entries,
+                Some(MapType::Array) => entries * value,
+                _ => 0,
+            }
+        };
+        layouts(slots).iter().map(of).sum()
+    }
+
+    #[test]
+    fn a_million_bans_take_at_most_150_mb_and_an_edge_at_its_start_40() {
+        let first = Slots {
+            v4: maps::FIRST_BAN_SLOTS,
+            v6: maps::FIRST_BAN_SLOTS,
+        };
+        assert!(bytes(first) <= 40_000_000, "{}", bytes(first));
+        let million = first.for_bans([1_000_000, 0], 1 << 20);
+        assert!(million.v4 > 1_000_000);
+        assert!(bytes(million) <= 150_000_000, "{}", bytes(million));
+    }
+
     #[test]
     fn every_map_has_a_layout() {
         let slots = Slots { v4: 1, v6: 1 };

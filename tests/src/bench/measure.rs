@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     bench::{
         contender::{Contender, OnTrack, Rows},
-        million, peers,
+        million, peers, prefixes,
         report::{Missing, Report, Row},
         subject,
         track::Track,
@@ -32,6 +32,7 @@ pub fn contenders(cpus: &[usize]) -> Rows {
     let mut rows: Rows = subjects.iter().map(on_track).collect();
     rows.extend(peers::all());
     rows.extend(million::all(&track));
+    rows.extend(prefixes::all(&track));
     rows.extend(two_cpus::all(&subjects, cpus));
     rows
 }

@@ -12,6 +12,7 @@ mod million;
 pub(crate) mod outcome;
 pub mod parts;
 mod peers;
+mod prefixes;
 pub mod programs;
 pub(crate) mod report;
 mod requirement;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bench::{
     demand::{Demand, Limit},
-    million, peers,
+    million, peers, prefixes,
     report::{Report, Row},
     subject::{ALWAYS_DROP, EMPTY, HIT_V4, HIT_V6, MISS_V4, MISS_V6},
     two_cpus,
@@ -37,10 +37,10 @@ const ALL: &[Requirement] = {
     use Figure::{Extra, Ratio};
     use Limit::{AtLeast, AtMost};
     &[
-        requirement(Ratio(HIT_V4, ALWAYS_DROP), AtMost(1.20), Some(1.12)),
-        requirement(Ratio(HIT_V6, ALWAYS_DROP), AtMost(1.20), Some(1.12)),
-        requirement(Extra(MISS_V4, EMPTY), AtMost(25.0), None),
-        requirement(Extra(MISS_V6, EMPTY), AtMost(25.0), None),
+        requirement(Ratio(HIT_V4, ALWAYS_DROP), AtMost(1.12), None),
+        requirement(Ratio(HIT_V6, ALWAYS_DROP), AtMost(1.12), None),
+        requirement(Extra(MISS_V4, EMPTY), AtMost(3.0), None),
+        requirement(Extra(MISS_V6, EMPTY), AtMost(3.0), None),
         requirement(Ratio(peers::XDP_FILTER, HIT_V4), AtLeast(1.10), Some(1.25)),
         requirement(Ratio(peers::NFT_INGRESS, HIT_V4), AtLeast(3.0), None),
         requirement(Ratio(peers::NFT_RAW, HIT_V4), Limit::None, None),
@@ -48,9 +48,10 @@ const ALL: &[Requirement] = {
         requirement(Ratio(peers::NFT_INPUT, HIT_V4), AtLeast(4.0), None),
         requirement(Ratio(peers::IPTABLES_NFT, HIT_V4), AtLeast(4.0), None),
         requirement(Ratio(peers::IPTABLES_LEGACY, HIT_V4), AtLeast(4.0), None),
-        requirement(Ratio(million::MILLION, million::ONE), Limit::None, None),
-        requirement(Ratio(million::MILLION, million::BARE_MILLION), AtMost(1.10), None),
-        requirement(Ratio(two_cpus::OURS, two_cpus::LIMIT), Limit::None, None),
+        requirement(Ratio(million::MILLION, million::ONE), AtMost(2.6), None),
+        requirement(Ratio(million::MILLION, million::BARE_MILLION), AtMost(0.6), None),
+        requirement(Ratio(prefixes::NFT_INTERVALS, prefixes::OURS), AtLeast(3.0), None),
+        requirement(Ratio(two_cpus::OURS, two_cpus::LIMIT), AtMost(1.2), None),
     ]
 };
 

@@ -281,5 +281,6 @@ fn event(request: &Request, at_ms: i64) -> TelemetryEvent {
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     }
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use secbeat_common::{
-    maps::{Ban, FEW_NETS, NET_TABLE, Settings, mode, nets, origin, reason},
+    maps::{
+        Ban, FEW_NETS, LIST_PROBE, NET_SLOTS, NET_TABLE, Settings, TABLE_PROBE, mode, nets, origin, reason,
+    },
     prefix::Prefix,
     verdict::Verdict,
 };
@@ -180,6 +182,31 @@ fn a_table_is_found_again_after_a_start_that_was_killed_while_one_came_into_forc
     bans.settle(&walk).unwrap();
     assert!(pin.exists());
     assert_eq!(all(&pinned.bans()), wanted);
+}
+
+/// As on a kernel that reads the first line of each table alone, the program finds nothing: it is the one that asks another table.
+#[test]
+fn where_the_program_reads_tables_wrongly_networks_stay_in_the_trie() {
+    let pinned = PinnedFilter::load(SLOTS);
+    let mut bans = pinned.bans();
+    let says = |why: String, what: &str| assert!(why.contains(what), "{why}");
+    let found = bans.prove_tables(pinned.filter.program(LIST_PROBE));
+    says(
+        format!("{:#}", found.unwrap_err()),
+        "this kernel reads tables wrongly",
+    );
+    let found = pinned.lists().prove(pinned.filter.program(TABLE_PROBE));
+    says(
+        format!("{:#}", found.unwrap_err()),
+        "this kernel reads tables of lists wrongly",
+    );
+
+    let many: Vec<_> = (0..=NET_SLOTS).map(|n| (net_v4(n), lasting())).collect();
+    let unwritten = bans.put_all(&many, &pinned.clock()).unwrap_err();
+    says(format!("{:#}", unwritten.error), "without a table");
+    assert_eq!(action(&pinned, net_v4(7).addr()), XDP_DROP);
+    assert_eq!(action(&pinned, next(net_v4(7))), XDP_PASS);
+    assert!(!pinned.folder().join(NET_TABLE).exists());
 }
 
 #[test]

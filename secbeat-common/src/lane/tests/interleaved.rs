@@ -10,7 +10,7 @@ mod runs;
 use std::{cell::RefCell, rc::Rc};
 
 use self::runs::check;
-use super::super::*;
+use super::{super::*, keys_of};
 
 /// Where the settings' generation is beside the lane's words, and what the maps and the allowlist say of each source. (That they are
 /// read at one instant is the program's affair without the lane.)
@@ -124,13 +124,22 @@ impl Host {
     fn new(crowd: Crowd) -> Self {
         let told = Told(Rc::default());
         told.0.borrow_mut().now = vec![0; MAPS + 10];
-        // All have the same first line.
-        let keys = (1..)
-            .map(v4)
-            .filter(|key| places(*key, crowd.lines) == [1, crowd.lines]);
+        let of = |wanted, count| keys_of(wanted, crowd.lines, count);
+        let keys = match crowd.lines {
+            // The last wants places that others have, of whom the one before it can move.
+            3 => [
+                of([2, 2], 4),
+                of([1, 1], 3),
+                of([1, 3], 1),
+                of([1, 2], crowd.sources - 8),
+            ]
+            .concat(),
+            // All have the same first line.
+            lines => of([1, lines], crowd.sources),
+        };
         let mut host = Self {
             writer: Writer::new(told.clone(), crowd.lines),
-            keys: keys.take(crowd.sources).collect(),
+            keys,
             told,
             generation: 0,
             bans: vec![0; crowd.sources],
@@ -213,6 +222,7 @@ impl Host {
             Happening::Rest => self.writer.rest(),
             Happening::Walk => {
                 let epoch = self.writer.epoch();
+                self.writer.begin();
                 let mut lost = Vec::new();
                 for source in 0..self.keys.len() {
                     match self.bans[source] {
@@ -231,7 +241,11 @@ impl Host {
 }
 
 fn check_all(crowd: Crowd, happenings: &[Happening]) -> usize {
-    let mut host = Host::new(crowd);
+    check_host(Host::new(crowd), crowd, happenings).0
+}
+
+/// Returns how many sources were compared between two graces, and what became of the lane.
+fn check_host(mut host: Host, crowd: Crowd, happenings: &[Happening]) -> (usize, Writer<Told>) {
     let start = host.told.0.borrow().now.clone();
     for source in 0..crowd.sources {
         host.told.due(source, Some(host.is_dropped(source)));
@@ -250,7 +264,8 @@ fn check_all(crowd: Crowd, happenings: &[Happening]) -> usize {
             runs += 1;
         }
     }
-    runs
+    drop(history);
+    (runs, host.writer)
 }
 
 /// Every sequence of so many happenings to the last two sources.
@@ -311,9 +326,47 @@ fn no_order_of_loads_and_stores_gives_a_wrong_verdict() {
             banned: 6,
             sources: 6,
         },
+        // One source has no place until another moves.
+        Crowd {
+            lines: 3,
+            banned: 9,
+            sources: 9,
+        },
     ];
     let checked: usize = crowds.map(|crowd| sequences(crowd, 3)).iter().sum();
     assert!(checked > 10_000, "{checked}");
+}
+
+/// The lane alone enforces the ban of a source that moves.
+#[test]
+fn a_ban_that_its_map_lost_is_enforced_while_its_entry_moves() {
+    let crowd = Crowd {
+        lines: 3,
+        banned: 9,
+        sources: 9,
+    };
+    let host = Host::new(crowd);
+    let (moving, late) = (host.keys[7], host.keys[8]);
+    let first = host.writer.slot(moving);
+    assert_eq!(host.writer.slot(late), None);
+    host.told.0.borrow_mut().now[MAPS + 7] = 0;
+    let (_, writer) = check_host(host, crowd, &[Happening::Walk]);
+    assert!(writer.slot(late).is_some() && writer.slot(moving) != first);
+}
+
+/// Its place had the entry of one that is banned for longer.
+#[test]
+fn a_ban_that_has_ended_does_not_get_the_end_of_the_entry_that_moved() {
+    let crowd = Crowd {
+        lines: 3,
+        banned: 9,
+        sources: 9,
+    };
+    let host = Host::new(crowd);
+    let (moving, late) = (host.keys[7], host.keys[8]);
+    let place = host.writer.slot(moving);
+    let (_, writer) = check_host(host, crowd, &[Happening::Shorten(8), Happening::Walk]);
+    assert!(place.is_some() && writer.slot(late) == place);
 }
 
 /// The comparison itself finds what is wrong: a place that is used again at once.

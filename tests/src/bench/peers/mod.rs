@@ -6,6 +6,8 @@ mod nftables;
 mod tool;
 mod xdp_filter;
 
+pub(super) use nftables::install_intervals as install_nft_intervals;
+
 use crate::{
     bench::{
         contender::{Contender, FRAMES_DROPPED_BY_XDP, FRAMES_INTO_STACK, Rows, Sample},

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use secbeat_common::prefix::Prefix;
 use secbeat_programs::FilterPeer;
 use serde_json::Value;
 
@@ -72,6 +73,24 @@ pub(super) fn install(host: &Namespace, hook: Hook) -> Result<Dropped, String> {
             .map(Some)
             .ok_or_else(|| "nft lists no rule with a counter".to_owned())
     }))
+}
+
+/// The same on the interface, with a set of networks, of which no two are one.
+pub(in crate::bench) fn install_intervals(
+    host: &Namespace,
+    nets: impl Iterator<Item = Prefix>,
+) -> Result<(), String> {
+    let declaration = Hook::Ingress.declaration();
+    let nets: Vec<_> = nets.map(|net| net.to_string()).collect();
+    let ruleset = format!(
+        "table netdev {TABLE} {{\n\
+         set banned {{ type ipv4_addr; flags interval; }}\n\
+         chain filter {{ type filter {declaration}; policy accept; ip saddr @banned drop\n}}\n\
+         }}\n\
+         add element netdev {TABLE} banned {{ {} }}\n",
+        nets.join(", ")
+    );
+    tool::run(host, FilterPeer::Nft, &["-f", "-"], &ruleset).map(drop)
 }
 
 /// Packets counted by the first rule that counts.
