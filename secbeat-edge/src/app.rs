@@ -240,6 +240,7 @@ impl App {
             pins,
             feeds: feeds.unwrap_or_default(),
             logs: inputs.stats().access_logs,
+            refused_config: reloads.refused(),
             enforcement: config.enforcement,
             boot_id: Uuid::new_v4(),
             started_at_ms: now_ms(),

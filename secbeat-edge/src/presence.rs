@@ -10,11 +10,16 @@ use secbeat_bus::{Bus, BusClock, EdgeBucket, broker::broker};
 use secbeat_common::{
     subjects,
     verdict::Verdict,
-    wire::{Drops, EnforcedAt, EnforcedBans, FollowedLog, MAX_LOGS, Presence, Speaks, Spooled, XdpInterface},
+    wire::{
+        Drops, EnforcedAt, EnforcedBans, FollowedLog, MAX_LOGS, Presence, Speaks, Spooled, XdpInterface, cut,
+    },
 };
-use secbeat_daemon::time::{now_ms, wall_ms};
+use secbeat_daemon::{
+    reload::RefusedConfig,
+    time::{now_ms, wall_ms},
+};
 use secbeat_edge_core::FilterMode;
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::watch, time::MissedTickBehavior};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -45,6 +50,7 @@ pub(crate) struct Announcer {
     pub pins: Option<Pins>,
     pub feeds: Feeds,
     pub logs: Arc<[Arc<Health>]>,
+    pub refused_config: watch::Receiver<Option<RefusedConfig>>,
     pub enforcement: Enforcement,
     /// This process.
     pub boot_id: Uuid,
@@ -94,7 +100,7 @@ impl Announcer {
                 active: status.active as u64,
                 fleet,
                 set_aside: status.set_aside as u64,
-                unwritten: status.unwritten as u64,
+                unwritten: status.not_in_kernel() as u64,
                 synced: status.synced,
             },
             allowlist: status.allowed as u64,
@@ -112,8 +118,14 @@ impl Announcer {
             signatures: self.signatures.as_ref().map(Signatures::in_force),
             feeds: self.feeds.in_force(self.pins.as_ref()),
             logs: followed(&self.logs, wall_ms()),
+            refused_config: self.refused_config.borrow().as_ref().map(refused),
         })
     }
+}
+
+/// Returns why the config is refused, as far as a record has room for it: the reason may quote a line of any length.
+fn refused(config: &RefusedConfig) -> String {
+    cut(&config.why).to_owned()
 }
 
 /// Returns the state of `logs` at `now_ms` of the host's wall clock, those in trouble first: all of them, or as many as a record has
@@ -191,6 +203,7 @@ mod tests {
     use std::sync::atomic::AtomicI64;
 
     use secbeat_bus::{Follower, Update, memory::MemoryServer, samples};
+    use secbeat_common::wire::MAX_TEXT;
 
     use tokio::sync::oneshot;
 
@@ -198,6 +211,20 @@ mod tests {
 
     fn record(at_ms: i64) -> Presence {
         samples::presence("web-1", at_ms)
+    }
+
+    #[test]
+    fn a_config_is_refused_with_no_more_than_a_record_has_room_for() {
+        let why = |why: &str| {
+            let why = why.to_owned();
+            refused(&RefusedConfig { since_ms: 1, why })
+        };
+        let short = "edge.toml:3: unknown key `x`";
+        assert_eq!(why(short), short);
+        let long = format!("edge.toml:3: {}", "\u{e9}".repeat(1_000_000));
+        let told = why(&long);
+        assert!(long.starts_with(&told), "{told}");
+        assert!((MAX_TEXT - 2..=MAX_TEXT).contains(&told.len()), "{told}");
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl<S: Sink> TelemetryTask<S> {
                 () = timer => self.flush(),
                 () = calm => {
                     self.pace.calm_at = None;
-                    memory::give_back();
+                    memory::give_all_back();
                 }
                 taken = taking => {
                     if taken == 0 {

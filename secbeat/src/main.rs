@@ -12,7 +12,9 @@ use secbeat_daemon::{cli::init_logging, exit, program};
 
 fn main() -> ExitCode {
     let cli = exit::parse_arguments::<Cli>(WORDS);
-    if !cli.is_in_fleet() {
+    if cli.is_in_fleet() {
+        program::is_edge("secbeat");
+    } else {
         secbeat_bus::broker::called("the store");
         program::is_both("secbeat");
     }

@@ -5,6 +5,7 @@ use secbeat_daemon::{
     api::ApiClient,
     cli::{Output, print_json},
     exit::Coded,
+    reload::RefusedConfigView,
     say,
 };
 use secbeat_edge::cli::Status;
@@ -38,12 +39,19 @@ pub(crate) fn show(host: &Status, detector: anyhow::Result<ApiStats>, output: Ou
             host.print();
             if let Ok(stats) = &detector {
                 say!();
-                print_status(stats);
+                print_status(&without_told(stats.clone(), host.refused_config()));
             }
         }
     }
     host.ensure_protected()?;
     detector.map(|_| ())
+}
+
+/// `stats` without the refused config, if the reason is the one that the other part has told: both read one file.
+fn without_told(mut stats: ApiStats, told: Option<&RefusedConfigView>) -> ApiStats {
+    let why = told.map(|told| &told.why);
+    stats.refused_config = stats.refused_config.filter(|refused| Some(&refused.why) != why);
+    stats
 }
 
 /// What `status SERVICE` says.
@@ -139,5 +147,34 @@ fn print_service(said: &OfService<'_>) {
     }
     for target in &said.not_in_kernel {
         say!("{:<10} {target}", "MISSING");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_config_that_both_parts_refuse_is_told_once() {
+        let refused = |why: &str| RefusedConfigView {
+            since: "2026-11-20T10:00:00.000Z".to_owned(),
+            why: why.to_owned(),
+        };
+        let stats = json!({
+            "active_bans": 0, "tracked_sources": 0, "evicted_sources": 0, "batches": 0, "events": 0, "findings": 0,
+            "suppressed": 0, "braked": 0, "brake": null, "restored": true, "unwritten": 0, "audit_lost": 0, "edges": [],
+            "bus_connected": true, "garbage": 0, "leases": { "instance": "a-1", "members": [], "partitions": [] },
+            "refused_config": refused("secbeat.toml:3: unknown key")
+        });
+        let stats: ApiStats = serde_json::from_value(stats).unwrap();
+        let left = |told: Option<&RefusedConfigView>| without_told(stats.clone(), told).refused_config;
+        assert_eq!(left(Some(&refused("secbeat.toml:3: unknown key"))), None);
+        assert_eq!(
+            left(Some(&refused("proxy.tls: no such file"))),
+            stats.refused_config
+        );
+        assert_eq!(left(None), stats.refused_config);
     }
 }

@@ -75,5 +75,6 @@ pub fn presence(edge_id: &str, at_ms: i64) -> Presence {
         signatures: None,
         feeds: Vec::new(),
         logs: Vec::new(),
+        refused_config: None,
     }
 }

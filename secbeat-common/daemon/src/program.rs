@@ -4,11 +4,15 @@
 use std::sync::OnceLock;
 
 static BOTH: OnceLock<&str> = OnceLock::new();
+static HOST: OnceLock<&str> = OnceLock::new();
 
 /// The program with the commands about this host.
 #[must_use]
 pub fn of_host() -> &'static str {
-    BOTH.get().copied().unwrap_or("secbeat-edge")
+    BOTH.get()
+        .or_else(|| HOST.get())
+        .copied()
+        .unwrap_or("secbeat-edge")
 }
 
 /// The program with the commands about bans of all hosts.
@@ -49,4 +53,9 @@ fn of_one_host(alone: &'static str, fleet: &'static str) -> &'static str {
 /// Has messages name `program` for both. The first one holds.
 pub fn is_both(program: &'static str) {
     let _ = BOTH.set(program);
+}
+
+/// Has messages name `program` for this host, which is an edge of a fleet. The first one holds.
+pub fn is_edge(program: &'static str) {
+    let _ = HOST.set(program);
 }

@@ -47,7 +47,7 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
         match record {
             Ok(record) => {
                 let line = lines.of(record.position());
-                let fields: Vec<_> = record.iter().map(str::to_owned).collect();
+                let fields: Vec<_> = record.iter().map(|field| unquoted(field).to_owned()).collect();
                 if fields.iter().any(|field| !field.is_empty()) {
                     records.push((line, fields));
                 }
@@ -71,6 +71,12 @@ pub(super) fn read(source: &Source<'_>, found: &mut Found) {
         return csf::read(&records, found);
     }
     entries(&format!("CSV with `{shown}`"), &records, source, found);
+}
+
+/// A value without the quotes that the reader leaves where a blank stands before them.
+fn unquoted(field: &str) -> &str {
+    let inner = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
+    inner.map_or(field, str::trim)
 }
 
 /// Counts the lines up to a record: the reader's own count begins a record with the end of the line before it, and with comments.

@@ -64,6 +64,9 @@ pub enum Decision {
         command_id: Uuid,
         /// Repeat offences that the ban counted.
         strikes: u32,
+        /// The reason for the unban; empty if none was given.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
         /// Like that of a ban.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         list: Option<Uuid>,
@@ -222,6 +225,9 @@ pub struct List {
     /// Its file, if there was one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The reason for it; empty if none was given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Entries that took effect, and were not there before.
     pub new: u64,
     /// Entries that last longer than before.
@@ -482,11 +488,38 @@ mod tests {
             decision: Decision::Unban {
                 command_id,
                 strikes: 0,
+                note: String::new(),
                 list: None,
             },
             ..later
         };
         assert_eq!(lifted.id(), "unban.01920000-0000-7000-8000-000000000001");
+    }
+
+    #[test]
+    fn the_note_of_an_unban_is_written_only_if_there_is_one() {
+        /// As releases wrote it that knew no note.
+        const WITHOUT: &str = r#"{"at_ms":1,"target":"203.0.113.7/32","actor":"alice","kind":"unban","command_id":"01920000-0000-7000-8000-000000000001","strikes":2}"#;
+        let record = |note: &str| AuditRecord {
+            at_ms: 1,
+            target: "203.0.113.7".parse().unwrap(),
+            actor: "alice".to_owned(),
+            decision: Decision::Unban {
+                command_id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001),
+                strikes: 2,
+                note: note.to_owned(),
+                list: None,
+            },
+        };
+        assert_eq!(serde_json::from_str::<AuditRecord>(WITHOUT).unwrap(), record(""));
+        assert_eq!(serde_json::to_string(&record("")).unwrap(), WITHOUT);
+        let noted = serde_json::to_string(&record("our \"own\" crawler\u{1b}")).unwrap();
+        let note = r#","note":"our \"own\" crawler\u001b"}"#;
+        assert!(noted.ends_with(note) && noted.is_ascii(), "{noted}");
+        assert_eq!(
+            serde_json::from_str::<AuditRecord>(&noted).unwrap(),
+            record("our \"own\" crawler\u{1b}")
+        );
     }
 
     #[test]
@@ -534,6 +567,7 @@ mod tests {
             digest: None,
             format: "plain".to_owned(),
             name: String::new(),
+            note: "false positives".to_owned(),
             new: 1,
             longer: 2,
             unchanged: 3,

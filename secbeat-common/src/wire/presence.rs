@@ -58,6 +58,9 @@ pub struct Presence {
     /// The logs that it follows, those in trouble first; missing of releases that do not say it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<FollowedLog>,
+    /// The reason why the config that it read last is refused; missing while that one is in use, and of releases that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_config: Option<String>,
 }
 
 /// State of a log that an edge follows. Counts are since the daemon's start.
@@ -206,6 +209,7 @@ impl Presence {
             shorten(&mut log.name);
             log.trouble.iter_mut().for_each(shorten);
         }
+        self.refused_config.iter_mut().for_each(shorten);
         self.interfaces.truncate(MAX_INTERFACES);
         for interface in &mut self.interfaces {
             shorten(&mut interface.name);
@@ -256,7 +260,7 @@ pub struct EnforcedBans {
     pub fleet: Extract,
     /// Bans of the fleet that it does not enforce: protected there, lifted there, for another edge, or one network too many.
     pub set_aside: u64,
-    /// Bans that should be in its kernel, and are not because the kernel did not take them.
+    /// Bans that should be in its kernel, and are not: it did not take them, or a crowded map lost them.
     pub unwritten: u64,
     /// Whether it has read all of the fleet's bans.
     pub synced: bool,

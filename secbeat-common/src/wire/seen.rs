@@ -33,6 +33,10 @@ pub struct SeenEvent {
     /// Signatures that the edge recognised in the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<MatchedSignature>,
+    /// Whether the client's browser says that a page of another site made it send the request, other than by a link
+    /// (`Sec-Fetch-Site: cross-site`). Any client can say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cross_site: bool,
 }
 
 /// Kind of event.
@@ -141,6 +145,7 @@ pub(super) mod tests {
             path: "/missing".to_owned(),
             host: "example.org".to_owned(),
             signatures: Vec::new(),
+            cross_site: false,
         }
     }
 
@@ -160,7 +165,11 @@ pub(super) mod tests {
             LearnedFrom::ProxyProtocol,
             LearnedFrom::Unknown,
         ] {
-            for event in [&answer(1), &waf] {
+            let embedded = SeenEvent {
+                cross_site: true,
+                ..answer(1)
+            };
+            for event in [&answer(1), &waf, &embedded] {
                 let event = SeenEvent {
                     learned_from,
                     ..event.clone()

@@ -68,6 +68,10 @@ pub struct TelemetryEvent {
     /// Part 5: a column of what the edge recognised in the requests.
     #[serde(skip)]
     pub signatures: Vec<MatchedSignature>,
+    /// Part 7: a column that says of which requests the client claims that a page of another site made it send them. For people:
+    /// any client can claim it, so no rule goes by it.
+    #[serde(skip)]
+    pub cross_site: bool,
 }
 
 /// Most signatures that are told of one request.
@@ -165,20 +169,26 @@ impl MatchedSignature {
 const USER_AGENTS: u16 = 1;
 /// The column of the signatures that they matched.
 const SIGNATURES: u16 = 5;
+/// The column of what browsers say of other sites' pages.
+const CROSS_SITE: u16 = 7;
 
 impl Message for TelemetryBatch {
     const KIND: Kind = Kind::Telemetry;
-    const PARTS: &'static [u16] = &[USER_AGENTS, SIGNATURES];
+    const PARTS: &'static [u16] = &[USER_AGENTS, SIGNATURES, CROSS_SITE];
 
     fn write_parts(&self, parts: &mut PartWriter<'_>) -> Result<(), WireError> {
         parts.put_column(USER_AGENTS, self.events.iter().map(|event| &event.user_agent))?;
-        parts.put_column(SIGNATURES, self.events.iter().map(|event| &event.signatures))
+        parts.put_column(SIGNATURES, self.events.iter().map(|event| &event.signatures))?;
+        parts.put_column(CROSS_SITE, self.events.iter().map(|event| &event.cross_site))
     }
 
     fn read_part(&mut self, part: Part<'_>) -> Result<(), WireError> {
         match part.tag() {
             SIGNATURES => part.read_column(&mut self.events, |event, signatures| {
                 event.signatures = signatures
+            }),
+            CROSS_SITE => part.read_column(&mut self.events, |event, cross_site| {
+                event.cross_site = cross_site
             }),
             _ => part.read_column(&mut self.events, |event, user_agent| {
                 event.user_agent = user_agent

@@ -53,6 +53,8 @@ pub struct ObservedResponse<'a> {
     pub learned_from: LearnedFrom,
     /// Signatures that the request matched. At most [`MAX_MATCHED`] are told.
     pub signatures: &'a [MatchedSignature],
+    /// As [`TelemetryEvent::cross_site`].
+    pub cross_site: bool,
 }
 
 /// What telemetry keeps of an [`ObservedResponse`]: of a good one no text at all, unless a rule asks for it.
@@ -74,6 +76,7 @@ pub struct RequestText {
     pub host: String,
     pub user_agent: String,
     pub signatures: Vec<MatchedSignature>,
+    pub cross_site: bool,
 }
 
 impl From<ObservedResponse<'_>> for Observation {
@@ -102,6 +105,7 @@ impl ObservedResponse<'_> {
                 .filter(is_short)
                 .cloned()
                 .collect(),
+            cross_site: self.cross_site,
         };
         Observation {
             request: Some(Box::new(request)),
@@ -258,6 +262,7 @@ impl Batcher {
                 host,
                 user_agent,
                 signatures,
+                cross_site,
             } = *request;
             self.matches += matches;
             let event = TelemetryEvent {
@@ -271,6 +276,7 @@ impl Batcher {
                 host,
                 user_agent,
                 signatures,
+                cross_site,
             };
             self.events.push(event);
         }

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -27,7 +27,7 @@ use secbeat_daemon::{
 };
 use secbeat_edge_core::{LocalBan, Origin};
 use tokio::{sync::watch, task::spawn_blocking};
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(crate) use self::allowlist::Keeper;
 use self::failure::{unfulfilled, unfulfilled_yet};
@@ -45,7 +45,7 @@ use crate::{
     unwatched::Unwatched,
     view::{
         AccessLogView, AllowedView, BanRequest, BanView, Commented, DetectionView, ListsView, ModeRequest,
-        ProxyView, StatsView, TelemetryView, Unbanned, allowed_views,
+        ProxyView, StatsView, TelemetryView, UnbanRequest, Unbanned, allowed_views,
     },
 };
 
@@ -286,7 +286,11 @@ async fn ban(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Json<Unbanned>, Failure> {
+async fn unban(
+    State(api): State<Api>,
+    Path(target): Path<String>,
+    Query(UnbanRequest { note }): Query<UnbanRequest>,
+) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
     match api
         .enforcer
@@ -299,9 +303,14 @@ async fn unban(State(api): State<Api>, Path(target): Path<String>) -> Result<Jso
             let why = target.not_banned(bans.iter().map(|ban| ban.target));
             Err(Failure::new(StatusCode::NOT_FOUND, why).with_code("not_banned"))
         }
-        Some(origin) => Ok(Json(Unbanned {
-            target: target.to_string(),
-            fleet_ban: matches!(origin, Origin::Fleet(_)),
-        })),
+        Some(origin) => {
+            if !note.is_empty() {
+                info!(target: "audit", %target, note, "why it was unbanned on this host");
+            }
+            Ok(Json(Unbanned {
+                target: target.to_string(),
+                fleet_ban: matches!(origin, Origin::Fleet(_)),
+            }))
+        }
     }
 }

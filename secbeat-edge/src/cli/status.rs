@@ -12,6 +12,7 @@ use secbeat_daemon::{
     cli::{Output, print_json},
     exit::Coded,
     program,
+    reload::RefusedConfigView,
     time::{left, now_ms, rfc3339},
 };
 use secbeat_edge_core::FilterMode;
@@ -49,6 +50,14 @@ pub struct Status {
     kernel_memory: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) daemon: Option<StatsView>,
+}
+
+impl Status {
+    /// The config that the daemon refused when it read it again.
+    #[must_use]
+    pub fn refused_config(&self) -> Option<&RefusedConfigView> {
+        self.daemon.as_ref()?.refused_config.as_ref()
+    }
 }
 
 pub(super) fn run(places: &Places, output: Output) -> anyhow::Result<()> {
@@ -262,7 +271,7 @@ fn print_status(status: &Status) {
     }
     print_memory(&status.kernel_memory);
     if let Some(daemon) = &status.daemon {
-        if let Some(refused) = &daemon.refused_config {
+        if let Some(refused) = status.refused_config() {
             secbeat_daemon::say!("config     {}", refused.line());
         }
         secbeat_daemon::say!(

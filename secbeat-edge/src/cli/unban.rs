@@ -33,6 +33,9 @@ pub struct Unban {
     /// Leave the bans of networks around the named targets in force, and allowlist the targets until these end.
     #[arg(long, conflicts_with_all = ["covering", "all", "within", "reason", "note"])]
     except: bool,
+    /// The reason for it, which the daemon logs; `--note` selects bans by theirs.
+    #[arg(long, value_name = "TEXT", conflicts_with = "except")]
+    comment: Option<String>,
     /// Only list what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -70,7 +73,7 @@ impl Unban {
         }
         let (mut of_fleet, mut by_daemon) = (Vec::new(), true);
         outcome.lift(&targets, |target| {
-            let Some(lifted) = lift(places, &api, target)? else {
+            let Some(lifted) = self.lift(places, &api, target)? else {
                 return Ok(false);
             };
             by_daemon &= lifted.by_daemon;
@@ -143,7 +146,7 @@ impl Unban {
 
     /// One target, and what covers it if it is not banned itself.
     fn one(&self, places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
-        let Some(Lifted { of, by_daemon }) = lift(places, api, target)? else {
+        let Some(Lifted { of, by_daemon }) = self.lift(places, api, target)? else {
             let bans = in_force(places)?;
             let banned = bans.iter().filter_map(|ban| ban.target.parse::<Prefix>().ok());
             let is_covered = banned.clone().any(|net| net.covers(target));
@@ -178,6 +181,29 @@ impl Unban {
             }
         }
         still_banned(places, target)
+    }
+
+    /// Lifts the ban of `target` itself; `None` if there is none.
+    fn lift(&self, places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<Option<Lifted>> {
+        let note = self.comment.clone().map(|note| ("note", note));
+        match api.delete_with::<Unbanned>(&format!("/api/v1/bans/{target}"), note.as_slice()) {
+            Ok(of) => Ok(Some(Lifted { of, by_daemon: true })),
+            Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(None),
+            Err(CallError::Unreachable(_)) => {
+                places.require_pinned()?;
+                let mut bans = BanMaps::open(&places.pins)?;
+                let Some(ban) = bans.get(target)? else {
+                    return Ok(None);
+                };
+                bans.remove(target)?;
+                let of = Unbanned {
+                    target: target.to_string(),
+                    fleet_ban: ban.origin == maps::origin::FLEET,
+                };
+                Ok(Some(Lifted { of, by_daemon: false }))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -222,27 +248,5 @@ const fn place(by_daemon: bool) -> &'static str {
     match by_daemon {
         true => "on this host",
         false => "in the kernel; the daemon is not running",
-    }
-}
-
-/// Lifts the ban of `target` itself; `None` if there is none.
-fn lift(places: &Places, api: &ApiClient, target: &Prefix) -> anyhow::Result<Option<Lifted>> {
-    match api.delete::<Unbanned>(&format!("/api/v1/bans/{target}")) {
-        Ok(of) => Ok(Some(Lifted { of, by_daemon: true })),
-        Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(None),
-        Err(CallError::Unreachable(_)) => {
-            places.require_pinned()?;
-            let mut bans = BanMaps::open(&places.pins)?;
-            let Some(ban) = bans.get(target)? else {
-                return Ok(None);
-            };
-            bans.remove(target)?;
-            let of = Unbanned {
-                target: target.to_string(),
-                fleet_ban: ban.origin == maps::origin::FLEET,
-            };
-            Ok(Some(Lifted { of, by_daemon: false }))
-        }
-        Err(error) => Err(error.into()),
     }
 }

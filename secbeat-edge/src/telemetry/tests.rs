@@ -29,6 +29,7 @@ fn error(status: u16) -> ObservedResponse<'static> {
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         signatures: &[],
+        cross_site: false,
     }
 }
 

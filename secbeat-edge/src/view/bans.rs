@@ -121,6 +121,14 @@ pub(crate) struct BanRequest {
     pub shorten: bool,
 }
 
+/// The query of `DELETE /api/v1/bans/…`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UnbanRequest {
+    /// The reason for it, for the log.
+    pub note: String,
+}
+
 /// The answer to `DELETE /api/v1/bans/…`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Unbanned {

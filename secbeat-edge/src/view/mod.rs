@@ -13,7 +13,7 @@ mod telemetry;
 
 pub(crate) use self::{
     allowed::{AllowedView, Commented, views as allowed_views},
-    bans::{BanRequest, BanView, Unbanned, outlasted},
+    bans::{BanRequest, BanView, UnbanRequest, Unbanned, outlasted},
     detection::DetectionView,
     enforcer::{EnforcerView, ModeRequest, ReconcileView},
     inputs::{AccessLogView, AuthzView, CertificateView, ProxyView},

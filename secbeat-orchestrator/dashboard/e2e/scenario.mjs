@@ -153,8 +153,12 @@ async function anOperatorLiftsIt(page) {
   await page.getByRole('button', { name: 'Lift the ban' }).first().click();
   const dialog = page.getByRole('dialog');
   await check(page);
+  await dialog.getByLabel('Note').fill('our <b>own</b> crawler');
   await dialog.getByRole('button', { name: 'Lift the ban' }).click();
   await page.getByText('is not banned.').waitFor();
+  await page.getByText(/lifted the ban of .* \(our <b>own<\/b> crawler\)/).first().waitFor();
+  await page.goto(`${url}/audit?kind=unban`);
+  await page.getByRole('cell', { name: 'our <b>own</b> crawler' }).waitFor();
 }
 
 /** A network is banned from the page, found by a filter, and lifted together with others. */
@@ -196,8 +200,12 @@ async function listsAreBannedAndLifted(page) {
   await dialog.getByRole('link', { name: '198.51.100.4' }).waitFor();
   // What always changes can be lifted as it is.
   await dialog.getByLabel('Lift what matches now').check();
+  await dialog.getByLabel('Note').fill('a mistaken list');
   await dialog.getByRole('button', { name: 'Lift what matches' }).click();
   await page.getByText('No ban matches').waitFor();
+  await page.goto(`${url}/audit?kind=list`);
+  await page.getByRole('cell', { name: /3 new.*: a mistaken list$/ }).waitFor();
+  await page.goto(`${url}/bans?within=198.51.100.0%2F24`);
   // Which of two things is meant, is asked.
   await page.getByRole('button', { name: 'Ban', exact: true }).click();
   await dialog.getByLabel('Address or network').fill('198.51.100.161/24');

@@ -2,6 +2,7 @@
 import { useEffect, useReducer, useRef, useState, type FormEvent, type ReactNode } from 'react';
 import { visible } from './lib/format';
 import { isAddress } from './lib/net';
+import { gather } from './lib/pace';
 import { clientPath, type Route } from './lib/route';
 import { Link, navigate, useRoute } from './lib/router';
 import { keepFocus } from './lib/focus';
@@ -9,6 +10,7 @@ import { lostSession, refresh, signOut, useStanding } from './lib/session';
 import { setTheme, useTheme, type Theme } from './lib/theme';
 import { LiveContext, listen, useLive } from './live/connect';
 import { START, reduce } from './live/state';
+import type { Told } from './live/stream';
 import { Ago, Loading } from './ui/basic';
 import { Audit } from './pages/audit';
 import { Bans } from './pages/bans';
@@ -28,9 +30,19 @@ export function App() {
   return standing.kind === 'out' ? <SignIn key={standing.why} why={standing.why} /> : <SignedIn />;
 }
 
+/** From an event to the frame that shows it, milliseconds: an attack or an import makes thousands of them in a second. */
+const TOGETHER_MS = 50;
+
 function SignedIn() {
   const [live, tell] = useReducer(reduce, START);
-  useEffect(() => listen((told) => (told.type === 'signed-out' ? lostSession() : tell(told))), []);
+  useEffect(() => {
+    const gathered = gather<Told>((all) => all.forEach((told) => (told.type === 'signed-out' ? lostSession() : tell(told))), TOGETHER_MS);
+    const leave = listen(gathered.add);
+    return () => {
+      leave();
+      gathered.stop();
+    };
+  }, []);
   return (
     <LiveContext value={live}>
       <Frame />

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { pace } from '../src/lib/pace';
+import { gather, pace } from '../src/lib/pace';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -58,4 +58,23 @@ test('what changes while the answer is on its way is asked for after it', () => 
   isBusy = false;
   vi.advanceTimersByTime(10_000);
   expect(asked).toBe(2);
+});
+
+test('what comes within a moment is handed over together, and nothing after the end', () => {
+  const told: number[][] = [];
+  const gathered = gather<number>((all) => told.push([...all]), 50);
+  [1, 2].forEach(gathered.add);
+  vi.advanceTimersByTime(49);
+  expect(told).toEqual([]);
+  gathered.add(3);
+  vi.advanceTimersByTime(1);
+  expect(told).toEqual([[1, 2, 3]]);
+  vi.advanceTimersByTime(1_000);
+  gathered.add(4);
+  vi.advanceTimersByTime(50);
+  expect(told).toEqual([[1, 2, 3], [4]]);
+  gathered.add(5);
+  gathered.stop();
+  vi.advanceTimersByTime(1_000);
+  expect(told).toHaveLength(2);
 });

@@ -45,6 +45,8 @@ test('events that were missed for good are told of', () => {
 test('events are told in words, and lead to their client', () => {
   const finding: Change = { at: AT, kind: 'finding', target: '203.0.113.7/32', rule: 'error-flood', count: 50, window_ms: 60_000, suppressed: 'it is allowlisted' };
   expect(eventOf('1', finding)).toMatchObject({ target: '203.0.113.7/32', text: 'error-flood: 50 in 60 s; nobody is banned: it is allowlisted' });
+  expect(eventOf('2', unban)).toMatchObject({ text: 'by alice' });
+  expect(eventOf('2', { ...unban, note: 'our own crawler' })).toMatchObject({ tone: 'ok', text: 'by alice: our own crawler' });
   expect(eventOf('2', { at: AT, kind: 'edge-down', edge_id: 'web-1' })).toMatchObject({ target: undefined, about: 'web-1', tone: 'bad' });
   const alarm = { at: AT, alert: 'drift', about: 'web-1', what: 'it has other bans', is_raised: false };
   expect(alarmEvent('3', alarm)).toMatchObject({ kind: 'alarm over', tone: 'ok', about: 'web-1' });

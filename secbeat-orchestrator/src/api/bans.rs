@@ -151,6 +151,16 @@ impl BanRequest {
     }
 }
 
+/// # Errors
+///
+/// Returns an error if the note is too long.
+pub(super) fn check_note(note: &str) -> Result<(), Failure> {
+    match note.len() > MAX_NOTE {
+        true => Err(bad_request("note", exchange::note_too_long(note))),
+        false => Ok(()),
+    }
+}
+
 /// The answer to `DELETE /api/v1/bans/…`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unbanned {
@@ -217,9 +227,7 @@ async fn ban(
 ) -> Result<(StatusCode, Json<BanView>), Failure> {
     let target = named_target("target", &request.target, request.network)?;
     let expires_at_ms = request.term()?.end(now_ms());
-    if request.note.len() > MAX_NOTE {
-        return Err(bad_request("note", exchange::note_too_long(&request.note)));
-    }
+    check_note(&request.note)?;
     check_labels(&request.labels).map_err(|error| bad_request("labels", error))?;
     let ban = ManualBan {
         shortens: request.shorten,
@@ -240,12 +248,14 @@ async fn ban(
 }
 
 /// The query of `DELETE /api/v1/bans/…`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UnbanRequest {
     /// Whether the ban counts as a repeat offence, as one that expires does.
     pub keep_strikes: bool,
+    /// The reason for it, at most 1,024 bytes. The audit and `why` show it; with `keep_strikes`, it takes the place of the ban's note.
+    pub note: String,
     /// The id of a list of unbans, which `POST /api/v1/lists` completes.
     pub list: Option<Uuid>,
 }
@@ -266,17 +276,23 @@ async fn unban(
     Query(request): Query<UnbanRequest>,
 ) -> Result<Json<Unbanned>, Failure> {
     let target: Prefix = target.parse().map_err(|error| bad_request("target", error))?;
+    check_note(&request.note)?;
+    let (list, note) = (request.list, request.note);
     let lifted = match request.keep_strikes {
         false => {
-            let list = request.list;
-            let unban = Unban { target, actor, list };
+            let unban = Unban {
+                target,
+                actor,
+                note,
+                list,
+            };
             let lifted = api.ask(|reply| Input::Unban { unban, reply }).await?;
             if let Ok(Some(ban)) = &lifted {
                 api.were_wrong(vec![ban.clone()]);
             }
             lifted
         }
-        true => match ending_early(&api, target, actor).await? {
+        true => match ending_early(&api, target, actor, note).await? {
             Some(ban) => api.ask(|reply| Input::Ban { ban, reply }).await?.map(Some),
             None => Ok(None),
         },
@@ -291,7 +307,7 @@ async fn unban(
             let facts = api.ask(|reply| Input::Explain { address, reply }).await?;
             let mut why = target.not_banned(facts.bans.iter().map(|ban| ban.command.target));
             // Of a list of thousands, nobody reads it.
-            let feeds = match request.list {
+            let feeds = match list {
                 None => tokio::time::timeout(PATIENCE, api.feeds.with(address, facts.now_ms)).await,
                 Some(_) => Ok(Ok(Vec::new())),
             };
@@ -312,7 +328,12 @@ async fn unban(
 
 /// A ban in place of the one of `target`, if there is one, that ends at once: every edge and every orchestrator then goes by its end as
 /// by that of any other ban, also after a restart.
-async fn ending_early(api: &Api, target: Prefix, issuer: String) -> Result<Option<ManualBan>, Failure> {
+async fn ending_early(
+    api: &Api,
+    target: Prefix,
+    issuer: String,
+    why: String,
+) -> Result<Option<ManualBan>, Failure> {
     let query = BanQuery {
         within: Some(target),
         limit: Some(1),
@@ -328,6 +349,7 @@ async fn ending_early(api: &Api, target: Prefix, issuer: String) -> Result<Optio
             scope,
             ..
         } = ban.command;
+        let note = if why.is_empty() { note } else { why };
         ManualBan {
             reason,
             layer,

@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 use super::{
     Api, Caller, Failure,
-    bans::{MAX_PAGE, failure},
+    bans::{MAX_PAGE, check_note, failure},
     filter::BanFilter,
 };
 use crate::{
@@ -67,6 +67,8 @@ struct LiftRequest {
     targets: Vec<String>,
     /// Whether to remove all bans.
     all: bool,
+    /// The reason for it, at most 1,024 bytes. The audit and `why` show it.
+    note: String,
     /// Dry run: returns what would be removed.
     dry_run: bool,
     /// `digest` of the preview. If other bans are selected by now, none is removed (409, `changed`).
@@ -147,10 +149,12 @@ async fn lift(
         filter,
         targets,
         all,
+        note,
         dry_run,
         digest: shown,
         expected,
     } = request;
+    check_note(&note)?;
     let query = meant(&api, filter, &targets, all).await?;
     let found = api.ask(|reply| Input::List { query, reply }).await?;
     let matched = found.total.unwrap_or(found.bans.len());
@@ -178,7 +182,7 @@ async fn lift(
     }
     let targets = found.bans.iter().map(|ban| ban.command.target).collect();
     // It goes on even if the one who asked does not wait.
-    let lifted = tokio::spawn(async move { api.lift_all(targets, actor, lifting).await });
+    let lifted = tokio::spawn(async move { api.lift_all(targets, (actor, note), lifting).await });
     Ok(Json(lifted.await.map_err(anyhow::Error::from)?))
 }
 
@@ -241,7 +245,13 @@ fn changed(how: &str) -> Failure {
 }
 
 impl Api {
-    async fn lift_all(self, targets: Vec<Prefix>, actor: String, mut lifting: Lifting) -> Lifting {
+    /// Lifts the bans of `targets`, for an actor and the reason that it gave.
+    async fn lift_all(
+        self,
+        targets: Vec<Prefix>,
+        (actor, note): (String, String),
+        mut lifting: Lifting,
+    ) -> Lifting {
         let list = Uuid::now_v7();
         let asked = targets.len();
         let api = &self;
@@ -249,6 +259,7 @@ impl Api {
             let unban = Unban {
                 target,
                 actor: actor.clone(),
+                note: note.clone(),
                 list: Some(list),
             };
             async move {
@@ -278,6 +289,7 @@ impl Api {
                 digest: None,
                 format: "api".to_owned(),
                 name: String::new(),
+                note,
                 new: bans.len() as u64,
                 longer: 0,
                 unchanged: (asked - bans.len()) as u64,

@@ -10,7 +10,7 @@ use secbeat_daemon::{api::bad_request, time::now_ms};
 use tracing::info;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, Caller, Failure, PATIENCE};
+use super::{Api, Caller, Failure, PATIENCE, bans::check_note};
 
 /// Longest name of a list, in bytes.
 const MAX_NAME: usize = 256;
@@ -38,6 +38,7 @@ fn check(list: &List) -> Result<(), Failure> {
         let bytes = list.name.len();
         return Err(bad_request("name", format!("{bytes} bytes, {MAX_NAME} at most")));
     }
+    check_note(&list.note)?;
     if !subjects::is_token(&list.format) {
         return Err(bad_request("format", "use up to 64 letters, digits, `-` and `_`"));
     }
@@ -75,6 +76,7 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use secbeat_common::wire::ListUse;
+    use secbeat_orchestrator_core::ledger::MAX_NOTE;
     use uuid::Uuid;
 
     use super::*;
@@ -87,6 +89,7 @@ mod tests {
             digest: Some(format!("sha256:{}", "0a".repeat(32))),
             format: "crowdsec".to_owned(),
             name: "drop.txt".to_owned(),
+            note: "x".repeat(MAX_NOTE),
             new: 1,
             longer: 0,
             unchanged: 0,
@@ -97,6 +100,8 @@ mod tests {
         let detail = |list: List| check(&list).unwrap_err().detail().to_owned();
         let name = "x".repeat(MAX_NAME + 1);
         assert!(detail(List { name, ..list.clone() }).starts_with("name: 257 bytes"));
+        let note = "x".repeat(MAX_NOTE + 1);
+        assert!(detail(List { note, ..list.clone() }).starts_with("note: its note has 1025 bytes"));
         let format = "a b".to_owned();
         assert!(
             detail(List {

@@ -10,7 +10,7 @@ use secbeat_common::{
     wire::{Labels, Reason, parse_label, tell_labels},
 };
 use secbeat_daemon::{
-    api::{ApiClient, CallError},
+    api::ApiClient,
     cli::{Cell, Column, DecisionOptions, Near, Output, Records, Targets, ban_each},
     config::HumanDuration,
     program,
@@ -25,7 +25,7 @@ use crate::{
         bans::{BanRequest, MAX_PAGE},
         sort::BanSort,
     },
-    view::{BanPage, BanView, FleetEdge},
+    view::{ApiStats, BanPage, BanView, FleetEdge},
 };
 
 /// Lists the active bans.
@@ -201,7 +201,7 @@ impl<'a> Pages<'a> {
 }
 
 impl Iterator for Pages<'_> {
-    type Item = Result<Vec<BanView>, CallError>;
+    type Item = anyhow::Result<Vec<BanView>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let after = match &self.next {
@@ -215,11 +215,25 @@ impl Iterator for Pages<'_> {
             Ok(BanPage { next: Some(next), .. }) => Next::After(next.clone()),
             Ok(_) | Err(_) => Next::End,
         };
-        Some(page.map(|page| {
+        Some(page.map_err(anyhow::Error::from).and_then(|page| {
             self.total = self.total.or(page.total);
-            page.bans
+            if page.bans.is_empty() {
+                ensure_read(self.api)?;
+            }
+            Ok(page.bans)
         }))
     }
+}
+
+/// Fails if the daemon knows of no ban because it has not read them yet.
+fn ensure_read(api: &ApiClient) -> anyhow::Result<()> {
+    let stats: ApiStats = api.get("/api/v1/stats")?;
+    anyhow::ensure!(
+        stats.engine.restored,
+        "the ledger is still being read from {}: what is banned is not known yet",
+        broker()
+    );
+    Ok(())
 }
 
 /// Bans clients and networks, on every edge unless labels say on which.

@@ -237,7 +237,10 @@ impl Enroll {
                 Role::Orchestrator,
                 "copy it to /etc/secbeat/orchestrator.credentials on its host",
             ),
-            false => (Role::Edge, "on its host, `secbeat-edge enroll FILE` installs it"),
+            false => (
+                Role::Edge,
+                "on its host, `secbeat-edge enroll FILE` or `secbeat join FILE` installs it",
+            ),
         };
         let mut fleet = Fleet::open(&self.dir.dir)?;
         if self.retire {

@@ -220,7 +220,7 @@ fn what(decision: &Decision) -> String {
             let said = noted(reason.to_string(), note);
             format!("{said} (strikes {strikes}, {}{only})", layer.name())
         }
-        Decision::Unban { command_id, .. } => format!("removed ban {command_id}"),
+        Decision::Unban { command_id, note, .. } => noted(format!("removed ban {command_id}"), note),
         Decision::Allow {
             comment, until_ms, ..
         } => {
@@ -250,6 +250,22 @@ mod tests {
     fn without_a_note_no_colon_is_shown() {
         assert_eq!(noted("manual".to_owned(), ""), "manual");
         assert_eq!(noted("manual".to_owned(), "office"), "manual: office");
+    }
+
+    #[test]
+    fn the_audit_says_why_a_ban_was_lifted() {
+        let lifted = |note: &str| Decision::Unban {
+            command_id: uuid::Uuid::nil(),
+            strikes: 0,
+            note: note.to_owned(),
+            list: None,
+        };
+        let nil = "removed ban 00000000-0000-0000-0000-000000000000";
+        assert_eq!(what(&lifted("")), nil);
+        assert_eq!(
+            what(&lifted("our own crawler")),
+            format!("{nil}: our own crawler")
+        );
     }
 
     #[test]

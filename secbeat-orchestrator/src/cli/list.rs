@@ -73,6 +73,7 @@ impl Origin {
             digest: Some(self.digest),
             format: self.format,
             name: self.name,
+            note: String::new(),
             new: 0,
             longer: 0,
             unchanged: 0,

@@ -36,6 +36,9 @@ pub struct Unban {
     /// End the bans within 2 s instead, and keep the repeat offences, these bans among them: the next ban lasts longer.
     #[arg(long, conflicts_with = "except")]
     keep_strikes: bool,
+    /// The reason for it, which the audit and `why` show; `--note` selects bans by theirs.
+    #[arg(long, value_name = "TEXT", conflicts_with = "except")]
+    comment: Option<String>,
     /// Only list what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -135,7 +138,7 @@ impl Unban {
 
     /// One target, and what covers it if it is not banned itself.
     fn one(&self, api: &ApiClient, target: &Prefix) -> anyhow::Result<()> {
-        let lifted: Unbanned = api.delete(&self.path(target, None))?;
+        let lifted = self.delete(api, target, None)?;
         let everywhere = program::everywhere();
         let record = record(lifted.unrecorded);
         match (self.output, self.keep_strikes) {
@@ -153,11 +156,12 @@ impl Unban {
         }
     }
 
-    fn path(&self, target: &Prefix, list: Option<Uuid>) -> String {
-        let keep = self.keep_strikes.then(|| "keep_strikes=true".to_owned());
-        let list = list.map(|id| format!("list={id}"));
-        let query: Vec<_> = keep.into_iter().chain(list).collect();
-        format!("/api/v1/bans/{target}?{}", query.join("&"))
+    fn delete(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> Result<Unbanned, CallError> {
+        let keep = self.keep_strikes.then(|| ("keep_strikes", "true".to_owned()));
+        let note = self.comment.clone().map(|note| ("note", note));
+        let list = list.map(|id| ("list", id.to_string()));
+        let query: Vec<_> = keep.into_iter().chain(note).chain(list).collect();
+        api.delete_with(&format!("/api/v1/bans/{target}"), &query)
     }
 
     /// Lifts the bans of `targets`; of several, as a list.
@@ -171,6 +175,7 @@ impl Unban {
             return outcome.lift(targets, |target| Ok(self.lift(api, target, None)?.is_some()));
         }
         let mut list = Origin::of_targets(targets.iter()).begin(ListUse::Unban);
+        list.note = self.comment.clone().unwrap_or_default();
         let mut unrecorded = 0;
         let lifted = outcome.lift(targets, |target| {
             let lifted = self.lift(api, target, Some(list.id))?;
@@ -191,7 +196,7 @@ impl Unban {
 
     /// Lifts the ban of `target`, if there is one.
     fn lift(&self, api: &ApiClient, target: &Prefix, list: Option<Uuid>) -> anyhow::Result<Option<Unbanned>> {
-        match api.delete(&self.path(target, list)) {
+        match self.delete(api, target, list) {
             Ok(lifted) => Ok(Some(lifted)),
             Err(CallError::Refused(problem)) if problem.code == "not_banned" => Ok(None),
             Err(error) => Err(error.into()),

@@ -126,9 +126,10 @@ fn text(sent: &Sent) -> anyhow::Result<String> {
             let until = expires_at.map_or_else(|| "permanently".to_owned(), |end| format!("until {end}"));
             format!("{target}  {reason} by {actor} {until}  {note}")
         }
-        Change::Unban { target, actor, .. } | Change::Disallow { target, actor } => {
-            format!("{target}  by {actor}")
-        }
+        Change::Unban {
+            target, actor, note, ..
+        } => format!("{target}  by {actor}  {note}"),
+        Change::Disallow { target, actor } => format!("{target}  by {actor}"),
         Change::Allow {
             target,
             comment,
@@ -188,6 +189,15 @@ mod tests {
             ),
             "2026-11-20T10:00:07.000Z  finding    192.0.2.1/32  error-flood, 50 events, suppressed: brake"
         );
+        for (note, said) in [("", ""), (r#","note":"our own crawler""#, "  our own crawler")] {
+            let lifted = format!(
+                r#"{{"id":"1-0","at":"2026-11-20T10:00:07.000Z","kind":"unban","command_id":"","target":"192.0.2.1/32","actor":"alice"{note}}}"#
+            );
+            assert_eq!(
+                line("unban", &lifted),
+                format!("2026-11-20T10:00:07.000Z  unban      192.0.2.1/32  by alice{said}")
+            );
+        }
         assert_eq!(line("lagged", r#"{"missed":3}"#), "3 events missed");
     }
 }

@@ -142,6 +142,7 @@ fn what_an_edge_says_of_itself_is_bounded() {
     let mut record = presence("edge-1");
     let long = "\u{e9}".repeat(100_000);
     record.version.clone_from(&long);
+    record.refused_config = Some(long.clone());
     let interface = XdpInterface {
         name: long.clone(),
         mode: long.clone(),
@@ -153,6 +154,7 @@ fn what_an_edge_says_of_itself_is_bounded() {
     let written = serde_json::to_vec(&bounded).unwrap();
     assert!(written.len() < 256 * 1024, "{} bytes", written.len());
     assert_eq!((bounded.version.len(), bounded.interfaces.len()), (256, 256));
+    assert_eq!(bounded.refused_config.map(|why| why.len()), Some(256));
     let refused = Enforcement::Refused("x".repeat(100_000));
     let read: Enforcement = serde_json::from_str(&serde_json::to_string(&refused).unwrap()).unwrap();
     assert_eq!(read, Enforcement::Refused("x".repeat(256)));

@@ -159,6 +159,7 @@ fn unban(n: u8) -> Decision {
         list: None,
         command_id: Uuid::from_u128(n.into()),
         strikes: 0,
+        note: String::new(),
     }
 }
 

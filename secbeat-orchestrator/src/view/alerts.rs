@@ -2,6 +2,7 @@
 
 use secbeat_bus::broker::broker;
 use secbeat_common::wire::Presence;
+use secbeat_daemon::program;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -45,13 +46,9 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         alerts.push(here("held-back", what));
     }
     if let Some(refused) = &stats.refused_config {
-        let what = format!(
-            "the config was read again and refused; the one before is in use: {}",
-            refused.why
-        );
         alerts.push(Alert {
             since: Some(refused.since.clone()),
-            ..here("config-refused", what)
+            ..here("config-refused", of_config(&refused.why))
         });
     }
     alerts.extend(of_bus(stats));
@@ -74,7 +71,10 @@ pub fn alerts(stats: &ApiStats, edges: &[FleetEdge]) -> Vec<Alert> {
         let what = "no edge has sent a heartbeat: bans reach no kernel".to_owned();
         alerts.push(here("no-edges", what));
     }
-    alerts.extend(edges.iter().flat_map(of_edge));
+    // On one host, both parts read one file.
+    let refused = stats.refused_config.as_ref().filter(|_| program::is_one_host());
+    let told = refused.map(|refused| refused.why.as_str());
+    alerts.extend(edges.iter().flat_map(|edge| of_edge(edge, told)));
     alerts
 }
 
@@ -138,6 +138,10 @@ fn of_bus(stats: &ApiStats) -> Vec<Alert> {
 /// Attempts after which a source that cannot be read is told of: servers have bad minutes.
 const BAD_MINUTES: u32 = 3;
 
+fn of_config(why: &str) -> String {
+    format!("the config was read again and refused; the one before is in use: {why}")
+}
+
 fn of_feed(feed: &FeedView) -> Option<(&'static str, String)> {
     let why = feed.trouble.as_ref().map_or("", |trouble| trouble.why.as_str());
     let attempts = feed.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
@@ -154,7 +158,8 @@ fn of_feed(feed: &FeedView) -> Option<(&'static str, String)> {
     }
 }
 
-fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
+/// Returns what is wrong with `edge`, but for a config that is refused for the reason `told`.
+fn of_edge(edge: &FleetEdge, told: Option<&str>) -> Vec<Alert> {
     let standing = &edge.standing;
     let alert = |alert: &str, since: Option<&String>, what: String| Alert {
         alert: alert.to_owned(),
@@ -180,8 +185,13 @@ fn of_edge(edge: &FleetEdge) -> Vec<Alert> {
         bans,
         feeds,
         logs,
+        refused_config,
         ..
     } = &edge.record;
+    let is_told = |why: &&String| told.is_some_and(|told| told.starts_with(why.as_str()));
+    if let Some(why) = refused_config.as_ref().filter(|why| !is_told(why)) {
+        alerts.push(alert("config-refused", None, of_config(why)));
+    }
     for log in logs {
         if let Some(trouble) = &log.trouble {
             let what = format!("log {}: {trouble}", log.name);
@@ -380,6 +390,19 @@ mod tests {
             "{}",
             alert.what
         );
+    }
+
+    #[test]
+    fn a_config_that_an_edge_refused_is_told_too_and_once() {
+        let why = "x.toml:3: proxy.tls: no such file";
+        let mut refuses = edge("up", None, &json!([]));
+        refuses.record.refused_config = Some(why.to_owned());
+        let told = alerts(&stats(None, None), std::slice::from_ref(&refuses));
+        let [alert] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&alert.alert[..], &alert.about[..]), ("config-refused", "web-1"));
+        assert!(alert.what.ends_with(why), "{}", alert.what);
+        assert_eq!(of_edge(&refuses, Some("x.toml:4: another reason")), told);
+        assert_eq!(of_edge(&refuses, Some(why)), []);
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl Imported {
             digest: None,
             format: "api".to_owned(),
             name: String::new(),
+            note: String::new(),
             new: (self.banned - self.longer) as u64,
             longer: self.longer as u64,
             unchanged: self.kept as u64,

@@ -60,6 +60,9 @@ pub enum Change {
         target: String,
         /// The user, token or daemon that decided.
         actor: String,
+        /// The reason for it; missing if none was given.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
     },
     /// A network came onto the allowlist, or stays there otherwise.
     Allow {
@@ -151,10 +154,11 @@ impl Change {
                 actor,
                 expires_at: end(*expires_at_ms),
             }),
-            Decision::Unban { command_id, .. } => Some(Self::Unban {
+            Decision::Unban { command_id, note, .. } => Some(Self::Unban {
                 command_id: command_id.to_string(),
                 target,
                 actor,
+                note: note.clone(),
             }),
             Decision::Allow {
                 comment, until_ms, ..

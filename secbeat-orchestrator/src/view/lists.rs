@@ -26,5 +26,8 @@ pub fn list(list: &List) -> String {
     if !list.complete {
         text += ", and it broke off";
     }
+    if !list.note.is_empty() {
+        text += &format!(": {}", list.note);
+    }
     text
 }

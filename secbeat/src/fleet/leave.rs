@@ -66,7 +66,7 @@ impl Leave {
         }
         setup::write(path, &text)?;
         say!(
-            "\nThis host decides by itself. The fleet shows it as an edge that is down until `secbeat-orchestrator expel` forgets it."
+            "\nThis host decides by itself. The fleet shows it as an edge that is down, for a day. `secbeat-orchestrator expel` removes it from the fleet."
         );
         let credentials = path.parent().unwrap_or(Path::new("")).join(&fleet.credentials);
         say!(

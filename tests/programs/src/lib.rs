@@ -105,6 +105,8 @@ table! {
         // `bench one-host` runs it beside ours.
         Fail2banServer: "fail2ban-server" of "fail2ban",
         Find: "find" of "findutils",
+        // `bench sources` measures HTTP/2 with it.
+        H2load: "h2load" of "nghttp2-client",
         Haproxy: "haproxy" of "haproxy",
         Journalctl: "journalctl" of "systemd",
         Journald: "/lib/systemd/systemd-journald" of "systemd",

@@ -10,10 +10,12 @@ use serde_json::Value;
 
 const URL: &str = "http://127.0.0.1:3030";
 const BANS: &str = "100000";
+/// The default, which has room for them.
+const BAN_SLOTS: u32 = 262_144;
 
 fn main() {
     install();
-    let host = OneHost::start("[api]\nlisten = \"127.0.0.1:3030\"\n");
+    let host = OneHost::start_with_slots("[api]\nlisten = \"127.0.0.1:3030\"\n", BAN_SLOTS);
     let link = host.secbeat(&["dashboard", "-o", "json"]);
     assert!(link.status.success(), "{link:?}");
     let link: Value = serde_json::from_slice(&link.stdout).expect("a link");

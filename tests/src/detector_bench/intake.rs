@@ -218,6 +218,7 @@ fn batch(boot_id: Uuid, sequence: u64, clients: &[IpAddr]) -> TelemetryBatch {
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     };
     let count = |client| SourceCount {
         source: Prefix::single(client),

@@ -87,6 +87,7 @@ fn event() -> TelemetryEvent {
         host: "www.example.org".to_owned(),
         user_agent: "Mozilla/5.0 (compatible; scanner/1.0)".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     }
 }
 

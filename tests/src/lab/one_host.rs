@@ -27,6 +27,8 @@ use crate::lab::{
 
 const START: Duration = Duration::from_secs(30);
 const PORT: u16 = 80;
+/// Few take little memory.
+const BAN_SLOTS: u32 = 4096;
 
 /// The host, its daemon and its site.
 #[derive(Debug)]
@@ -56,16 +58,22 @@ impl OneHost {
     /// Starts nginx with its usual log, and SecBeat with what `more` adds to its config.
     #[must_use]
     pub fn start(more: &str) -> Self {
-        Self::start_with(more, |_| None)
+        Self::start_with(more, BAN_SLOTS, |_| None)
+    }
+
+    /// Likewise, with room for so many bans: past it, the kernel evicts some, which are written again and again.
+    #[must_use]
+    pub fn start_with_slots(more: &str, ban_slots: u32) -> Self {
+        Self::start_with(more, ban_slots, |_| None)
     }
 
     /// Likewise, with an sshd that SecBeat watches.
     #[must_use]
     pub fn start_with_sshd(more: &str) -> Self {
-        Self::start_with(more, |host| Some(Sshd::start(host)))
+        Self::start_with(more, BAN_SLOTS, |host| Some(Sshd::start(host)))
     }
 
-    fn start_with(more: &str, sshd: impl FnOnce(&Namespace) -> Option<Sshd>) -> Self {
+    fn start_with(more: &str, ban_slots: u32, sshd: impl FnOnce(&Namespace) -> Option<Sshd>) -> Self {
         let (host, clients) = (Namespace::new("host"), Namespace::new("clients"));
         link(
             End {
@@ -107,7 +115,7 @@ impl OneHost {
             config: folder.path().join("secbeat.toml"),
         };
         let config = format!(
-            "state_dir = \"{}\"\n{more}\n[kernel]\npin_dir = \"{}\"\nban_slots = 4096\n\
+            "state_dir = \"{}\"\n{more}\n[kernel]\npin_dir = \"{}\"\nban_slots = {ban_slots}\n\
              [[access_log]]\npath = \"{}\"\n{ssh_log}",
             folder.path().join("state").display(),
             pins.path.display(),

@@ -4,7 +4,7 @@ mod bans;
 mod cost;
 mod decoys;
 mod latency;
-mod process;
+pub(crate) mod process;
 mod start;
 
 use crate::{

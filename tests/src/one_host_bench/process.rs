@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// # Panics
 ///
 /// When there is no such process.
-pub(super) fn cpu_seconds(pid: u32) -> f64 {
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process that runs");
     let of_task = |task: fs::DirEntry| {
         // Nanoseconds on a CPU come first. A thread may have ended meanwhile.
@@ -41,7 +41,7 @@ fn children_seconds(pid: u32) -> f64 {
 /// # Panics
 ///
 /// When there is no such process.
-pub(super) fn megabytes(pid: u32, name: &str) -> f64 {
+pub(crate) fn megabytes(pid: u32, name: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process that runs");
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());

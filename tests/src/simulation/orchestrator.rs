@@ -13,7 +13,11 @@ use secbeat_orchestrator_core::{
     writer::{self, View, Writer},
 };
 
-use super::server::{LEASE_MS, Server};
+use super::{
+    queue::{Cause, Queue},
+    raid::Limit,
+    server::{LEASE_MS, Server},
+};
 
 /// How far back the audit matters at a start, in milliseconds.
 const MEMORY_MS: i64 = 48 * 3_600_000;
@@ -31,6 +35,10 @@ pub(super) enum Out {
     Answer(Ticket, Reply),
     /// Tell the decider, a moment later.
     Later(Event),
+    /// What must not be has happened.
+    Wrong(String),
+    /// A partition was taken or lost.
+    Moved,
 }
 
 /// A process. What it knows is gone with it.
@@ -51,11 +59,13 @@ pub(super) struct Orchestrator {
     pub(super) ahead_ms: i64,
     /// Lease writes under way: all of a round are answered before the next.
     pub(super) renewing: usize,
+    /// Who waits for a safety limit, in a raid.
+    queue: Option<Queue>,
 }
 
 impl Orchestrator {
     /// The process `number` of the orchestrator `name`.
-    pub(super) fn start(name: &str, number: u64, ahead_ms: i64, seed: u64) -> Self {
+    pub(super) fn start(name: &str, number: u64, ahead_ms: i64, seed: u64, limit: Option<Limit>) -> Self {
         let identity = Identity {
             name: name.to_owned(),
             process: format!("p{number}"),
@@ -63,18 +73,23 @@ impl Orchestrator {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         bytes[8..].copy_from_slice(&number.to_be_bytes());
-        let config = decider::Config {
-            detect: DetectConfig {
-                max_sources: 1_000,
-                ..DetectConfig::default()
-            },
-            agreeing_edges: NonZeroU32::MIN,
-            providers: Providers::default(),
-            ledger: LedgerConfig {
+        let ledger = match limit {
+            Some(limit) => limit.ledger(name),
+            None => LedgerConfig {
                 ban: Duration::from_secs(40),
                 issuer: name.to_owned(),
                 ..LedgerConfig::default()
             },
+        };
+        let queue = limit.map(|limit| Queue::new(ledger.max_bans_per_minute, limit == Limit::Edge));
+        let config = decider::Config {
+            detect: DetectConfig {
+                max_sources: if limit.is_some() { 16_000 } else { 1_000 },
+                ..DetectConfig::default()
+            },
+            agreeing_edges: NonZeroU32::MIN,
+            providers: Providers::default(),
+            ledger,
             protected: Vec::new(),
             max_age: Duration::from_secs(120),
             cleanup_interval: Duration::from_secs(300),
@@ -103,6 +118,7 @@ impl Orchestrator {
             heard_ms: None,
             ahead_ms,
             renewing: 0,
+            queue,
         }
     }
 
@@ -213,6 +229,7 @@ impl Orchestrator {
         }
         for ownership in self.keeper.changes() {
             use secbeat_orchestrator_core::leases::Ownership;
+            outs.extend(self.queue.is_some().then_some(Out::Moved));
             match ownership {
                 Ownership::Taken { partition, .. } => {
                     let slot = &mut self.telemetry[usize::from(partition)];
@@ -284,13 +301,29 @@ impl Orchestrator {
         page.bans.iter().map(|ban| ban.command.clone()).collect()
     }
 
+    /// Findings that wait after a tick although no safety limit holds them back.
+    pub(super) fn forgotten(&mut self, now_ms: i64) -> usize {
+        drop(self.tick(now_ms));
+        let stats = self.decider.stats(self.moment(now_ms));
+        let by_limit: usize = stats.held_back_by.values().sum();
+        stats.held_back - by_limit
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.writer.is_idle()
     }
 
     pub(super) fn handle(&mut self, event: Event, now_ms: i64, outs: &mut Vec<Out>) {
-        let mut effects = Vec::new();
-        self.decider.handle(event, self.moment(now_ms), &mut effects);
+        let (mut effects, now) = (Vec::new(), self.moment(now_ms));
+        let cause = self.queue.as_ref().map(|_| Cause::of(&event));
+        let held = |decider: &Decider| cause.as_ref().and_then(|cause| cause.held(decider));
+        let before = held(&self.decider);
+        self.decider.handle(event, now, &mut effects);
+        let is_held = held(&self.decider) != before;
+        if let (Some(queue), Some(cause)) = (&mut self.queue, cause) {
+            let wrong = queue.take(&cause, is_held, &effects, now.wall_ms);
+            outs.extend(wrong.map(Out::Wrong));
+        }
         for effect in effects {
             match effect {
                 Effect::Write(request) => {

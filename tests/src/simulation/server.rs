@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use secbeat_common::{
     prefix::Prefix,
     subjects::{LeaseKey, PARTITIONS},
-    wire::{AuditRecord, BlockCommand, PERMANENT, TelemetryBatch},
+    wire::{AuditRecord, BlockCommand, Decision, PERMANENT, TelemetryBatch},
 };
 use secbeat_orchestrator_core::{
     bucket::{Change, Found, Gone, Held, Put, Written},
@@ -228,6 +228,12 @@ impl Server {
         if self.audited.insert(record.id()) {
             self.audit.push(record.clone());
         }
+    }
+
+    /// Findings in the audit that led to no ban.
+    pub(super) fn held_back(&self) -> usize {
+        let is_held = |record: &&AuditRecord| matches!(record.decision, Decision::Suppressed { .. });
+        self.audit.iter().filter(is_held).count()
     }
 
     /// Does one write of an orchestrator's leases; the revision, unless another one was there.

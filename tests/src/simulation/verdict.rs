@@ -9,7 +9,10 @@ use secbeat_common::{
 use secbeat_orchestrator_core::{decider::Reply, ledger::SAME_END_MS};
 use uuid::Uuid;
 
-use super::world::{CAREFUL, Given, MEASURED_MS, World};
+use super::{
+    raid::{LOUD, Raid, loud},
+    world::{CAREFUL, Given, MEASURED_MS, World},
+};
 
 /// Bans that expire within this time are not compared: clocks differ, and the fleet hears of their ends late.
 const MARGIN_MS: i64 = 10_000;
@@ -24,7 +27,11 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     replaced(world)?;
     orders(world, &bucket)?;
     bursts(world)?;
-    audit(world)
+    audit(world)?;
+    match &world.raid {
+        Some(raid) => held_off(world, raid),
+        None => Ok(()),
+    }
 }
 
 fn as_ban(command: &BlockCommand) -> (Prefix, (Uuid, i64)) {
@@ -228,4 +235,44 @@ fn audit(world: &World) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// How long a loud attacker goes on at most, once nothing interrupts an orchestrator: until the bans of the crowd leave the minute,
+/// and it is reported and decided.
+const LOUD_MS: i64 = 75_000;
+
+/// No attacker was shielded, and nobody else was banned.
+fn held_off(world: &World, raid: &Raid) -> Result<(), String> {
+    if let Some(wrong) = &world.wrong {
+        return Err(wrong.clone());
+    }
+    for n in 0..LOUD {
+        let source = Prefix::single(loud(n));
+        let Some(since_ms) = raid.loud_since[n] else {
+            continue;
+        };
+        let Some(ban) = world.server.seen.values().find(|ban| ban.target == source) else {
+            return Err(format!("{source} was loud, and nobody banned it"));
+        };
+        let interrupted = raid
+            .interrupted_ms
+            .iter()
+            .filter(|at_ms| **at_ms < ban.issued_at_ms);
+        let quiet_ms = interrupted.max().copied().unwrap_or(since_ms).max(since_ms);
+        if ban.issued_at_ms - quiet_ms > LOUD_MS {
+            let late_ms = ban.issued_at_ms - quiet_ms;
+            return Err(format!(
+                "{source} was banned {late_ms} ms after the last interruption"
+            ));
+        }
+    }
+    if let Some(ban) = world
+        .server
+        .seen
+        .values()
+        .find(|ban| raid.innocents.contains(&ban.target))
+    {
+        return Err(format!("{ban:?} is of one that did nothing wrong"));
+    }
+    Ok(())
 }

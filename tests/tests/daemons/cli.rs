@@ -90,13 +90,21 @@ fn several_are_banned_in_one_go_and_what_cannot_be_is_said() {
         String::from_utf8(output.stdout).unwrap()
     };
     let lift = |fleet: &Fleet, daemon: &str| {
-        stdout(&fleet.cli(daemon, &["unban", "192.0.2.7", "192.0.2.8"]));
+        stdout(&fleet.cli(
+            daemon,
+            &["unban", "192.0.2.7", "192.0.2.8", "--comment", "a mistaken list"],
+        ));
     };
     for (daemon, place) in [("edge", "on this host"), ("orchestrator", "on every edge")] {
         let lines = ["192.0.2.7", "192.0.2.8"].map(|target| format!("banned {target}/32 for 4h {place}\n"));
         assert_eq!(banned(&fleet, daemon), lines.concat());
         lift(&fleet, daemon);
     }
+    // The edge logs why, and the orchestrator keeps it.
+    let log = fleet.edge.log();
+    assert!(log.contains("a mistaken list"), "{log}");
+    let lists = json(&fleet.cli("orchestrator", &["audit", "--kind", "list", "-o", "json"]));
+    assert_eq!(lists[0]["note"], "a mistaken list", "{lists}");
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let until = soon.to_string();
     let options = ["192.0.2.7", "192.0.2.8", "--until", &until, "-o", "json"];

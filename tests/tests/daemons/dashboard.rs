@@ -51,6 +51,25 @@ fn link(host: &OneHost) -> String {
     link["url"].as_str().unwrap().to_owned()
 }
 
+/// `cargo xtask bench page` measures the same with release builds.
+#[test]
+fn a_hundred_thousand_bans_are_paged_and_sorted() {
+    let host = OneHost::start_with_slots("[api]\nlisten = \"127.0.0.1:3030\"\n", 262_144);
+    let arguments = [URL, &link(&host), "100000"];
+    let said = drive(&host.host, "measure.mjs", &arguments, |what| {
+        panic!("nobody knows how to `{what}`")
+    });
+    println!("{said}");
+    for part in [
+        "100,000 bans",
+        "next 100 bans: median",
+        "another order of bans: median",
+        "bans with a text: median",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
 #[test]
 fn an_attack_is_seen_explained_and_lifted_by_who_may() {
     let mut host = OneHost::start(TOKENS);

@@ -120,6 +120,9 @@ fn a_host_joins_a_fleet_and_leaves_it_and_no_packet_of_a_banned_client_passes() 
     assert_eq!(host.ban_of(BY_HAND), None);
     let added = done(&host.secbeat(&["allowlist", "add", "192.0.2.99"]));
     assert_eq!(added, "allowlisted 192.0.2.99/32 on this host\n");
+    wait_until("status names the program that is here", SOON, || {
+        done(&host.secbeat(&["status"])).contains("(`secbeat allowlist list`)")
+    });
     let removed = done(&host.secbeat(&["allowlist", "remove", "192.0.2.99"]));
     assert_eq!(removed, "removed 192.0.2.99/32 from this host's allowlist\n");
 

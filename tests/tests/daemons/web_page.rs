@@ -454,11 +454,20 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
     assert_problem(&outrun, 409, "2 bans match now, and the preview showed 1");
     assert_eq!((&body(&outrun)["code"], found("")), (&json!("changed"), json!(5)));
     // As many, and others.
-    assert_eq!(lab.order("DELETE", "/api/v1/bans/192.0.2.2", "").status, 200);
+    let too_long = "x".repeat(1025);
+    let noted = |note: &str| lab.order("DELETE", &format!("/api/v1/bans/192.0.2.2?note={note}"), "");
+    assert_problem(&noted(&too_long), 400, "note: its note has 1025 bytes");
+    assert_problem(
+        &lift(&json!({ "all": true, "note": too_long }).to_string()),
+        400,
+        "note: its note has 1025 bytes",
+    );
+    assert_eq!(found(""), 5);
+    assert_eq!(noted("a%20mistake").status, 200);
     ban("192.0.2.6", "Scanner");
     let as_shown = |preview: &Value| {
         let filter = json!({ "text": "scanner" });
-        let request = json!({ "filter": filter, "expected": 2, "digest": preview["digest"] });
+        let request = json!({ "filter": filter, "expected": 2, "digest": preview["digest"], "note": "<b>ours</b>\u{1b}" });
         lift(&request.to_string())
     };
     assert_problem(&as_shown(&preview), 409, "are not those that the preview showed");
@@ -467,6 +476,20 @@ fn bans_are_found_lifted_and_written_by_what_they_have_in_common_and_reports_cou
     let lifted = body(&as_shown(&preview));
     assert_eq!((&lifted["lifted"], &lifted["failed"]), (&json!(2), &json!([])));
     assert_eq!(found(""), 3);
+    let notes = |kind: &str| {
+        let audit = body(&get(&format!("/api/v1/audit?kind={kind}")));
+        let notes = audit.as_array().unwrap().iter();
+        notes.map(|record| record["note"].clone()).collect::<Vec<_>>()
+    };
+    let said = json!("<b>ours</b>\u{1b}");
+    assert_eq!(notes("unban"), [said.clone(), said.clone(), json!("a mistake")]);
+    assert_eq!(notes("list")[0], said);
+    let shown = lab.cli(&["audit", "--kind", "list"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("<b>ours</b>") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
     // Nobody lifts what the allowlist exempts.
     let allow = r#"{"network": "192.0.2.0/24", "comment": "office"}"#;
     assert_eq!(lab.order("POST", "/api/v1/allowlist", allow).status, 201);

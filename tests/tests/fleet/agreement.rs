@@ -43,6 +43,7 @@ fn lies(client: IpAddr, sequence: u64) -> TelemetryBatch {
         host: "example.org".to_owned(),
         user_agent: "liar".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     };
     TelemetryBatch {
         edge_id: "liar".to_owned(),

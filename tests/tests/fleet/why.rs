@@ -111,7 +111,10 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
         ..Options::default()
     });
     let address = ban(&fleet, Family::V4);
-    stdout(fleet.cli("orchestrator", &["unban", &address]));
+    stdout(fleet.cli(
+        "orchestrator",
+        &["unban", &address, "--comment", "our own crawler & more"],
+    ));
     stdout(fleet.cli(
         "orchestrator",
         &["ban", "198.51.100.2/31", "--note", "a rented network"],
@@ -122,6 +125,7 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
     });
     assert_eq!(ended[0]["end"]["how"], "lifted");
     assert_eq!(ended[0]["end"]["actor"], "root");
+    assert_eq!(ended[0]["end"]["note"], "our own crawler & more");
     assert_eq!(ended[1]["target"], "198.51.100.2/31");
     let (json, text) = why(&fleet, &address);
     assert_eq!(json["strikes"], 0);
@@ -130,7 +134,7 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
         &[
             "198.51.100.2/31 until",
             "(a rented network)",
-            "root lifted the ban of 198.51.100.2/32",
+            "root lifted the ban of 198.51.100.2/32 (our own crawler & more)",
         ],
     );
 
@@ -155,6 +159,34 @@ fn who_lifted_a_ban_is_told_and_the_audit_can_be_asked() {
     assert_eq!(findings.as_array().unwrap().len(), 1);
     assert_eq!(findings[0]["outcome"], "banned");
     assert_eq!(findings[0]["source"], "198.51.100.2/32");
+}
+
+#[test]
+fn visitors_of_a_page_that_embeds_what_is_missing_are_told_from_those_that_follow_links() {
+    let family = Family::V4;
+    let fleet = Fleet::start(&Options::default());
+    let embedded = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Dest", "image")];
+    let followed = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Dest", "document")];
+    let mut visitor = fleet.attacking(family);
+    for n in 0..ERRORS {
+        let url = format!("http://{}/gone-{n}.png", family.edge_for_attacker());
+        let fields = if n < 10 { followed } else { embedded };
+        let answer = visitor.request("GET", &url, &fields, b"").unwrap();
+        assert_eq!(answer.status, 404);
+    }
+    // What any client can say hides nobody.
+    fleet.await_ban(family.attacker());
+    let (json, text) = why(&fleet, &family.attacker().to_string());
+    let events = json["events"].as_array().unwrap();
+    let marked = events.iter().filter(|event| event["cross_site"] == true);
+    assert_eq!(
+        (events.len() as u64, marked.count() as u64),
+        (ERRORS, ERRORS - 10)
+    );
+    assert_shows(
+        &text,
+        &["40 of the 50 requests seen (80 %) say that a page of another site embeds them."],
+    );
 }
 
 #[test]
@@ -279,4 +311,21 @@ fn without_nats_it_says_what_it_knows_and_what_is_missing() {
     );
     let edges = fleet.cli("orchestrator", &["edges"]).stdout;
     assert_shows(&String::from_utf8_lossy(&edges), &["HEARD", "s ago"]);
+    // One that starts now knows of no ban, and does not say that there are none.
+    fleet.orchestrator.kill9();
+    fleet.start_orchestrator();
+    fleet
+        .orchestrator
+        .wait_for_log("running", Duration::from_secs(20));
+    for arguments in [
+        &["bans"][..],
+        &["bans", &address],
+        &["export"],
+        &["unban", "--all"],
+    ] {
+        let said = fleet.cli("orchestrator", arguments);
+        assert!(!said.status.success(), "{arguments:?}: {said:?}");
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert_shows(&told, &["the ledger is still being read from NATS"]);
+    }
 }

@@ -298,7 +298,22 @@ impl ApiClient {
     ///
     /// See [`CallError`].
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.read(self.signed(self.agent.delete(self.url(path))).call())
+        self.delete_with(path, &[])
+    }
+
+    /// Deletes with a query.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn delete_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, CallError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
+        let request = self.signed(self.agent.delete(self.url(path)));
+        self.read(request.query_pairs(pairs).call())
     }
 
     /// Opens a stream of server-sent events after the event `after`, to be read line by line for as long as it lasts.

@@ -37,7 +37,7 @@ const MAX_STRANGERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Fields of a request's head.
+/// Fields of a request's head. The parser fills room for all of them each time.
 const MAX_FIELDS: usize = 1000;
 /// Interval at which certificates are looked at.
 const LOOK: Duration = Duration::from_secs(30);

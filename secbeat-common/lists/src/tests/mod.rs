@@ -412,6 +412,17 @@ fn what_separates_values_stands_beside_a_network() {
 }
 
 #[test]
+fn quotes_may_stand_behind_a_blank() {
+    for text in [
+        "\"2026-11-20 10:00:00\", \"198.51.100.7\", \"botnet\"\n",
+        "\"seen\" ; \"ip\" ; \"note\"\n\"2026-11-20\" ; \"198.51.100.7\" ; \"a\"\n",
+    ] {
+        let targets: Vec<_> = targets(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(targets, ["198.51.100.7/32"], "{text}");
+    }
+}
+
+#[test]
 fn without_a_header_a_column_of_verdicts_may_have_gaps_and_one_of_names_is_none() {
     let of = |text: &str| {
         targets(text)

@@ -28,6 +28,7 @@ fn presence() -> Value {
         "spool": { "batches": 0, "bytes": 0 },
         "bus_revision": 8,
         "clock": { "ahead_ms": -600_000, "error_ms": 2 },
+        "refused_config": "edge.toml:3: unknown key `x`",
         "logs": [{
             "name": "nginx", "lines": 100, "not_understood": 60, "recent": 100, "recent_not_understood": 60,
             "delay_ms": 12, "bytes_behind": 0, "silent_ms": 5, "trouble": "half of its last lines or more are not understood"
@@ -75,10 +76,12 @@ fn presence_of_an_older_release_says_that_it_reads_nothing_of_this_one() {
     older.as_object_mut().unwrap().remove("speaks");
     older.as_object_mut().unwrap().remove("clock");
     older.as_object_mut().unwrap().remove("logs");
+    older.as_object_mut().unwrap().remove("refused_config");
     let expected = Presence {
         speaks: Speaks::default(),
         clock: None,
         logs: Vec::new(),
+        refused_config: None,
         ..read(presence())
     };
     assert_eq!(read(older), expected);
@@ -159,6 +162,26 @@ fn records_of_a_newer_release_are_read_but_for_what_is_unknown() {
         ..event.clone()
     };
     assert_eq!(events(&record()), [known]);
+}
+
+#[test]
+fn an_unban_and_its_note_are_read_across_releases() {
+    let read = |record: &Value| serde_json::from_value::<AuditRecord>(record.clone()).unwrap();
+    let older = json!({
+        "at_ms": 1,
+        "target": "203.0.113.7/32",
+        "actor": "alice",
+        "kind": "unban",
+        "command_id": "01920000-0000-7000-8000-000000000001",
+        "strikes": 3
+    });
+    assert_eq!(serde_json::to_value(read(&older)).unwrap(), older);
+    let mut now = older;
+    now["note"] = json!("our own crawler");
+    assert_eq!(serde_json::to_value(read(&now)).unwrap(), now);
+    let mut newer = now.clone();
+    newer["ticket"] = json!({ "id": 7 });
+    assert_eq!(read(&newer), read(&now));
 }
 
 #[test]

@@ -31,9 +31,11 @@ prop_compose! {
         (client, learned_from) in (any_client(), any_learned_from()),
         (at_ms, status, upstream) in any::<(i64, u16, u16)>(),
         [method, path, host, user_agent] in any::<[String; 4]>(),
-        signatures in vec(any_signature(), 0..3),
+        (signatures, cross_site) in (vec(any_signature(), 0..3), any::<bool>()),
     ) -> TelemetryEvent {
-        TelemetryEvent { client, at_ms, status, upstream, learned_from, method, path, host, user_agent, signatures }
+        TelemetryEvent {
+            client, at_ms, status, upstream, learned_from, method, path, host, user_agent, signatures, cross_site,
+        }
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) fn telemetry() -> TelemetryBatch {
             host: "h".to_owned(),
             user_agent: "a".to_owned(),
             signatures: Vec::new(),
+            cross_site: false,
         }],
         counts: vec![SourceCount {
             source: "2001:db8::1".parse().unwrap(),
@@ -309,6 +310,8 @@ pub(super) fn all() -> Vec<Sample> {
 const TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
 /// With the signatures of its event, a part that the first release skips.
 const SIGNED_TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 02 0100 03000000 01 0161 0500 13000000 01 01 02 6964 04 73716c69 08 637269746963616c";
+/// With what its client's browser says of the page that made it send the request, a part that the first release skips.
+const CROSS_SITE_TELEMETRY: &str = "02 01 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 02 0100 03000000 01 0161 0700 02000000 01 01";
 const LATE: &str = "02 02 fb409c 0165 10 00000000000000000000000000000007 09 04 01 01 0175 01 01 20010db8000000000000000000000001 02 fb9401 00 00 03474554 022f78 0168 01 20010db8000000000000000000000000 40 02 00 00 03 01 00 01 0100 03000000 01 0161";
 const WAF: &str = "02 03 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 02 fc14600e00 01 02 07 00 01 05 016d 022f78 0168 00";
 const SERVICE: &str = "02 0d 0165 10 00000000000000000000000000000007 09 04 01 01 01 20010db8000000000000000000000001 02 01 01 0473736864 016b 0175 00";
@@ -440,6 +443,14 @@ fn what_a_request_matched_is_a_golden_part() {
     });
     assert_eq!(hex(&encode(&batch).unwrap()), hex(&bytes(SIGNED_TELEMETRY)));
     assert_eq!(decode(&bytes(SIGNED_TELEMETRY)), Ok(batch));
+}
+
+#[test]
+fn that_another_sites_page_asked_is_a_golden_part() {
+    let mut batch = telemetry();
+    batch.events[0].cross_site = true;
+    assert_eq!(hex(&encode(&batch).unwrap()), hex(&bytes(CROSS_SITE_TELEMETRY)));
+    assert_eq!(decode(&bytes(CROSS_SITE_TELEMETRY)), Ok(batch));
 }
 
 #[test]

@@ -24,11 +24,11 @@ const INT_32: usize = 5;
 const INT_64: usize = 9;
 const IP: usize = 1 + 16;
 const TEXT: usize = INT_16 + MAX_TEXT;
-const EVENT: usize = IP + INT_64 + 2 * INT_16 + 1 + (1 + MAX_METHOD) + 3 * TEXT;
+const EVENT: usize = IP + INT_64 + 2 * INT_16 + 2 + (1 + MAX_METHOD) + 3 * TEXT;
 const COUNT: usize = 17 + INT_64 + INT_16 + 1 + 3 * INT_32;
-/// Format, kind, edge id (at most 64 bytes), boot id, three numbers, three lengths, number of parts, and two parts: tag, two
+/// Format, kind, edge id (at most 64 bytes), boot id, three numbers, three lengths, number of parts, and three parts: tag, two
 /// lengths.
-const HEAD: usize = 2 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64 + 1 + 2 * (2 + 4 + INT_64);
+const HEAD: usize = 2 + (1 + 64) + 17 + 3 * INT_64 + 3 * INT_64 + 1 + 3 * (2 + 4 + INT_64);
 /// One number of them for each event.
 const MATCHES: usize = MAX_EVENTS + MAX_MATCHES * MAX_MATCHED_BYTES;
 const _: () =

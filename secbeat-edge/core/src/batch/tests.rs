@@ -34,6 +34,7 @@ fn answer(client: &str, status: u16) -> Observation {
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         signatures: &[],
+        cross_site: false,
     }
     .into()
 }
@@ -242,6 +243,7 @@ fn the_largest_batch_is_a_message() {
             upstream: u16::MAX,
             learned_from: LearnedFrom::ProxyProtocol,
             signatures: &[],
+            cross_site: true,
         };
         if batcher.push(answer.into(), MS).is_err() {
             break;
@@ -351,6 +353,7 @@ proptest! {
                 upstream: step.upstream,
                 learned_from: LearnedFrom::Peer,
                 signatures: &[],
+                cross_site: false,
             };
             if let Err(back) = batcher.push(answer.into(), now) {
                 prop_assert!(batcher.due().unwrap() <= now, "full and not due");
@@ -467,6 +470,7 @@ fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         signatures: &[],
+        cross_site: true,
     };
     batcher.push(good.reported(), 5 * MS).unwrap();
     // It waits for no company.
@@ -474,6 +478,7 @@ fn a_good_answer_that_is_reported_is_an_event_and_no_error() {
     let batches = batcher.take(5 * MS, 1_001, 0);
     let batch = &batches[0].1;
     assert_eq!((batch.events.len(), batch.events[0].path.as_str()), (1, "/login"));
+    assert!(batch.events[0].cross_site);
     assert_eq!((batch.counts[0].requests, batch.counts[0].errors), (1, 0));
 }
 
@@ -491,6 +496,7 @@ fn what_servers_pass_over_pushes_no_path_out_of_what_is_reported() {
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         signatures: &[],
+        cross_site: false,
     };
     assert_eq!(answer.reported().request.unwrap().path, "/x7.php");
 }
@@ -527,6 +533,7 @@ fn recognised(count: usize) -> Observation {
         upstream: 0,
         learned_from: LearnedFrom::Peer,
         signatures: &vec![signature; count],
+        cross_site: false,
     }
     .into()
 }
@@ -561,6 +568,7 @@ fn words_longer_than_an_edge_has_are_left_out() {
     };
     let answer = ObservedResponse {
         signatures: &[long],
+        cross_site: false,
         client: "198.51.100.7".parse().unwrap(),
         at_ms: 1_000,
         status: 200,

@@ -24,6 +24,19 @@ pub struct EnforcerStatus {
     pub reconcile: ReconcileStats,
 }
 
+impl EnforcerStatus {
+    /// Bans that should be in the kernel and are not: those that it refused, and those that a crowded map had lost when it was last
+    /// compared. What was lost is written again, and then a full map loses others.
+    #[must_use]
+    pub fn not_in_kernel(&self) -> usize {
+        let lost = match self.reconcile.fill.iter().any(Fill::is_crowded) {
+            true => self.reconcile.drift.evicted,
+            false => 0,
+        };
+        self.unwritten + lost
+    }
+}
+
 /// Counts of reconciliation since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileStats {

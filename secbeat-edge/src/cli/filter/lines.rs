@@ -241,6 +241,9 @@ pub(super) fn import(file: &Path, log: Option<&Path>, compare: bool) -> anyhow::
     for what in &translation.left_out {
         secbeat_daemon::complain!("not translated: {what}");
     }
+    for what in &translation.cautions {
+        secbeat_daemon::complain!("caution: {what}");
+    }
     let Some(text) = &translation.filter else {
         bail!("nothing of {} can be translated", file.display());
     };

@@ -350,9 +350,9 @@ struct Keys {
     #[schemars(with = "Option<schema::Unit>")]
     journald: Option<Unit>,
     /// Format of the lines: `combined`, `common`, `vhost-combined`, `nginx-json`, `caddy-json`, `traefik-json`,
-    /// `haproxy`, `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, `cloud-json`, `envoy`,
-    /// `istio`, `nginx-proxy-manager`, `ingress-nginx`, `apisix`, `lighttpd`, `python-http-server`, `aws-alb`,
-    /// `cloudfront`, `iis`, `squid`, `aws-s3`, `uwsgi`, or a pattern similar to nginx's `log_format`, Apache's
+    /// `haproxy`, `envoy-json`, `kong-json`, `pino-json`, `cloudflare-json`, `ecs-json`, `cloud-json`,
+    /// `tomcat-json`, `envoy`, `istio`, `nginx-proxy-manager`, `ingress-nginx`, `apisix`, `lighttpd`,
+    /// `python-http-server`, `aws-alb`, `cloudfront`, `iis`, `squid`, `aws-s3`, `uwsgi`, `gin`, or a pattern similar to nginx's `log_format`, Apache's
     /// `LogFormat` or HAProxy's `log-format`. A list, if the lines are in several.
     #[schemars(with = "Option<schema::LogFormats>")]
     format: Option<Formats>,

@@ -12,8 +12,10 @@ use super::{
 };
 use crate::telemetry::Closed;
 
-/// Interval at which everything is looked at, whatever inotify says: some file systems do not tell.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which it is looked what the paths lead to, whatever inotify says: some file systems do not tell.
+const LOOK: Duration = Duration::from_secs(3);
+/// The same for what open files have.
+const READ: Duration = Duration::from_secs(1);
 /// The same without inotify.
 const LOOK_UNTOLD: Duration = Duration::from_millis(100);
 /// From one reading to the next while lines come: they come in company then.
@@ -52,7 +54,7 @@ pub(super) fn run(mut follower: Follower, mut store: Store, stop: &Stop) {
             continue;
         }
         let due = looked.map_or(every, |looked| every.saturating_sub(looked.elapsed()));
-        let timeout = store.due().unwrap_or(due).min(due);
+        let timeout = store.due().unwrap_or(due).min(due).min(READ);
         let pause = if is_told { PAUSE } else { Duration::ZERO };
         let woken = stop.wait(None, pause).and_then(|woken| match woken {
             Woken::Stopped => Ok(woken),

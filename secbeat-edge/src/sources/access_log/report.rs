@@ -204,6 +204,7 @@ impl Answers {
             upstream: self.upstream,
             learned_from: self.learned_from,
             signatures: &signatures,
+            cross_site: false,
         })
     }
 }

@@ -78,6 +78,8 @@ struct Way<'a> {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Whether it may be sent again although a server may have seen it (RFC 9110 §9.2.2).
     repeatable: bool,
+    /// Whether its client hears of interim answers.
+    hears_interims: bool,
     room: &'a Arc<Room>,
 }
 
@@ -148,6 +150,7 @@ pub(super) async fn forward<'a>(
         trailers,
         upgrade,
         repeatable: head.method.is_idempotent(),
+        hears_interims: is_http1,
         room,
     };
     let mut policy = match way.upgrade {
@@ -187,6 +190,7 @@ pub(super) async fn forward<'a>(
                     Outcome::Failed(failure) => return Err(failure),
                     Outcome::Refused(same_head, whole_body, is_accused) => {
                         (head, body) = (same_head, whole_body);
+                        way.inform_again(&mut head, &mut body);
                         refusals += 1;
                         if is_accused {
                             (policy, accused, refusals) = (ConnectionPolicy::Alone, true, REFUSALS);
@@ -196,6 +200,7 @@ pub(super) async fn forward<'a>(
                     }
                     Outcome::Again(same_head, whole_body, failure) => {
                         (head, body) = (same_head, whole_body);
+                        way.inform_again(&mut head, &mut body);
                         (failure, !used)
                     }
                 }
@@ -245,7 +250,7 @@ impl Way<'_> {
                     ask_for_upgrade(&mut head.headers, protocol.clone());
                 }
                 let may_need = may_repeat && (self.repeatable || connection.is_used());
-                let copy = self.copy(may_need, &head, progress.as_deref());
+                let copy = self.copy(may_need, &mut head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let exchanged = connection.exchange(request, progress.as_deref(), timeout).await;
                 match exchanged {
@@ -281,7 +286,7 @@ impl Way<'_> {
                     return Outcome::Failed(Failure::Refused(Refusal::TooLong));
                 }
                 let may_need_copy = may_refuse || (may_repeat && self.repeatable);
-                let copy = self.copy(may_need_copy, &head, progress.as_deref());
+                let copy = self.copy(may_need_copy, &mut head, progress.as_deref());
                 let request = Request::from_parts(head, body);
                 let mut sender = stream.sender();
                 let response = pin!(sender.try_send_request(request));
@@ -353,12 +358,24 @@ impl Way<'_> {
         }
     }
 
-    /// The head for another attempt, whose body is kept as well.
-    fn copy(&self, may_need: bool, head: &Parts, progress: Option<&Progress>) -> Option<Parts> {
+    /// The head for another attempt, whose body is kept as well. Few requests need it, so it goes without what can be made again.
+    fn copy(&self, may_need: bool, head: &mut Parts, progress: Option<&Progress>) -> Option<Parts> {
         if let Some(progress) = progress.filter(|_| may_need) {
             progress.keep(self.room.clone());
         }
-        may_need.then(|| head.clone())
+        may_need.then(|| {
+            let extensions = std::mem::take(&mut head.extensions);
+            let copy = head.clone();
+            head.extensions = extensions;
+            copy
+        })
+    }
+
+    /// Has the client hear of interim answers to another attempt, if the head is a copy.
+    fn inform_again(&self, head: &mut Parts, body: &mut ClientBody) {
+        if self.hears_interims && head.extensions.is_empty() {
+            pass_on(head, body, self.visit.hearing.interims.clone(), false);
+        }
     }
 
     /// The body for another attempt, if all of it is still there.

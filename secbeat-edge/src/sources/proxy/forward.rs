@@ -40,7 +40,7 @@ use super::{
     bans::Bans,
     copies::Room,
     download::Download,
-    headers::{Refusal, X_REQUEST_ID, strip_spellings, target_host},
+    headers::{Refusal, X_REQUEST_ID, is_cross_site, strip_spellings, target_host},
     limits::Sources,
     logged::Logged,
     site::Site,
@@ -87,6 +87,8 @@ struct RequestRecord {
     referer: Option<HeaderValue>,
     /// What is recognised in the request, whatever the answer.
     signatures: HeadMatches,
+    /// Whether a page of another site made its client send it, as that says.
+    cross_site: bool,
     since: Instant,
     details: Option<Box<Details>>,
 }
@@ -332,6 +334,7 @@ impl Forwarder {
                 .as_ref()
                 .and_then(|_| head.headers.get(header::REFERER).cloned()),
             signatures: self.recorder.signatures().of_head(head),
+            cross_site: is_cross_site(&head.headers),
             since: Instant::now(),
             details: match &site.access_log {
                 Some(log) if log.has_details() => Some(self.details(visit, &mut head.headers)),
@@ -374,6 +377,7 @@ impl Forwarder {
             upstream,
             learned_from: asked.client.learned_from,
             signatures: &signatures,
+            cross_site: asked.cross_site,
         });
     }
 
@@ -448,6 +452,7 @@ impl Forwarder {
             upstream: site.no_upstream,
             learned_from: client.learned_from,
             signatures: &[],
+            cross_site: false,
         });
     }
 }

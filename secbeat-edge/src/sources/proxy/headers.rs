@@ -1,6 +1,7 @@
 //! Changes of a proxy to heads: fields of one hop end here (RFC 9110 §7.6.1), and the upstream learns who asked.
 
 mod claims;
+mod fetch;
 mod trailers;
 
 use std::net::Ipv6Addr;
@@ -16,7 +17,7 @@ use hyper::{
 };
 
 use self::claims::{is_of_trusted, strip_claims};
-pub(super) use self::{claims::strip_spellings, trailers::clean_trailers};
+pub(super) use self::{claims::strip_spellings, fetch::is_cross_site, trailers::clean_trailers};
 use super::config::HeaderRules;
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -139,6 +140,22 @@ fn differs(uri: &Uri, host: &HeaderValue) -> bool {
 }
 
 fn is_host(value: &HeaderValue) -> bool {
+    is_plain_host(value.as_bytes()) || is_any_host(value)
+}
+
+/// Whether it is a name or an IPv4 address, perhaps with a port. Almost all are, and this copies nothing.
+fn is_plain_host(host: &[u8]) -> bool {
+    let (name, port) = match memchr::memchr(b':', host) {
+        Some(colon) => (&host[..colon], &host[colon + 1..]),
+        None => (host, &[][..]),
+    };
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    // Few ports have five digits, and some of those are too large.
+    let is_port = port.len() < 5 && port.iter().all(u8::is_ascii_digit);
+    !name.is_empty() && is_port && name.iter().all(is_of_name)
+}
+
+fn is_any_host(value: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(value.as_bytes()) else {
         return value.is_empty();
     };

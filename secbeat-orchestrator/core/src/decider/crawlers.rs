@@ -190,6 +190,7 @@ impl Decider {
                     let unban = Unban {
                         target: source,
                         actor: ACTOR.to_owned(),
+                        note: format!("a verified crawler: {crawler}, {host}"),
                         list: None,
                     };
                     // While the ledger is being read, nobody was banned by this process.

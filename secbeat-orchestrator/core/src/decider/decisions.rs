@@ -401,7 +401,7 @@ fn tell(target: &Prefix, actor: &str, decision: &Audited) {
             target: "audit", %target, reason = reason.name(), note, strikes, layer = layer.name(), actor,
             until_ms = (*expires_at_ms != PERMANENT).then_some(expires_at_ms), "banned"
         ),
-        Audited::Unban { .. } => info!(target: "audit", %target, actor, "unbanned"),
+        Audited::Unban { note, .. } => info!(target: "audit", %target, note, actor, "unbanned"),
         _ => {}
     }
 }

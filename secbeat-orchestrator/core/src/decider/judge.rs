@@ -26,6 +26,7 @@ impl Decider {
         Brakes {
             well_behaved: Some(self.analyzer.well_behaved(now_ms)),
             edge,
+            waited: false,
         }
     }
 
@@ -39,7 +40,10 @@ impl Decider {
         } = found;
         self.counts.findings += u64::from(!again);
         let now_ms = turn.now.wall_ms;
-        let brakes = self.brakes(Some(&edge), now_ms);
+        let brakes = Brakes {
+            waited: again,
+            ..self.brakes(Some(&edge), now_ms)
+        };
         let id = self.ids.next(now_ms);
         let decision = match self.crawlers.exemption(&finding, now_ms) {
             Some(exemption) => Decision::Suppressed(exemption),

@@ -22,6 +22,8 @@ pub enum Order {
 pub struct Unban {
     pub target: Prefix,
     pub actor: String,
+    /// The reason for it; empty if none was given.
+    pub note: String,
     /// Of many that are lifted together.
     pub list: Option<Uuid>,
 }

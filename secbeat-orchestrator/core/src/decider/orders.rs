@@ -110,7 +110,12 @@ impl Decider {
     /// Lifts a ban for those with `tickets`. Returns whether there was one, which is then answered later.
     pub(super) fn lift(
         &mut self,
-        Unban { target, actor, list }: Unban,
+        Unban {
+            target,
+            actor,
+            note,
+            list,
+        }: Unban,
         tickets: Vec<Ticket>,
         turn: &mut Turn<'_>,
     ) -> Result<bool, OrderError> {
@@ -126,6 +131,7 @@ impl Decider {
         let decision = Audited::Unban {
             command_id: id,
             strikes: command.strikes,
+            note,
             list,
         };
         let lifting = Open {

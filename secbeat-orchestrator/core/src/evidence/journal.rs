@@ -60,6 +60,7 @@ struct Record {
     lens: (u8, u8, u16, u8, u8, u8),
     learned_from: LearnedFrom,
     of: Of,
+    cross_site: bool,
 }
 
 /// What told of an event.
@@ -81,6 +82,7 @@ impl Record {
         lens: (0, 0, 0, 0, 0, 0),
         learned_from: LearnedFrom::Peer,
         of: Of::Answer,
+        cross_site: false,
     };
 
     fn client(&self) -> IpAddr {
@@ -115,6 +117,7 @@ impl Journal {
                 client: octets(event.client),
                 code: u32::from(event.status),
                 learned_from: event.learned_from,
+                cross_site: event.cross_site,
                 ..Record::EMPTY
             },
             [
@@ -276,6 +279,7 @@ impl Journal {
                     path: String::new(),
                     host: String::new(),
                     signatures: Vec::new(),
+                    cross_site: false,
                 };
             }
             Of::Answer if record.code == u32::from(UNREADABLE) => SeenWhat::Unreadable {
@@ -302,6 +306,7 @@ impl Journal {
             path,
             host,
             signatures: read(&signatures),
+            cross_site: record.cross_site,
         }
     }
 

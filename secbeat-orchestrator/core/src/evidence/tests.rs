@@ -39,6 +39,7 @@ fn answer(n: u8, at_ms: i64, path: String) -> TelemetryEvent {
             0 => Vec::new(),
             _ => vec![signature("env-file"), signature("vcs-x")],
         },
+        cross_site: n % 2 == 1,
     }
 }
 
@@ -64,6 +65,7 @@ fn seen(edge: &str, event: &TelemetryEvent) -> SeenEvent {
         path: event.path.clone(),
         host: event.host.clone(),
         signatures: event.signatures.clone(),
+        cross_site: event.cross_site,
     }
 }
 
@@ -176,6 +178,7 @@ fn what_a_firewall_reported_is_told_apart() {
         path: "/login".to_owned(),
         host: "example.org".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     };
     assert_eq!(journal.of(&source).collect::<Vec<_>>(), [expected]);
 }

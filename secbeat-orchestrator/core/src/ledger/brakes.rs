@@ -25,6 +25,8 @@ pub struct Brakes<'a> {
     pub well_behaved: Option<u64>,
     /// The edge whose report completed the finding.
     pub edge: Option<&'a str>,
+    /// Whether the finding was held back, and its turn has come.
+    pub waited: bool,
 }
 
 /// A brake that holds.
@@ -79,7 +81,7 @@ pub(super) struct Recent {
 
 /// The networks around a source, each with the part of all bans that it may have: an IPv4 /16, which one provider commonly holds;
 /// an IPv6 /48, which one site has, and the /32 of its provider (RFC 6177).
-fn parts(source: &Prefix) -> impl Iterator<Item = (Prefix, u64)> {
+pub(super) fn parts(source: &Prefix) -> impl Iterator<Item = (Prefix, u64)> {
     let parts: &[(u8, u64)] = match source.addr().is_ipv4() {
         true => &[(16, 2)],
         false => &[(48, 8), (32, 4)],
@@ -172,7 +174,7 @@ mod tests {
     fn behaving(sources: u64) -> Brakes<'static> {
         Brakes {
             well_behaved: Some(sources),
-            edge: None,
+            ..Brakes::default()
         }
     }
 
@@ -183,8 +185,8 @@ mod tests {
 
     fn on_the_word_of(edge: &str) -> Brakes<'_> {
         Brakes {
-            well_behaved: None,
             edge: Some(edge),
+            ..Brakes::default()
         }
     }
 

@@ -1,4 +1,7 @@
 //! Findings that a brake holds back, until it lets go: the worst first, and of those the oldest.
+//!
+//! A brake lets go a moment before what waits for it is decided. A finding of that moment [queues](Held::queue) behind what waits:
+//! otherwise an attacker whose new sources come at that moment, again and again, would keep all others from a ban.
 
 use std::{
     cmp::Reverse,
@@ -7,7 +10,7 @@ use std::{
 
 use secbeat_common::prefix::Prefix;
 
-use super::{Brakes, Ledger};
+use super::{Brake, Brakes, Ledger, brakes::parts};
 use crate::{analyzers::Finding, millis};
 
 /// Sources whose findings are kept; past it the mildest go, and of those the youngest.
@@ -34,16 +37,40 @@ struct Waiting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank(u32, Reverse<i64>);
 
+/// What findings wait for together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Queue {
+    Fleet,
+    Edge(String),
+    Network(Prefix),
+    /// Sources that are networks.
+    Networks,
+}
+
+impl Queue {
+    /// That for `brake`, which holds a finding on the word of `edge`.
+    fn of(brake: Brake, edge: Option<&str>) -> Self {
+        match brake {
+            Brake::Rate | Brake::Share(_) => Self::Fleet,
+            Brake::Edge => Self::Edge(edge.unwrap_or_default().to_owned()),
+            Brake::Network(network) => Self::Network(network),
+            Brake::Networks => Self::Networks,
+        }
+    }
+}
+
 /// All that wait.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     by_source: HashMap<Prefix, Waiting>,
     ranked: BTreeSet<(Rank, Prefix)>,
+    /// Those that somebody waited in when they were [decided](Ledger::let_go) last, or since; with the brake.
+    queues: HashMap<Queue, Brake>,
 }
 
 impl Held {
-    /// Keeps a finding of `now_ms`. It joins the earlier ones of its source.
-    pub(super) fn keep(&mut self, finding: &Finding, edge: Option<&str>, now_ms: i64) {
+    /// Keeps a finding of `now_ms` that `brake` holds back. It joins the earlier ones of its source.
+    pub(super) fn keep(&mut self, finding: &Finding, brake: Brake, edge: Option<&str>, now_ms: i64) {
         let source = finding.source;
         let rank = match self.take_out(&source) {
             Some(Waiting {
@@ -63,11 +90,26 @@ impl Held {
         };
         self.ranked.insert((rank, source));
         self.by_source.insert(source, waiting);
+        self.queues.insert(Queue::of(brake, edge), brake);
         if self.by_source.len() > MAX_HELD
             && let Some((_, mildest)) = self.ranked.pop_first()
         {
             self.by_source.remove(&mildest);
         }
+    }
+
+    /// The brake that others wait for whom a finding of `source` must not overtake. The worst of all overtakes nobody.
+    pub(super) fn queue(&self, source: &Prefix, edge: Option<&str>) -> Option<Brake> {
+        let (_, worst) = self.ranked.last()?;
+        if worst == source {
+            return None;
+        }
+        let of_edge = edge.map(|edge| Queue::Edge(edge.to_owned()));
+        let of_networks = parts(source).map(|(network, _)| Queue::Network(network));
+        let of_all = (!source.is_single()).then_some(Queue::Networks);
+        let queues = [Queue::Fleet].into_iter().chain(of_all);
+        let mut queues = queues.chain(of_edge).chain(of_networks);
+        queues.find_map(|queue| self.queues.get(&queue).copied())
     }
 
     /// Takes the finding of `source`.
@@ -78,7 +120,18 @@ impl Held {
     fn take_out(&mut self, source: &Prefix) -> Option<Waiting> {
         let waiting = self.by_source.remove(source)?;
         self.ranked.remove(&(waiting.rank, *source));
+        if self.by_source.is_empty() {
+            self.queues.clear();
+        }
         Some(waiting)
+    }
+
+    /// All that wait do so for `brake`, which holds against any source.
+    fn wait_for(&mut self, brake: Brake) {
+        self.queues.clear();
+        if !self.by_source.is_empty() {
+            self.queues.insert(Queue::of(brake, None), brake);
+        }
     }
 
     /// Forgets what was found last before `start_ms`.
@@ -125,22 +178,33 @@ impl Ledger {
     pub fn let_go(&mut self, well_behaved: Option<u64>, now_ms: i64) -> Option<HeldBack> {
         let of_all = Brakes {
             well_behaved,
-            edge: None,
+            ..Brakes::default()
         };
-        if self.braking(of_all, now_ms).is_some() {
+        if let Some(brake) = self.braking(of_all, now_ms) {
+            self.held.wait_for(brake);
             return None;
         }
         let held = std::mem::take(&mut self.held);
+        let mut queues = HashMap::new();
         let free = held.iter().find(|HeldBack { finding, edge }| {
             let brakes = Brakes {
                 well_behaved,
                 edge: edge.as_deref(),
+                waited: true,
             };
-            self.brake_on(&finding.source, brakes, now_ms).is_none()
+            let brake = self.brake_on(&finding.source, brakes, now_ms);
+            if let Some(brake) = brake {
+                queues.insert(Queue::of(brake, edge.as_deref()), brake);
+            }
+            brake.is_none()
         });
         let free = free.map(|held| held.finding.source);
         self.held = held;
-        self.held.take(&free?)
+        let Some(free) = free else {
+            self.held.queues = queues;
+            return None;
+        };
+        self.held.take(&free)
     }
 
     /// Returns how many of them each brake holds back at `now_ms`, by its name.
@@ -152,6 +216,7 @@ impl Ledger {
             let brakes = Brakes {
                 well_behaved,
                 edge: edge.as_deref(),
+                waited: true,
             };
             if let Some(brake) = self.brake_on(&finding.source, brakes, now_ms) {
                 *by_brake.entry(brake.name()).or_default() += 1;

@@ -152,8 +152,12 @@ impl Ledger {
         if finding.action == RuleAction::Observe {
             return Decision::Observed(Box::new(command));
         }
-        if let Some(brake) = self.brake_on(&target, brakes, now_ms) {
-            self.held.keep(finding, brakes.edge, now_ms);
+        let brake = match self.brake_on(&target, brakes, now_ms) {
+            None if !brakes.waited => self.held.queue(&target, brakes.edge),
+            brake => brake,
+        };
+        if let Some(brake) = brake {
+            self.held.keep(finding, brake, brakes.edge, now_ms);
             return Decision::Suppressed(Suppression::Brake(brake));
         }
         self.recent.count(&target, now_ms, brakes.edge);

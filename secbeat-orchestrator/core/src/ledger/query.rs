@@ -232,26 +232,36 @@ impl Ledger {
     }
 
     fn page_sorted(&self, query: &BanQuery) -> Page<'_> {
-        let order = query.order;
-        let compare =
-            |one: &&ActiveBan, other: &&ActiveBan| order.compare(order.place(one), order.place(other));
-        let mut bans: Vec<_> = self.matching(query, None).collect();
-        let total = query.after.is_none().then_some(bans.len());
-        if let Some(after) = query.after {
-            bans.retain(|ban| order.compare(order.place(ban), after) == Ordering::Greater);
+        let (order, limit) = (query.order, query.limit.unwrap_or(usize::MAX));
+        let by_place = |one: &(Place, &ActiveBan), other: &(Place, &ActiveBan)| order.compare(one.0, other.0);
+        // One more than the page has tells that there is another one.
+        let most = limit.saturating_add(1);
+        let (mut found, mut total) = (Vec::new(), 0);
+        // The last of those that may be on the page, once there are enough.
+        let mut last = None;
+        for ban in self.matching(query, None) {
+            total += 1;
+            let place = order.place(ban);
+            let is_behind = |other| order.compare(place, other) == Ordering::Greater;
+            if !query.after.is_none_or(is_behind) || last.is_some_and(is_behind) {
+                continue;
+            }
+            found.push((place, ban));
+            // It is cut rarely, and so that no ban is looked at twice: that is what takes time.
+            if found.len() >= most.saturating_mul(2) {
+                found.select_nth_unstable_by(limit, by_place);
+                found.truncate(most);
+                last = found.last().map(|(place, _)| *place);
+            }
         }
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let has_more = bans.len() > limit;
-        if has_more {
-            bans.select_nth_unstable_by(limit, compare);
-            bans.truncate(limit);
-        }
-        bans.sort_unstable_by(compare);
-        let last = bans.last().map(|ban| order.place(ban));
+        found.sort_unstable_by(by_place);
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().map(|(place, _)| *place);
         Page {
             next: last.filter(|_| has_more),
-            bans,
-            total,
+            bans: found.into_iter().map(|(_, ban)| ban).collect(),
+            total: query.after.is_none().then_some(total),
         }
     }
 }

@@ -11,6 +11,7 @@ const NOW: i64 = 1_795_168_800_000;
 const NO_BRAKES: Brakes<'_> = Brakes {
     well_behaved: None,
     edge: None,
+    waited: false,
 };
 const HOUR: i64 = 3_600_000;
 
@@ -474,6 +475,110 @@ fn the_brake_holds_until_the_rate_falls() {
         ..LedgerConfig::default()
     });
     assert_eq!(judge(&mut never, "203.0.113.1", NOW), braked);
+}
+
+#[test]
+fn what_waits_for_a_networks_part_is_overtaken_by_nothing_of_that_network_and_delays_no_other() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 32,
+        ..LedgerConfig::default()
+    });
+    for n in 0..16 {
+        banned(judge(&mut ledger, &format!("198.51.{n}.1"), NOW));
+    }
+    let network = Brake::Network(prefix("198.51.0.0/16"));
+    let braked = Decision::Suppressed(Suppression::Brake(network));
+    assert_eq!(judge(&mut ledger, "198.51.100.1", NOW), braked);
+    let open_ms = NOW + 60_000;
+    assert_eq!(judge(&mut ledger, "198.51.100.2", open_ms), braked);
+    banned(judge(&mut ledger, "203.0.113.1", open_ms));
+    for waited in ["198.51.100.1", "198.51.100.2"] {
+        let held = ledger.let_go(None, open_ms).unwrap();
+        assert_eq!(held.finding.source, prefix(waited));
+        let brakes = Brakes {
+            waited: true,
+            ..NO_BRAKES
+        };
+        let id = Uuid::from_u128(u128::from(waited.as_bytes()[11]));
+        banned(ledger.judge(&held.finding, brakes, open_ms, id));
+    }
+    assert_eq!(ledger.let_go(None, open_ms), None);
+    banned(judge(&mut ledger, "198.51.100.3", open_ms + 1));
+}
+
+/// Judges the next one that waited.
+fn decide_next(ledger: &mut Ledger, now_ms: i64) -> Decision {
+    let held = ledger.let_go(None, now_ms).unwrap();
+    let brakes = Brakes {
+        edge: held.edge.as_deref(),
+        waited: true,
+        ..NO_BRAKES
+    };
+    let id = Uuid::from_u64_pair(now_ms.unsigned_abs(), 1000);
+    ledger.judge(&held.finding, brakes, now_ms, id)
+}
+
+#[test]
+fn a_queue_in_which_nobody_waits_any_more_delays_nothing() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 2,
+        max_bans_per_minute_per_edge: 1,
+        ..LedgerConfig::default()
+    });
+    let on = |ledger: &mut Ledger, source: &str, edge: &str, now_ms: i64| {
+        let brakes = Brakes {
+            edge: Some(edge),
+            ..NO_BRAKES
+        };
+        let id = Uuid::from_u64_pair(now_ms.unsigned_abs(), 2000);
+        ledger.judge(&finding(source, now_ms), brakes, now_ms, id)
+    };
+    let braked = |brake| Decision::Suppressed(Suppression::Brake(brake));
+    for n in 1..=2 {
+        banned(judge(&mut ledger, &format!("203.0.113.{n}"), NOW));
+    }
+    for n in 3..=4 {
+        let decision = judge(&mut ledger, &format!("203.0.113.{n}"), NOW);
+        assert_eq!(decision, braked(Brake::Rate));
+    }
+    // What waited has all the room of the next minute.
+    for _ in 3..=4 {
+        banned(decide_next(&mut ledger, NOW + 60_000));
+    }
+    assert_eq!(ledger.let_go(None, NOW + 60_000), None);
+    assert_eq!(ledger.held_back(), 0);
+    let open_ms = NOW + 120_000;
+    banned(on(&mut ledger, "203.0.113.5", "edge-1", open_ms));
+    assert_eq!(
+        on(&mut ledger, "203.0.113.6", "edge-1", open_ms),
+        braked(Brake::Edge)
+    );
+    banned(on(&mut ledger, "203.0.113.7", "edge-2", open_ms));
+}
+
+#[test]
+fn what_waits_for_its_network_waits_for_the_limit_of_all_while_that_one_holds() {
+    let mut ledger = Ledger::new(LedgerConfig {
+        max_bans_per_minute: 32,
+        ..LedgerConfig::default()
+    });
+    let braked = |brake| Decision::Suppressed(Suppression::Brake(brake));
+    for n in 0..16 {
+        banned(judge(&mut ledger, &format!("198.51.{n}.1"), NOW));
+    }
+    let network = Brake::Network(prefix("198.51.0.0/16"));
+    assert_eq!(judge(&mut ledger, "198.51.100.1", NOW), braked(network));
+    for n in 0..16 {
+        banned(judge(&mut ledger, &format!("203.{n}.113.1"), NOW + 30_000));
+    }
+    assert_eq!(ledger.let_go(None, NOW + 30_000), None);
+    let open_ms = NOW + 60_000;
+    assert_eq!(judge(&mut ledger, "192.0.2.1", open_ms), braked(Brake::Rate));
+    for waited in ["198.51.100.1", "192.0.2.1"] {
+        assert_eq!(banned(decide_next(&mut ledger, open_ms)).target, prefix(waited));
+    }
+    assert_eq!(ledger.let_go(None, open_ms), None);
+    banned(judge(&mut ledger, "192.0.2.2", open_ms));
 }
 
 #[test]

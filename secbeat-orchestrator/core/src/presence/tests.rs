@@ -43,6 +43,7 @@ fn record(edge_id: &str, held: &Digest) -> Presence {
         signatures: None,
         feeds: Vec::new(),
         logs: Vec::new(),
+        refused_config: None,
     }
 }
 

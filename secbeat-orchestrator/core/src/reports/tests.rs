@@ -20,6 +20,7 @@ fn ban(at_ms: i64, host: u8, rule: Reason, strikes: u32, path: &str) -> AuditRec
         path: path.to_owned(),
         host: String::new(),
         signatures: Vec::new(),
+        cross_site: false,
     };
     AuditRecord {
         at_ms,

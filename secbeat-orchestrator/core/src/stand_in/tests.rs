@@ -83,6 +83,7 @@ impl Rig {
             host: String::new(),
             user_agent: String::new(),
             signatures: Vec::new(),
+            cross_site: false,
         };
         let batch = TelemetryBatch {
             edge_id: "web-1".to_owned(),

@@ -6,6 +6,35 @@ export interface Pace {
   stop: () => void;
 }
 
+/** Takes things one by one. */
+export interface Gathering<T> {
+  add: (one: T) => void;
+  stop: () => void;
+}
+
+/** Hands what comes within `forMs` to `act` together: a page is then drawn once for all of it. */
+export function gather<T>(act: (all: readonly T[]) => void, forMs: number): Gathering<T> {
+  let all: T[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const go = () => {
+    const gathered = all;
+    all = [];
+    timer = undefined;
+    act(gathered);
+  };
+  return {
+    add: (one) => {
+      all.push(one);
+      timer ??= setTimeout(go, forMs);
+    },
+    stop: () => {
+      clearTimeout(timer);
+      timer = undefined;
+      all = [];
+    },
+  };
+}
+
 /**
  * Does `act` when it is asked for: at once, but at most once in `everyMs`, and only once whatever came before is done, so that a flood
  * of questions neither ends each answer nor asks the daemon without a pause.

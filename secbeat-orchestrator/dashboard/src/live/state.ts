@@ -30,8 +30,9 @@ export function eventOf(id: string, change: Change): LiveEvent {
     case 'ban':
       return of('bad', `${change.reason} ${change.note}, by ${change.actor}`);
     case 'unban':
+      return of('ok', `by ${change.actor}${change.note === undefined ? '' : `: ${change.note}`}`);
     case 'disallow':
-      return of(change.kind === 'unban' ? 'ok' : 'plain', `by ${change.actor}`);
+      return of('plain', `by ${change.actor}`);
     case 'allow':
       return of('ok', `${change.comment}, by ${change.actor}`);
     case 'edge-up':

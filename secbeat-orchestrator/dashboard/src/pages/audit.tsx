@@ -84,11 +84,16 @@ function used<Q extends Record<string, string | number>>(query: Q): Partial<Q> {
 
 const TONES: Record<string, Tone> = { ban: 'bad', unban: 'ok', allow: 'ok', disallow: 'warn', observed: 'info', suppressed: 'warn' };
 
+/** A note behind what is told, if there is one. */
+function said(note = ''): string {
+  return note === '' ? '' : `: ${note}`;
+}
+
 /** What a record says beside its target and actor. */
 export function told(record: Audited): string {
   switch (record.kind) {
     case 'ban':
-      return `${record.reason}${record.note === '' ? '' : `: ${record.note}`}${record.strikes > 0 ? ` (${plural(record.strikes, 'repeat offence')})` : ''}`;
+      return `${record.reason}${said(record.note)}${record.strikes > 0 ? ` (${plural(record.strikes, 'repeat offence')})` : ''}`;
     case 'observed':
       return `would have been banned: ${record.reason}: ${record.note}`;
     case 'suppressed':
@@ -96,10 +101,11 @@ export function told(record: Audited): string {
     case 'allow':
       return record.comment;
     case 'unban':
+      return record.note ?? '';
     case 'disallow':
       return '';
     case 'list':
-      return `${record.name ?? record.id} (${record.format}): ${record.new} new, ${record.longer} longer, ${record.unchanged} unchanged, ${record.left_out} left out`;
+      return `${record.name ?? record.id} (${record.format}): ${record.new} new, ${record.longer} longer, ${record.unchanged} unchanged, ${record.left_out} left out${said(record.note)}`;
     default:
       return JSON.stringify(record);
   }

@@ -7,6 +7,7 @@ import { plural } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { Hostile, Shown, Target, Until } from '../ui/basic';
 import { Dialog } from '../ui/dialog';
+import { NoteField } from '../ui/orders';
 import { Table, type Column } from '../ui/table';
 
 /** 10,000 bans take a while, milliseconds. */
@@ -27,10 +28,11 @@ export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
   const preview = useLoad('lift', (signal) => call('post', '/api/v1/bans/lift', { body: { ...which, dry_run: true }, signal }));
   const [changes, setChanges] = useState(0);
   const [unseen, setUnseen] = useState(false);
+  const [note, setNote] = useState('');
   const lift = async () => {
     const { matched: expected = 0, digest = '' } = preview.data ?? {};
     const seen = unseen ? {} : { expected, digest };
-    const { failed } = await call('post', '/api/v1/bans/lift', { body: { ...which, ...seen }, timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
+    const { failed } = await call('post', '/api/v1/bans/lift', { body: { ...which, ...seen, note }, timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
       if (error instanceof ApiError && error.code === 'changed') {
         setChanges((changes) => changes + 1);
         preview.reload();
@@ -47,6 +49,7 @@ export function LiftManyDialog({ targets, filters, onClose, onDone }: Props) {
     <Dialog title="Lift bans" act={unseen ? 'Lift what matches' : `Lift ${plural(lifted, 'ban')}`} onAct={lift} onClose={onClose} ready={lifted > 0}>
       <p>Every edge lets their packets through within a second, and their counters start from zero. This is what would be lifted:</p>
       <Shown of={preview}>{(told) => <Preview told={told} />}</Shown>
+      <NoteField value={note} set={setNote} focus={false} />
       {changes >= CHANGES && (
         <label className="check">
           <input type="checkbox" checked={unseen} onChange={(event) => setUnseen(event.target.checked)} /> Lift what matches now, also what is not shown here

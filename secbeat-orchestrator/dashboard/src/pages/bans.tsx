@@ -133,7 +133,7 @@ function Filters({ filters, change }: { filters: BanFilters; change: (some: Part
   const clear = { ...NO_BAN_FILTERS, sort: filters.sort };
   return (
     <FilterBar onClear={isFiltered(filters) ? () => change(clear) : undefined}>
-      <FilterText label="Text" value={filters.text} set={(text) => change({ text })} hint="target, reason, note" />
+      <FilterText label="Text" value={filters.text} set={(text) => change({ text })} hint="target, reason, note" isFree />
       <FilterSelect
         label="Reason"
         value={filters.reason}

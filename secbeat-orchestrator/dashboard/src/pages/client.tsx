@@ -289,6 +289,11 @@ const historyColumns: Column<PastBan>[] = [
       <>
         {ENDS[end.how]}
         {end.how === 'lifted' && ` by ${visible(end.actor)}`}
+        {end.how === 'lifted' && end.note !== undefined && (
+          <>
+            : <Hostile text={end.note} />
+          </>
+        )}
       </>
     ),
   },

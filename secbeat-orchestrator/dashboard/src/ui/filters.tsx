@@ -1,8 +1,10 @@
 /** Fields that narrow down what a page shows. Each is in the page's address. */
 import { useEffect, useId, useState, type ReactNode } from 'react';
 
-/** How long after the last key a filter takes effect, milliseconds. */
+/** How long after the last key a filter takes effect, milliseconds: a part of an address is none. */
 const PAUSE_MS = 300;
+/** The same where each part of it is a filter, too. */
+const SHORT_PAUSE_MS = 80;
 
 export function FilterBar({ onClear, children }: { onClear: (() => void) | undefined; children: ReactNode }) {
   return (
@@ -17,15 +19,23 @@ export function FilterBar({ onClear, children }: { onClear: (() => void) | undef
   );
 }
 
-export function FilterText({ label, value, set, hint }: { label: string; value: string; set: (value: string) => void; hint?: string }) {
+export function FilterText({ label, value, set, hint, isFree = false }: {
+  label: string;
+  value: string;
+  set: (value: string) => void;
+  hint?: string;
+  /** Whether it is any text. */
+  isFree?: boolean;
+}) {
   const id = useId();
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  // Between two words, a space that ends the text is no part of the filter yet.
+  useEffect(() => setText((text) => (text.trim() === value ? text : value)), [value]);
   useEffect(() => {
-    if (text === value) {
+    if (text.trim() === value) {
       return undefined;
     }
-    const timer = setTimeout(() => set(text.trim()), PAUSE_MS);
+    const timer = setTimeout(() => set(text.trim()), isFree ? SHORT_PAUSE_MS : PAUSE_MS);
     return () => clearTimeout(timer);
     // `set` is new with every drawing, and always does the same.
   }, [text, value]);

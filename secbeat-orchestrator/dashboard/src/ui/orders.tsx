@@ -55,12 +55,17 @@ export function BanDialog({ target: fixed, onClose, onDone }: Props & { target?:
       )}
       {question}
       <DurationField value={duration} set={setDuration} />
-      <TextField label="Note" hint="Why; the audit keeps it" value={note} set={setNote} focus={fixed !== undefined} />
+      <NoteField value={note} set={setNote} focus={fixed !== undefined} />
       <label className="check">
         <input type="checkbox" checked={shorten} onChange={(event) => setShorten(event.target.checked)} /> Replace a ban that lasts longer
       </label>
     </Dialog>
   );
+}
+
+/** Why something is ordered. */
+export function NoteField(props: { value: string; set: (value: string) => void; focus: boolean }) {
+  return <TextField label="Note" hint="Why; the audit keeps it" {...props} />;
 }
 
 function DurationField({ value, set }: { value: string; set: (value: string) => void }) {
@@ -80,13 +85,15 @@ function DurationField({ value, set }: { value: string; set: (value: string) => 
 /** Asks whether the ban of `target` is lifted. */
 export function LiftDialog({ target, onClose, onDone }: Props & { target: string }) {
   const [keep, setKeep] = useState(false);
+  const [note, setNote] = useState('');
   const order = async () => {
-    await call('delete', '/api/v1/bans/{target}', { path: { target }, query: { keep_strikes: keep } });
+    await call('delete', '/api/v1/bans/{target}', { path: { target }, query: { keep_strikes: keep, note } });
     onDone();
   };
   return (
     <Dialog title={`Lift the ban of ${shown(target)}`} act="Lift the ban" onAct={order} onClose={onClose}>
       <p>Every edge lets its packets through within a second. Its counters start from zero.</p>
+      <NoteField value={note} set={setNote} focus />
       <label className="check">
         <input type="checkbox" checked={keep} onChange={(event) => setKeep(event.target.checked)} /> Count this ban as a repeat offence
         <span className="note"> (it was right, and only too long)</span>

@@ -1,5 +1,6 @@
 /** Tables. */
 import { useMemo, type ReactNode } from 'react';
+import { useAfterPaint } from '../lib/paint';
 
 export interface Column<R> {
   /** Its heading. */
@@ -25,22 +26,15 @@ interface Props<R> {
   empty?: ReactNode;
 }
 
+/** Rows that are drawn at once: more than a screen has. */
+const AT_ONCE = 40;
+const NONE: readonly never[] = [];
+
 /** A table; it scrolls by itself where it does not fit, also by keyboard. */
 export function Table<R>({ caption, columns, rows, rowKey, order, empty }: Props<R>) {
-  // A page is told again that it loads, and that it has: only new rows cost something.
-  const body = useMemo(
-    () =>
-      rows.map((row, index) => (
-        <tr key={rowKey(row, index)}>
-          {columns.map((column) => (
-            <td key={column.name} className={classes(column)}>
-              {column.cell(row)}
-            </td>
-          ))}
-        </tr>
-      )),
-    [rows, columns, rowKey],
-  );
+  // What is below the screen follows in the next frame, and keeps its place until then.
+  const drawn = useAfterPaint<readonly R[]>(rows.length > AT_ONCE ? rows : NONE, NONE);
+  const below = rows.length > AT_ONCE ? drawn : NONE;
   if (rows.length === 0 && empty !== undefined) {
     return <p className="empty">{empty}</p>;
   }
@@ -55,9 +49,30 @@ export function Table<R>({ caption, columns, rows, rowKey, order, empty }: Props
             ))}
           </tr>
         </thead>
-        <tbody>{body}</tbody>
+        <Rows columns={columns} rows={rows} rowKey={rowKey} from={0} to={AT_ONCE} />
+        {below.length > AT_ONCE && <Rows columns={columns} rows={below} rowKey={rowKey} from={AT_ONCE} />}
       </table>
     </div>
+  );
+}
+
+/** Some of the rows. A page is told again that it loads, and that it has: only new rows cost something. */
+function Rows<R>({ columns, rows, rowKey, from, to }: Pick<Props<R>, 'columns' | 'rows' | 'rowKey'> & { from: number; to?: number }) {
+  return useMemo(
+    () => (
+      <tbody>
+        {rows.slice(from, to).map((row, index) => (
+          <tr key={rowKey(row, from + index)}>
+            {columns.map((column) => (
+              <td key={column.name} className={classes(column)}>
+                {column.cell(row)}
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    ),
+    [rows, columns, rowKey, from, to],
   );
 }
 

@@ -26,6 +26,7 @@ fn decided(n: u8) -> Happening {
         decision: Decision::Unban {
             command_id: Uuid::from_u128(n.into()),
             strikes: 0,
+            note: String::new(),
             list: None,
         },
     }))

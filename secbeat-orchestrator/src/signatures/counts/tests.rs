@@ -57,6 +57,7 @@ fn ban(n: u128, ids: &[&str]) -> (ActiveBan, AuditRecord) {
             class: "other".to_owned(),
             severity: "low".to_owned(),
         }],
+        cross_site: false,
     };
     let record = AuditRecord {
         at_ms: 1_000,

@@ -47,9 +47,10 @@ fn end(record: &AuditRecord, id: Uuid, expires_at_ms: i64, later: &[AuditRecord]
         .iter()
         .filter(|later| later.target == record.target)
         .find_map(|later| match &later.decision {
-            Decision::Unban { command_id, .. } if *command_id == id => Some(End::Lifted {
+            Decision::Unban { command_id, note, .. } if *command_id == id => Some(End::Lifted {
                 at: rfc3339(later.at_ms),
                 actor: later.actor.clone(),
+                note: note.clone(),
             }),
             Decision::Ban { command_id, .. } if *command_id != id && later.at_ms < expires_at_ms => {
                 Some(End::Replaced { by: *command_id })

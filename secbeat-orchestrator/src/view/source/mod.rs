@@ -4,8 +4,10 @@
 //! * `history`: bans from their audit records, each with its end.
 //! * `timeline`: all that happened, in order.
 //! * `sentence`: the answer in a sentence.
+//! * `cross_site`: the share of requests that other sites' pages embed.
 //! * `render`: the story as text.
 
+mod cross_site;
 mod history;
 mod render;
 mod sentence;
@@ -76,7 +78,10 @@ pub(crate) fn tell(
             &feeds,
             &history,
             audit_missing.as_deref(),
-        ),
+        )
+        .into_iter()
+        .chain(cross_site::sentence(&events))
+        .collect(),
         bans,
         feeds: feeds.unwrap_or_default(),
         protected: facts.protected.iter().map(ProtectedView::new).collect(),
@@ -89,6 +94,14 @@ pub(crate) fn tell(
         history,
         timeline,
         audit_missing,
+    }
+}
+
+/// What somebody noted, behind what is said; nothing if it is empty.
+fn aside(note: &str) -> String {
+    match note {
+        "" => String::new(),
+        note => format!(" ({note})"),
     }
 }
 

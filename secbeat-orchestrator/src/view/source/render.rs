@@ -83,7 +83,7 @@ fn bans(history: &[PastBan]) -> String {
         let end = match &ban.end {
             End::InForce => "in force".to_owned(),
             End::Expired => "by itself".to_owned(),
-            End::Lifted { at, actor } => format!("lifted by {actor} at {at}"),
+            End::Lifted { at, actor, .. } => format!("lifted by {actor} at {at}"),
             End::Replaced { .. } => "replaced".to_owned(),
         };
         table.add_row([

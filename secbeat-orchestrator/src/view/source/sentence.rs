@@ -19,6 +19,7 @@ use secbeat_orchestrator_core::{
 use uuid::Uuid;
 
 use super::{
+    aside,
     timeline::span,
     view::{End, OnFeed, PastBan, Standing},
 };
@@ -75,10 +76,7 @@ pub(super) fn sentences(
     let mut sentences: Vec<String> = bans
         .iter()
         .map(|ban| {
-            let note = match ban.note.as_str() {
-                "" => String::new(),
-                note => format!(" ({note})"),
-            };
+            let note = aside(&ban.note);
             let until = match (&ban.expires_at, ban.expires_in_ms) {
                 (Some(end), Some(ms)) => format!("until {end}, {} left", left(ms)),
                 _ => "for ever".to_owned(),
@@ -197,7 +195,7 @@ fn last_end(history: &[PastBan]) -> Option<String> {
             "ended by itself at {}",
             ban.expires_at.as_deref().unwrap_or(NEVER)
         ),
-        End::Lifted { at, actor } => format!("was lifted by {actor} at {at}"),
+        End::Lifted { at, actor, note } => format!("was lifted by {actor} at {at}{}", aside(note)),
         // For the moment that NATS takes, the last ban may be one of these.
         End::InForce | End::Replaced { .. } => return None,
     };

@@ -69,6 +69,7 @@ fn answer(at_ms: i64, edge: &str, status: u16, path: &str) -> SeenEvent {
         path: path.to_owned(),
         host: "example.org".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     }
 }
 
@@ -181,6 +182,29 @@ fn what_counted_against_nobody_is_said() {
 }
 
 #[test]
+fn the_share_of_requests_that_other_sites_embed_is_told() {
+    let last = |embedded: usize| {
+        let events = (0..4).map(|n: usize| SeenEvent {
+            cross_site: n < embedded,
+            ..answer(NOW - 1_000 + n as i64, "edge-1", 404, "/gone.png")
+        });
+        let facts = SourceFacts {
+            events: events.collect(),
+            ..nothing("198.51.100.7")
+        };
+        let (catalogue, geo) = (Catalogue::default(), Geo::default());
+        let view = tell(&facts, Ok(Vec::new()), Ok(Vec::new()), &catalogue, &geo);
+        view.sentences.last().cloned().unwrap()
+    };
+    assert_eq!(
+        last(3),
+        "3 of the 4 requests seen (75 %) say that a page of another site embeds them. Such a page can get its visitors banned, but any \
+         client can say so."
+    );
+    assert!(!last(0).contains("another site"), "{}", last(0));
+}
+
+#[test]
 fn a_banned_scanner() {
     let (first, second) = (NOW - 3_600_000, NOW - 30_000);
     let waf = SeenEvent {
@@ -218,6 +242,7 @@ fn a_banned_scanner() {
         list: None,
         command_id: id(first + 2),
         strikes: 0,
+        note: "our own crawler".to_owned(),
     };
     let audit = vec![
         ban(
@@ -241,7 +266,7 @@ fn a_banned_scanner() {
       2026-11-20T09:00:00.000Z  error-flood found 50 in 1m
       2026-11-20T09:00:00.002Z  secbeat-orchestrator banned 198.51.100.7/32 until 2026-11-20T09:05:00.001Z (kernel, strikes 0): error-flood (50 errors in 60s)
       2026-11-20T09:00:00.004Z  NATS had the ban
-      2026-11-20T09:01:00.000Z  alice lifted the ban of 198.51.100.7/32
+      2026-11-20T09:01:00.000Z  alice lifted the ban of 198.51.100.7/32 (our own crawler)
       2026-11-20T09:59:17.500Z  1 event, reported by edge-1: 404
       2026-11-20T09:59:28.000Z  3 events until 09:59:30.000Z, reported by edge-1, edge-2: 403, 404, WAF rule 942100
       2026-11-20T09:59:30.000Z  error-flood found 50 in 1m
@@ -524,6 +549,7 @@ fn whoever_is_forgiven_is_told_until_when() {
         list: None,
         command_id: id(NOW),
         strikes: 0,
+        note: String::new(),
     };
     let audit = vec![record("198.51.100.7", NOW, "alice", lifted)];
     let view = tell(
@@ -535,6 +561,37 @@ fn whoever_is_forgiven_is_told_until_when() {
     );
     let told = "Nothing that it does before 2026-11-20T10:01:00.000Z counts.";
     assert!(view.sentences.contains(&told.to_owned()), "{:?}", view.sentences);
+}
+
+#[test]
+fn why_the_last_ban_was_lifted_is_told() {
+    let lifted = |note: &str| Decision::Unban {
+        list: None,
+        command_id: id(NOW - 3_599_998),
+        strikes: 0,
+        note: note.to_owned(),
+    };
+    for (note, told) in [("", ""), ("our own crawler", " (our own crawler)")] {
+        let audit = vec![
+            ban("198.51.100.7", NOW - 3_600_000, 0, Vec::new()),
+            record("198.51.100.7", NOW - 3_500_000, "alice", lifted(note)),
+        ];
+        let view = tell(
+            &nothing("198.51.100.7"),
+            Ok(audited(audit)),
+            Ok(Vec::new()),
+            &Catalogue::default(),
+            &Geo::default(),
+        );
+        let sentence = format!("was lifted by alice at 2026-11-20T09:01:40.000Z{told}.");
+        let is_told = view.sentences.iter().any(|said| said.ends_with(&sentence));
+        assert!(is_told, "{:?}", view.sentences);
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            json["history"][0]["end"]["note"].as_str().unwrap_or_default(),
+            note
+        );
+    }
 }
 
 #[test]

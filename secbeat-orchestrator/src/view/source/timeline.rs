@@ -10,6 +10,7 @@ use secbeat_daemon::{
 };
 
 use super::{
+    aside,
     history::decided_ms,
     view::{End, Moment, PastBan},
 };
@@ -136,10 +137,7 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                 place(evidence.at_ms, 2, "finding", text);
             }
             let decided = decided_ms(*command_id).unwrap_or(*at_ms);
-            let note = match note.as_str() {
-                "" => String::new(),
-                note => format!(" ({note})"),
-            };
+            let note = aside(note);
             let text = format!(
                 "{actor} banned {target} {} ({}, {}strikes {strikes}): {reason}{note}",
                 end(*expires_at_ms).map_or_else(|| "for ever".to_owned(), |end| format!("until {end}")),
@@ -156,7 +154,10 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
             place(decided, 3, "ban", text);
             place(*at_ms, 4, "written", format!("{} had the ban", broker()));
         }
-        Decision::Unban { .. } => place(*at_ms, 3, "unban", format!("{actor} lifted the ban of {target}")),
+        Decision::Unban { note, .. } => {
+            let text = format!("{actor} lifted the ban of {target}{}", aside(note));
+            place(*at_ms, 3, "unban", text);
+        }
         Decision::Allow {
             comment, until_ms, ..
         } => {
@@ -164,10 +165,7 @@ fn decision(record: &AuditRecord, place: &mut impl FnMut(i64, u8, &str, String))
                 || " for ever".to_owned(),
                 |end| format!(" until {}", rfc3339(end)),
             );
-            let comment = match comment.as_str() {
-                "" => String::new(),
-                comment => format!(" ({comment})"),
-            };
+            let comment = aside(comment);
             let text = format!("{actor} put {target} on the allowlist{until}{comment}");
             place(*at_ms, 3, "allow", text);
         }
@@ -376,6 +374,7 @@ mod tests {
             path: "/".to_owned(),
             host: String::new(),
             signatures: signatures.iter().map(signature).collect(),
+            cross_site: false,
         }
     }
 

@@ -178,7 +178,13 @@ pub enum End {
     /// Its time was over.
     Expired,
     /// An operator lifted it.
-    Lifted { at: String, actor: String },
+    Lifted {
+        at: String,
+        actor: String,
+        /// The reason for it; missing if none was given.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
     /// A later ban of the same target took its place.
     Replaced { by: Uuid },
 }

@@ -1,5 +1,7 @@
 //! Mishaps, operators' orders and clients' errors.
 
+use std::net::IpAddr;
+
 use secbeat_common::{
     prefix::Prefix,
     subjects::PARTITIONS,
@@ -15,7 +17,7 @@ use super::{CAREFUL, Given, NAMES, Next, World};
 use crate::simulation::server::Record;
 
 /// Errors in a burst: more than the threshold.
-const BURST: usize = 60;
+pub(super) const BURST: usize = 60;
 
 impl World {
     pub(super) fn mishap(&mut self) {
@@ -28,6 +30,7 @@ impl World {
             1 => {
                 if let (_, Some(orchestrator)) = &mut self.orchestrators[n] {
                     orchestrator.disconnect();
+                    self.interrupted();
                     self.tell(&format!("{} is cut off", NAMES[n]));
                 }
             }
@@ -94,6 +97,7 @@ impl World {
             false => Order::Unban(Unban {
                 target,
                 actor: "alice".to_owned(),
+                note: String::new(),
                 list: None,
             }),
         };
@@ -110,27 +114,36 @@ impl World {
         self.carry_out(n, outs);
     }
 
-    /// A client makes errors on one edge, whose telemetry may be lost, or come twice.
+    /// A client makes errors on one edge.
     pub(super) fn burst(&mut self) {
         if self.peace {
             return;
         }
         let n = self.random.below(3);
         let number = self.random.below(40) as u8;
-        let client = [203, 0, 113, number];
-        let source = Prefix::single(client.into());
+        let client = IpAddr::from([203, 0, 113, number]);
+        // Each client looks for something else: what most clients of an upstream get counts against nobody.
+        let path = format!("/missing-{}", "x".repeat(usize::from(number)));
+        if self.report(n, client, BURST, path) {
+            self.bursts.push((self.now_ms, Prefix::single(client)));
+        }
+    }
+
+    /// The edge `n` reports `errors` of `client`; its telemetry may be lost, or come twice. Returns whether it comes.
+    pub(super) fn report(&mut self, n: usize, client: IpAddr, errors: usize, path: String) -> bool {
+        let source = Prefix::single(client);
         let event = TelemetryEvent {
-            client: client.into(),
+            client,
             at_ms: self.now_ms,
             status: 404,
             upstream: 0,
             learned_from: LearnedFrom::Peer,
             method: "GET".to_owned(),
-            // Each client looks for something else: what most clients of an upstream get counts against nobody.
-            path: format!("/missing-{}", "x".repeat(usize::from(number))),
+            path,
             host: "example.org".to_owned(),
             user_agent: String::new(),
             signatures: Vec::new(),
+            cross_site: false,
         };
         let partition = source.partition(PARTITIONS);
         let sequence = self.sequences.entry((n, partition)).or_insert(0);
@@ -142,7 +155,7 @@ impl World {
             sent_at_ms: self.now_ms,
             dropped_before: 0,
             upstreams: vec!["site".to_owned()],
-            events: vec![event; BURST],
+            events: vec![event; errors],
             counts: Vec::new(),
         };
         let record = Record {
@@ -151,15 +164,15 @@ impl World {
             received_ms: 0,
         };
         if self.loses() {
-            return;
+            return false;
         }
-        self.tell(&format!("a burst of {source}"));
-        self.bursts.push((self.now_ms, source));
+        self.tell(&format!("{errors} errors of {source}"));
         if self.random.once_in(4) {
             let to = self.delay() + 1;
             self.after(0, to, Next::Telemetry(record.clone()));
         }
         let to = self.delay() + 1;
         self.after(0, to, Next::Telemetry(record));
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! What happens, and when.
 
 mod incidents;
+mod raid;
 mod turns;
 
 use std::{
@@ -19,6 +20,7 @@ use super::{
     Summary,
     edge::Edge,
     orchestrator::Orchestrator,
+    raid::{Limit, Raid},
     server::{Record, Server},
 };
 use crate::lab::random::Random;
@@ -28,6 +30,10 @@ const START_MS: i64 = 1_795_168_800_000;
 /// How long trouble lasts, and the peace after it.
 const TROUBLE_MS: i64 = 120_000;
 const PEACE_MS: i64 = 60_000;
+/// After a raid, what waits for a safety limit is decided.
+const PEACE_AFTER_RAID_MS: i64 = 100_000;
+/// How long the last of these decisions may be on its way.
+const SETTLES_MS: i64 = 5_000;
 /// How well members know the bus's clock, by which they go.
 pub(super) const MEASURED_MS: i64 = 50;
 /// Who orders bans that end no other one earlier.
@@ -54,6 +60,11 @@ enum Next {
     Operator,
     Burst,
     Mishap,
+    /// The attackers of a raid look what became of them.
+    Crowd,
+    Decoy,
+    Loud(usize),
+    Innocent,
 }
 
 /// An order, and what is known of it.
@@ -84,13 +95,20 @@ pub(super) struct World {
     /// Bursts that reached the server: when, and of whom.
     pub(super) bursts: Vec<(i64, Prefix)>,
     peace: bool,
+    /// The safety limit that a raid is about.
+    limit: Option<Limit>,
+    pub(super) raid: Option<Raid>,
+    /// What must not be and has happened first.
+    pub(super) wrong: Option<String>,
+    /// Whether nothing more is decided of what a limit held back.
+    settles: bool,
     seed: u64,
     summary: Summary,
     story: Vec<String>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, limit: Option<Limit>) -> Self {
         let mut random = Random::new(seed);
         let mut error = || random.between(-MEASURED_MS, MEASURED_MS);
         let ahead_ms = [error(), error()];
@@ -109,6 +127,10 @@ impl World {
             orders: BTreeMap::new(),
             bursts: Vec::new(),
             peace: false,
+            limit,
+            raid: limit.map(|_| Raid::default()),
+            wrong: None,
+            settles: false,
             seed,
             summary: Summary::default(),
             story: Vec::new(),
@@ -120,7 +142,10 @@ impl World {
             world.after(0, 500, Next::StartEdge(n));
         }
         world.after(0, 2_000, Next::Operator);
-        world.after(0, 2_000, Next::Burst);
+        match limit {
+            Some(_) => world.begin_raid(),
+            None => world.after(0, 2_000, Next::Burst),
+        }
         world.after(2_000, 4_000, Next::Mishap);
         world
     }
@@ -133,7 +158,22 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.tell("peace");
         self.peace = true;
-        self.run_until(START_MS + TROUBLE_MS + PEACE_MS);
+        let peace_ms = match self.limit {
+            Some(_) => PEACE_AFTER_RAID_MS,
+            None => PEACE_MS,
+        };
+        self.run_until(START_MS + TROUBLE_MS + peace_ms);
+        if self.limit.is_some() {
+            self.settles = true;
+            self.run_until(self.now_ms + SETTLES_MS);
+        }
+    }
+
+    /// Findings that still wait after all although no limit holds them back.
+    pub(super) fn forgotten(&mut self) -> usize {
+        let now_ms = self.now_ms;
+        let alive = self.orchestrators.iter_mut().filter_map(|(_, it)| it.as_mut());
+        alive.map(|orchestrator| orchestrator.forgotten(now_ms)).sum()
     }
 
     pub(super) fn summary(&self) -> Summary {
@@ -149,6 +189,7 @@ impl World {
             orders: orders.clone().count(),
             unbans: orders.filter(|given| !given.is_ban).count(),
             conflicts: self.server.conflicts,
+            held_back: self.server.held_back(),
             ..self.summary
         }
     }
@@ -289,9 +330,14 @@ impl World {
             Next::Mishap => {
                 self.mishap();
                 if !self.peace {
-                    self.after(300, 6_000, Next::Mishap);
+                    let to = self.limit.map_or(6_000, |_| 40_000);
+                    self.after(300, to, Next::Mishap);
                 }
             }
+            Next::Crowd => self.crowd(),
+            Next::Decoy => self.decoy(),
+            Next::Loud(n) => self.loud(n),
+            Next::Innocent => self.innocent(),
         }
     }
 }

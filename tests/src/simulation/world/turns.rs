@@ -25,7 +25,13 @@ impl World {
         }
         *number += 1;
         let seed = self.seed.wrapping_mul(31).wrapping_add(n as u64);
-        *orchestrator = Some(Orchestrator::start(NAMES[n], *number, self.ahead_ms[n], seed));
+        *orchestrator = Some(Orchestrator::start(
+            NAMES[n],
+            *number,
+            self.ahead_ms[n],
+            seed,
+            self.limit,
+        ));
         self.tell(&format!("{} starts", NAMES[n]));
         self.after(0, 300, Next::OrchestratorTurn(n));
     }
@@ -34,7 +40,7 @@ impl World {
         let now_ms = self.now_ms;
         let connects = self.peace || !self.random.once_in(4);
         let most = self.random.pick(&[1, 5, 50]);
-        let ticks = self.random.once_in(10);
+        let ticks = self.random.once_in(10) && !self.settles;
         let (process, Some(orchestrator)) = &mut self.orchestrators[n] else {
             return;
         };
@@ -93,7 +99,7 @@ impl World {
     pub(super) fn carry_out(&mut self, n: usize, outs: Vec<Out>) {
         let process = self.orchestrators[n].0;
         for out in outs {
-            if !self.peace && self.random.once_in(150) {
+            if !self.peace && self.random.once_in(self.limit.map_or(150, |_| 1_500)) {
                 self.crash(n);
                 return;
             }
@@ -105,6 +111,11 @@ impl World {
                 Out::Audit(record) => {
                     let to = self.delay() + 1;
                     self.after(0, to, Next::Audit(n, process, record));
+                }
+                Out::Moved => self.interrupted(),
+                Out::Wrong(wrong) => {
+                    self.tell(&wrong);
+                    self.wrong.get_or_insert(wrong);
                 }
                 Out::Later(event) => self.after(0, 5, Next::Later(n, process, event)),
                 Out::Answer(ticket, reply) => {
@@ -180,9 +191,18 @@ impl World {
 
     pub(super) fn crash(&mut self, n: usize) {
         if self.orchestrators[n].1.take().is_some() {
+            self.interrupted();
             self.tell(&format!("{} crashes", NAMES[n]));
             self.summary.crashes += 1;
             self.after(100, 6_000, Next::Start(n));
+        }
+    }
+
+    /// An orchestrator decides nothing for a while, or forgets what it knew.
+    pub(super) fn interrupted(&mut self) {
+        let now_ms = self.now_ms;
+        if let Some(raid) = &mut self.raid {
+            raid.interrupted_ms.push(now_ms);
         }
     }
 }

@@ -23,6 +23,7 @@ fn unban(id: u128) -> Decision {
         list: None,
         command_id: Uuid::from_u128(id),
         strikes: 0,
+        note: String::new(),
     }
 }
 
@@ -230,6 +231,7 @@ pub async fn a_list_is_found_beside_its_bans(lab: &impl Lab) {
         let lifted = Decision::Unban {
             command_id: Uuid::from_u128(u128::from(n)),
             strikes: 0,
+            note: "known".to_owned(),
             list: Some(id),
         };
         decision(n, NOW_MS, "alice", lifted)
@@ -241,6 +243,7 @@ pub async fn a_list_is_found_beside_its_bans(lab: &impl Lab) {
         digest: None,
         format: "targets".to_owned(),
         name: String::new(),
+        note: "known".to_owned(),
         new: 2,
         longer: 0,
         unchanged: 0,

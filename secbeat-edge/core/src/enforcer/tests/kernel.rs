@@ -18,6 +18,7 @@ fn an_evicted_ban_is_written_again() {
     assert!(edge.drops(CLIENT));
     let stats = edge.status().reconcile;
     assert_eq!((stats.drift, stats.evicted), (drift, 1));
+    assert_eq!(edge.status().not_in_kernel(), 0, "it was written again");
     assert_eq!(facts(&edge.reconcile()), []);
     assert_eq!(edge.status().reconcile.evicted, 1);
 }
@@ -46,6 +47,7 @@ fn more_bans_than_the_map_has_room_for_are_told_of() {
             },
         ]
     );
+    assert_eq!(edge.status().not_in_kernel(), 1);
     let effects = edge.reconcile();
     assert!(
         !facts(&effects)

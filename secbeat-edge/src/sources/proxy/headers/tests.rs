@@ -288,6 +288,39 @@ fn requests_without_one_good_host_are_refused() {
 }
 
 #[test]
+fn what_is_taken_for_a_host_at_first_sight_is_one() {
+    let pieces = [
+        "",
+        "a",
+        "A-1",
+        "192.0.2.7",
+        ".",
+        ":",
+        "80",
+        "9999",
+        "65536",
+        "@",
+        "[::1]",
+        "%",
+        "_",
+        "+",
+    ];
+    let mut plain = 0;
+    for first in pieces {
+        for second in pieces {
+            for third in pieces {
+                let value = HeaderValue::try_from(format!("{first}{second}{third}")).unwrap();
+                if is_plain_host(value.as_bytes()) {
+                    assert!(is_any_host(&value), "{value:?}");
+                    plain += 1;
+                }
+            }
+        }
+    }
+    assert!(plain > 500, "{plain}");
+}
+
+#[test]
 fn hops_are_counted_where_the_client_counts_them() {
     for (method, sent, expected) in [
         (Method::TRACE, "0", Err(Refusal::LastHop)),

@@ -39,6 +39,9 @@ async fn a_request_that_a_used_connection_lost_is_sent_again() {
         stale(&lab, &mut client, &request).await;
         let mut upstream = lab.upstream().await;
         assert!(upstream.head().await.contains(" /again "));
+        // Its client still hears of interim answers.
+        upstream.send("HTTP/1.1 103 Early Hints\r\n\r\n").await;
+        assert_eq!(client.head().await, "HTTP/1.1 103 Early Hints\r\n\r\n");
         upstream.send(OK).await;
         assert!(client.head().await.starts_with("HTTP/1.1 200 "));
         assert_eq!(lab.stats.retries(), 1);

@@ -140,8 +140,8 @@ fn shielded() -> Rig {
     rig
 }
 
-/// How many of `clients` are banned once each of them has been found. They ask for paths of their own, so that their errors are
-/// no outage.
+/// How many of `clients` are banned once each of them has been found, and a second has passed. They ask for paths of their own, so
+/// that their errors are no outage.
 fn banned_of(rig: &mut Rig, clients: impl Iterator<Item = String>) -> usize {
     let clients: Vec<String> = clients.collect();
     for (n, client) in clients.iter().enumerate() {
@@ -151,10 +151,12 @@ fn banned_of(rig: &mut Rig, clients: impl Iterator<Item = String>) -> usize {
         }
         rig.telemetry(client, batch);
     }
-    clients
-        .iter()
-        .filter(|client| rig.ban_of(client).is_some())
-        .count()
+    rig.tick();
+    banned_among(rig, clients.into_iter())
+}
+
+fn banned_among(rig: &Rig, clients: impl Iterator<Item = String>) -> usize {
+    clients.filter(|client| rig.ban_of(client).is_some()).count()
 }
 
 #[test]
@@ -175,8 +177,8 @@ fn whoever_holds_an_ipv6_network_shields_nobody() {
 #[test]
 fn a_shield_of_many_networks_holds_for_a_minute_and_then_the_worst_are_banned_first() {
     let mut rig = shielded();
-    let decoys = (0..200).map(|n| format!("2a00:{n:x}::1"));
-    let banned = banned_of(&mut rig, decoys);
+    let decoys = || (0..200).map(|n| format!("2a00:{n:x}::1"));
+    let banned = banned_of(&mut rig, decoys());
     assert!((100..160).contains(&banned), "{banned}");
     let stats = rig.decider.stats(rig.now);
     assert_eq!(stats.brake.map(Brake::name), Some("share"));
@@ -188,6 +190,7 @@ fn a_shield_of_many_networks_holds_for_a_minute_and_then_the_worst_are_banned_fi
     let banned_at_once = banned_of(&mut rig, attackers());
     assert!(banned_at_once < 25, "{banned_at_once}");
     let waiting = 40 - banned_at_once;
+    let banned = banned_among(&rig, decoys());
     assert_eq!(rig.decider.stats(rig.now).held_back, 200 - banned + waiting);
     rig.pass(30_000);
     crowd(&mut rig, 400);
@@ -199,18 +202,14 @@ fn a_shield_of_many_networks_holds_for_a_minute_and_then_the_worst_are_banned_fi
         assert!(command.target.addr().is_ipv4(), "{}", command.target);
         assert_eq!(command.issued_at_ms, rig.now.wall_ms, "it starts now");
     }
-    assert_eq!(
-        attackers().filter(|client| rig.ban_of(client).is_some()).count(),
-        40
-    );
+    assert_eq!(banned_among(&rig, attackers()), 40);
     let stats = rig.decider.stats(rig.now);
     assert_eq!(stats.findings, findings, "each is counted once");
 }
 
 #[test]
 fn what_is_held_back_is_forgotten_when_it_is_forgiven_over_or_anothers() {
-    let mut rig = Rig::ready_with(|config| config.ledger.max_bans_per_minute = 1);
-    rig.found("192.0.2.1");
+    let mut rig = Rig::ready_with(|config| config.ledger.max_bans_per_minute = 0);
     let held = |rig: &mut Rig| rig.decider.stats(rig.now).held_back;
     rig.errors("edge-1", CLIENT, 50);
     rig.errors("edge-1", OTHER_CLIENT, 50);
@@ -222,12 +221,50 @@ fn what_is_held_back_is_forgotten_when_it_is_forgiven_over_or_anothers() {
     rig.errors("edge-1", "203.0.113.1", 50);
     assert_eq!(held(&mut rig), 1);
     rig.pass(299_000);
-    // Another one takes the minute's room.
-    rig.found("203.0.113.2");
     rig.tick();
     assert_eq!(held(&mut rig), 1);
     rig.pass(1_001);
     rig.tick();
     assert_eq!(held(&mut rig), 0, "longer ago than a ban lasts");
     assert_eq!(rig.ban_of("203.0.113.1"), None);
+}
+
+/// The targets that `effects` ban.
+fn targets(effects: &[Effect]) -> Vec<Prefix> {
+    written(effects).iter().map(|command| command.target).collect()
+}
+
+#[test]
+fn who_comes_as_a_brake_opens_overtakes_nobody_who_waits() {
+    let mut rig = Rig::ready_with(|config| config.ledger.max_bans_per_minute = 1);
+    rig.found("192.0.2.1");
+    rig.errors("edge-1", CLIENT, 50);
+    // Another new one comes whenever a ban leaves the minute.
+    rig.pass(60_000);
+    let effects = rig.errors("edge-1", OTHER_CLIENT, 50);
+    assert_eq!(suppressed(&effects).0, Suppression::Brake(Brake::Rate));
+    assert_eq!(targets(&rig.tick()), [target(CLIENT)]);
+    rig.pass(60_000);
+    let effects = rig.errors("edge-1", "203.0.113.1", 50);
+    assert_eq!(suppressed(&effects).0, Suppression::Brake(Brake::Rate));
+    assert_eq!(targets(&rig.tick()), [target(OTHER_CLIENT)]);
+    // The worst of all has waited enough.
+    rig.pass(60_000);
+    rig.found("203.0.113.1");
+    rig.tick();
+    rig.pass(60_000);
+    rig.found("203.0.113.2");
+}
+
+#[test]
+fn what_waits_for_an_edges_brake_delays_nothing_of_the_others() {
+    let mut rig = Rig::ready_with(|config| config.ledger.max_bans_per_minute_per_edge = 1);
+    rig.found("192.0.2.1");
+    rig.errors("edge-1", CLIENT, 50);
+    rig.pass(60_000);
+    let effects = rig.errors("edge-1", OTHER_CLIENT, 50);
+    assert_eq!(suppressed(&effects).0, Suppression::Brake(Brake::Edge));
+    let effects = rig.errors("edge-2", "203.0.113.1", 50);
+    assert_eq!(targets(&effects), [target("203.0.113.1")]);
+    assert_eq!(targets(&rig.tick()), [target(CLIENT)]);
 }

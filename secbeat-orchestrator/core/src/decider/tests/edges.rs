@@ -44,6 +44,7 @@ pub(super) fn record(rig: &Rig, edge: &str, bans: &[BlockCommand]) -> Presence {
         signatures: None,
         feeds: Vec::new(),
         logs: Vec::new(),
+        refused_config: None,
     }
 }
 

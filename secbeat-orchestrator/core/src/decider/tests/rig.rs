@@ -181,6 +181,7 @@ impl Rig {
             order: Order::Unban(Unban {
                 target: target(client),
                 actor: "bob".to_owned(),
+                note: "known".to_owned(),
                 list: None,
             }),
         })

@@ -19,6 +19,7 @@ pub(super) fn error(client: &str, at_ms: i64) -> TelemetryEvent {
         host: "example.org".to_owned(),
         user_agent: "curl/8".to_owned(),
         signatures: Vec::new(),
+        cross_site: false,
     }
 }
 
@@ -88,6 +89,7 @@ pub(super) fn unban_record(command: &BlockCommand, at_ms: i64) -> AuditRecord {
             list: None,
             command_id: command.id,
             strikes: command.strikes,
+            note: "known".to_owned(),
         },
     }
 }

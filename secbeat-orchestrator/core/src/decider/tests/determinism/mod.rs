@@ -106,6 +106,7 @@ impl World {
                 order: Order::Unban(Unban {
                     target: target(TARGETS[n]),
                     actor: "bob".to_owned(),
+                    note: String::new(),
                     list: None,
                 }),
             },
