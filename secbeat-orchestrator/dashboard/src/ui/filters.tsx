@@ -4,7 +4,7 @@ import { useEffect, useId, useState, type ReactNode } from 'react';
 /** How long after the last key a filter takes effect, milliseconds: a part of an address is none. */
 const PAUSE_MS = 300;
 /** The same where each part of it is a filter, too. */
-const SHORT_PAUSE_MS = 80;
+const SHORT_PAUSE_MS = 40;
 
 export function FilterBar({ onClear, children }: { onClear: (() => void) | undefined; children: ReactNode }) {
   return (
