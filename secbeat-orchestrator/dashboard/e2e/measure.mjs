@@ -1,10 +1,10 @@
 // How quick the page is on this host:
-//   node measure.mjs URL LINK BANS
+//   node measure.mjs URL LINK BANS [TIMES]
 // First it bans so many clients. Each time is from the event of the browser until the frame that shows its outcome is painted.
 import { withBrowser } from './browser.mjs';
 
-const [url, link, bans] = process.argv.slice(2);
-const TIMES = 20;
+const [url, link, bans, times = '20'] = process.argv.slice(2);
+const TIMES = Number(times);
 /** Bans in one request at most. */
 const MOST = 10_000;
 

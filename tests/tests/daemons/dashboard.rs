@@ -55,7 +55,7 @@ fn link(host: &OneHost) -> String {
 #[test]
 fn a_hundred_thousand_bans_are_paged_and_sorted() {
     let host = OneHost::start_with_slots("[api]\nlisten = \"127.0.0.1:3030\"\n", 262_144);
-    let arguments = [URL, &link(&host), "100000"];
+    let arguments = [URL, &link(&host), "100000", "4"];
     let said = drive(&host.host, "measure.mjs", &arguments, |what| {
         panic!("nobody knows how to `{what}`")
     });
