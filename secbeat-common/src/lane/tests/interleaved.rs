@@ -326,46 +326,38 @@ fn no_order_of_loads_and_stores_gives_a_wrong_verdict() {
             banned: 6,
             sources: 6,
         },
-        // One source has no place until another moves.
-        Crowd {
-            lines: 3,
-            banned: 9,
-            sources: 9,
-        },
+        CROWDED,
     ];
     let checked: usize = crowds.map(|crowd| sequences(crowd, 3)).iter().sum();
     assert!(checked > 10_000, "{checked}");
 }
 
+/// One source has no place until another moves.
+const CROWDED: Crowd = Crowd {
+    lines: 3,
+    banned: 9,
+    sources: 9,
+};
+
 /// The lane alone enforces the ban of a source that moves.
 #[test]
 fn a_ban_that_its_map_lost_is_enforced_while_its_entry_moves() {
-    let crowd = Crowd {
-        lines: 3,
-        banned: 9,
-        sources: 9,
-    };
-    let host = Host::new(crowd);
+    let host = Host::new(CROWDED);
     let (moving, late) = (host.keys[7], host.keys[8]);
     let first = host.writer.slot(moving);
     assert_eq!(host.writer.slot(late), None);
     host.told.0.borrow_mut().now[MAPS + 7] = 0;
-    let (_, writer) = check_host(host, crowd, &[Happening::Walk]);
+    let (_, writer) = check_host(host, CROWDED, &[Happening::Walk]);
     assert!(writer.slot(late).is_some() && writer.slot(moving) != first);
 }
 
 /// Its place had the entry of one that is banned for longer.
 #[test]
 fn a_ban_that_has_ended_does_not_get_the_end_of_the_entry_that_moved() {
-    let crowd = Crowd {
-        lines: 3,
-        banned: 9,
-        sources: 9,
-    };
-    let host = Host::new(crowd);
+    let host = Host::new(CROWDED);
     let (moving, late) = (host.keys[7], host.keys[8]);
     let place = host.writer.slot(moving);
-    let (_, writer) = check_host(host, crowd, &[Happening::Shorten(8), Happening::Walk]);
+    let (_, writer) = check_host(host, CROWDED, &[Happening::Shorten(8), Happening::Walk]);
     assert!(place.is_some() && writer.slot(late) == place);
 }
 
