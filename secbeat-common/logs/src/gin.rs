@@ -93,26 +93,13 @@ fn read_time(text: &[u8], zone: &Zone) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::answered;
 
     const LINE: &str =
         r#"[GIN] 2026/11/21 - 10:06:56 | 404 |       1.234µs |     203.0.113.7 | GET      "/x""#;
 
-    /// Client, status, method and path.
     fn shown(line: &str) -> String {
-        match parse(line.as_bytes(), &Zone::UTC) {
-            Ok(line) => {
-                assert_eq!(line.at_ms, 1_795_255_616_000);
-                let text = |text: &[u8]| text.escape_ascii().to_string();
-                format!(
-                    "{} {} {} {}",
-                    line.client,
-                    line.status,
-                    text(&line.method),
-                    text(&line.path)
-                )
-            }
-            Err(error) => error.to_string(),
-        }
+        answered(parse(line.as_bytes(), &Zone::UTC))
     }
 
     #[test]

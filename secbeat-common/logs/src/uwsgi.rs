@@ -92,27 +92,13 @@ fn status(text: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::answered;
 
     const LINE: &str = "[pid: 1234|app: 0|req: 1/1] 203.0.113.7 () {28 vars in 300 bytes} [Sat Nov 21 10:06:56 2026] GET /x => \
                         generated 12 bytes in 3 msecs (HTTP/1.1 404) 2 headers in 80 bytes (1 switches on core 0)";
 
-    /// Client, status, method and path; the status is 0 of what is unreadable.
     fn shown(line: &str) -> String {
-        match parse(line.as_bytes(), &Zone::UTC) {
-            Ok(line) => {
-                assert_eq!(line.at_ms, 1_795_255_616_000);
-                assert!(!line.unreadable || line.status == 0);
-                let text = |text: &[u8]| text.escape_ascii().to_string();
-                format!(
-                    "{} {} {} {}",
-                    line.client,
-                    line.status,
-                    text(&line.method),
-                    text(&line.path)
-                )
-            }
-            Err(error) => error.to_string(),
-        }
+        answered(parse(line.as_bytes(), &Zone::UTC))
     }
 
     #[test]

@@ -19,6 +19,25 @@ mod wrapped;
 
 use super::{Format, LogError, LogLine};
 
+/// Client, status, method and path of a line of 21 November 2026, 10:06:56; the status is 0 of what is unreadable.
+pub(crate) fn answered(parsed: Result<LogLine<'_>, LogError>) -> String {
+    match parsed {
+        Ok(line) => {
+            assert_eq!(line.at_ms, 1_795_255_616_000);
+            assert!(!line.unreadable || line.status == 0);
+            let text = |text: &[u8]| text.escape_ascii().to_string();
+            format!(
+                "{} {} {} {}",
+                line.client,
+                line.status,
+                text(&line.method),
+                text(&line.path)
+            )
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
 /// What a line is understood as, in the order of `explain`; `–` for what there is not.
 fn shown(line: &LogLine<'_>) -> String {
     let text = |text: &[u8]| text.escape_ascii().to_string();
