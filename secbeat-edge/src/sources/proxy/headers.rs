@@ -33,7 +33,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     strip_hop_by_hop_but(headers, |_| false);
 }
 
-/// The same, but for fields that the other end may not declare to be of this hop.
+/// [`strip_hop_by_hop`], but for fields that the other end may not declare to be of this hop.
 fn strip_hop_by_hop_but(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name).ok())

@@ -88,7 +88,7 @@ use crate::telemetry::Recorder;
 /// Largest head, in bytes, of a request or of an upstream's answer; also the read buffer of a connection.
 const MAX_HEAD: usize = 64 * 1024;
 /// Most fields of a head in HTTP/1: far beyond those of browsers behind any number of proxies. For each head the parser fills 64 bytes a field,
-/// also of those that do not come.
+/// also of those that do not come; of answers only where a server has sent more than 100.
 const MAX_FIELDS: usize = 1000;
 /// Interval at which certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(2);

@@ -326,16 +326,26 @@ async fn a_head_of_many_small_fields_is_no_large_one() {
     let mut lab = Lab::new().await;
     let mut client = lab.client().await;
     let fields: String = (0..500).map(|i| format!("X-{i}: {i}\r\n")).collect();
-    client
-        .send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
-        .await;
-    let mut upstream = lab.upstream().await;
-    assert!(upstream.head().await.to_lowercase().contains("x-499: 499\r\n"));
-    upstream
-        .send(&format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n"))
-        .await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n");
+    client.send(&request).await;
+    let mut first = lab.upstream().await;
+    assert!(first.head().await.to_lowercase().contains("x-499: 499\r\n"));
+    first.send(&answer).await;
     assert!(client.head().await.to_lowercase().contains("x-499: 499\r\n"));
     assert_eq!(lab.queue.next().await.status, 200);
+    // From then on the server's connections have room for such answers, and are kept.
+    client.send(&request).await;
+    let mut second = lab.upstream().await;
+    for is_last in [false, true] {
+        second.head().await;
+        second.send(&answer).await;
+        assert!(client.head().await.to_lowercase().contains("x-499: 499\r\n"));
+        assert_eq!(lab.queue.next().await.status, 200);
+        if !is_last {
+            client.send(&request).await;
+        }
+    }
 }
 
 #[tokio::test]

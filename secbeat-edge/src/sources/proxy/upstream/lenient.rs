@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::sources::proxy::stream::Stream;
@@ -16,15 +17,44 @@ pub(super) struct Lenient {
     stream: Stream,
     /// The reason why the server takes no more.
     failed: Option<io::ErrorKind>,
+    /// What is read before anything that still comes.
+    ahead: Bytes,
+    writes: Writes,
+}
+
+/// What becomes of what is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// It is for the server.
+    Sent,
+    /// It goes nowhere. Nothing is read before it: hyper takes an answer before a request for an error.
+    Awaited,
+    /// It goes nowhere, and some was written.
+    Dropped,
 }
 
 impl Lenient {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, failed: None }
+        Self {
+            stream,
+            failed: None,
+            ahead: Bytes::new(),
+            writes: Writes::Sent,
+        }
     }
 
-    pub(super) fn into_inner(self) -> Stream {
-        self.stream
+    /// The same stream for another reader, which begins with `ahead`. What that writes goes nowhere: the server has got it before.
+    pub(super) fn read_again(self, ahead: Bytes) -> Self {
+        Self {
+            ahead,
+            writes: Writes::Awaited,
+            ..self
+        }
+    }
+
+    /// The stream, and what is to be read before anything that still comes.
+    pub(super) fn into_inner(self) -> (Stream, Bytes) {
+        (self.stream, self.ahead)
     }
 
     /// Returns what becomes of an attempt to write so many bytes.
@@ -33,6 +63,12 @@ impl Lenient {
         bytes: usize,
         write: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        if self.writes != Writes::Sent {
+            if bytes > 0 {
+                self.writes = Writes::Dropped;
+            }
+            return Poll::Ready(Ok(bytes));
+        }
         if self.failed.is_some() {
             return Poll::Ready(Ok(bytes));
         }
@@ -59,6 +95,16 @@ impl AsyncRead for Lenient {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.writes == Writes::Awaited {
+            // It is written in this very turn, and the task that writes is the one that reads.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !self.ahead.is_empty() {
+            let some = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(some));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         match self.failed {

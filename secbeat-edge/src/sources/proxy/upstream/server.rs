@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     ClientTls, ConnectError, IDLE,
     connect::{Alpn, connect},
-    http1::Http1,
+    http1::{Fields, Http1},
     http2::{Http2, Http2Stream},
 };
 use crate::sources::proxy::{
@@ -42,6 +42,8 @@ pub(in super::super) struct Server {
     paused_until: AtomicU64,
     /// Whether it has spoken HTTP/2 before.
     speaks_http2: AtomicBool,
+    /// Whether an answer in HTTP/1 had more than a few fields before.
+    has_many_fields: AtomicBool,
 }
 
 /// The connections of one worker.
@@ -104,6 +106,7 @@ impl Server {
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
             speaks_http2: AtomicBool::new(false),
+            has_many_fields: AtomicBool::new(false),
         }
     }
 
@@ -198,7 +201,11 @@ impl Server {
             Transport::Tls => stream.negotiated() == Negotiated::Http2,
         };
         if !is_http2 {
-            return Ok(Connection::Http1(Box::new(Http1::start(stream).await?)));
+            let fields = match self.has_many_fields.load(Relaxed) {
+                true => Fields::Many,
+                false => Fields::Few,
+            };
+            return Ok(Connection::Http1(Box::new(Http1::start(stream, fields).await?)));
         }
         let connection = Http2::start(stream).await?;
         let stream = connection.stream(client).ok_or(ConnectError::Closed)?;
@@ -231,6 +238,9 @@ impl Server {
 
     /// Keeps an idle connection for a while.
     pub(super) fn keep(&self, connection: Box<Http1>) {
+        if connection.is_reread() {
+            return self.has_many_fields.store(true, Relaxed);
+        }
         let mut idle = self.of_this_worker().idle.lock();
         if idle.len() < IDLE {
             idle.push((connection, Instant::now()));
