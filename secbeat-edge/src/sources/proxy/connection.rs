@@ -125,7 +125,7 @@ impl Open {
         let mut connection = Connection::direct(peer);
         if manner.proxy_protocol {
             let trusted = &self.forwarder.rule.trusted;
-            match proxied_client(&mut stream, peer, trusted, header_timeout).await {
+            match Box::pin(proxied_client(&mut stream, peer, trusted, header_timeout)).await {
                 Ok(from) => {
                     if let Ok(client) = from
                         && !trusted.contains(client.address)
@@ -144,7 +144,8 @@ impl Open {
                 }
             }
         }
-        let (stream, scheme) = match greet(stream, &manner, header_timeout).await {
+        // In a box, as all that a connection does once: the memory is free again while it waits for requests.
+        let (stream, scheme) = match Box::pin(greet(stream, &manner, header_timeout)).await {
             Ok(greeted) => greeted,
             Err(None) => return,
             Err(Some(status)) => {
@@ -174,7 +175,7 @@ impl Open {
             };
             tokio::select! {
                 () = banned => {}
-                ended = tunnel.run() => if let Err(error) = ended {
+                ended = Box::pin(tunnel.run()) => if let Err(error) = ended {
                     tracing::trace!(%error, "an upgraded connection ended badly");
                 },
             }
@@ -201,7 +202,8 @@ impl Open {
                     let (forwarder, visit) = &*arrived.shared;
                     match taken {
                         Some((exchange, request)) => {
-                            Ok::<_, Infallible>(forwarder.answer(visit, exchange, request).await)
+                            // In a box: hyper moves this future, and keeps room for it between requests.
+                            Ok::<_, Infallible>(Box::pin(forwarder.answer(visit, exchange, request)).await)
                         }
                         None => pending().await,
                     }
