@@ -240,15 +240,16 @@ impl Signatures {
 
     /// Returns what the head of a request matches, before it is answered.
     pub(crate) fn of_head(&self, head: &Parts) -> HeadMatches {
-        if self.0.matcher.load().is_none() {
+        let matcher = self.0.matcher.load();
+        let Some(matcher) = matcher.as_deref() else {
             return HeadMatches::default();
-        }
+        };
         let of = |name: HeaderName| head.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let headers = head.headers.iter();
         let headers: Vec<_> = headers
             .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
             .collect();
-        self.look_into(&Request {
+        let request = Request {
             method: head.method.as_str().as_bytes(),
             target: head
                 .uri
@@ -265,33 +266,32 @@ impl Signatures {
                 .map_or_else(|| of(header::HOST), |authority| authority.as_str().as_bytes()),
             content_type: of(header::CONTENT_TYPE),
             headers: &headers,
-        })
+        };
+        look_into(matcher, &request)
     }
 
     /// Returns what `request` matches, the most severe first.
     pub(crate) fn find(&self, request: &Request<'_>) -> Vec<MatchedSignature> {
-        self.look_into(request).matched
-    }
-
-    fn look_into(&self, request: &Request<'_>) -> HeadMatches {
         let matcher = self.0.matcher.load();
-        let Some(matcher) = matcher.as_deref() else {
-            return HeadMatches::default();
-        };
-        SCRATCH.with_borrow_mut(|scratch| {
-            let hits = matcher.find(request, scratch);
-            let signatures = hits.iter().filter_map(|hit| matcher.signature(*hit));
-            let matched = signatures.map(|signature| MatchedSignature {
-                id: signature.id.clone(),
-                class: signature.class.to_string(),
-                severity: signature.severity.to_string(),
-            });
-            HeadMatches {
-                matched: matched.collect(),
-                waits_for_status: matcher.waits_for_status(scratch),
-            }
-        })
+        let matches = matcher.as_deref().map(|matcher| look_into(matcher, request));
+        matches.unwrap_or_default().matched
     }
+}
+
+fn look_into(matcher: &Matcher, request: &Request<'_>) -> HeadMatches {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let hits = matcher.find(request, scratch);
+        let signatures = hits.iter().filter_map(|hit| matcher.signature(*hit));
+        let matched = signatures.map(|signature| MatchedSignature {
+            id: signature.id.clone(),
+            class: signature.class.to_string(),
+            severity: signature.severity.to_string(),
+        });
+        HeadMatches {
+            matched: matched.collect(),
+            waits_for_status: matcher.waits_for_status(scratch),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{
     file::{Parsed, SignatureFile},
     forms::MAX_FIELD,
     index::{Index, Literals},
+    known::Place,
     normal,
     problem::Problem,
     request::Request,
@@ -224,38 +225,67 @@ impl Matcher {
     /// Looks into the forms of a field, unless it is known from before what holds of it.
     #[inline]
     fn search_or_recall(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
-        scratch.forms[field as usize].clear();
-        if text.is_empty() || self.fields[field as usize].is_none() {
+        // Of those that a request does not have, nobody asks for the forms.
+        if text.is_empty() {
             return;
         }
+        scratch.forms[field as usize].clear();
+        let Some(index) = &self.fields[field as usize] else {
+            return;
+        };
+        let text = &text[..text.len().min(MAX_FIELD)];
         // What holds already is not noted again, so what holds of a text is known where nothing does.
-        if !scratch.noted.is_empty() || scratch.is_cut {
-            return self.search(field, text, scratch);
+        let is_fresh = scratch.noted.is_empty() && !scratch.is_cut;
+        let place = match is_fresh {
+            true => scratch.known.place(field, text),
+            false => None,
+        };
+        if let Some(place) = place
+            && self.recall(place, text, scratch)
+        {
+            return;
         }
-        let mut known = std::mem::take(&mut scratch.known[field as usize]);
-        match known.get(text) {
-            Some(slot) if scratch.spend_again(slot.spent) => {
-                for condition in &slot.conditions {
-                    scratch.note(*condition, self.owners[*condition as usize]);
-                }
-            }
-            _ => {
-                let before = scratch.spent();
-                self.search(field, text, scratch);
-                // What was cut short is not known to the end.
-                if !scratch.is_cut {
-                    known.put(text, &scratch.noted, scratch.spent().since(before));
-                }
-            }
+        let before = scratch.spent();
+        if is_worth_it(index, field, text) {
+            Self::search_forms(index, field, text, scratch);
         }
-        scratch.known[field as usize] = known;
+        // What was cut short is not known to the end.
+        if let Some(place) = place.filter(|_| !scratch.is_cut) {
+            let spent = scratch.spent().since(before);
+            scratch.known.put(place, text, &scratch.noted, spent);
+        }
+    }
+
+    /// Notes what holds of a text, if that is known and there is as much left to spend as it took.
+    #[inline]
+    fn recall(&self, place: Place, text: &[u8], scratch: &mut Scratch) -> bool {
+        let Some(slot) = scratch.known.get(place, text) else {
+            return false;
+        };
+        let (spent, is_nothing) = (slot.spent, slot.conditions.is_empty());
+        if !scratch.spend_again(spent) {
+            return false;
+        }
+        if !is_nothing {
+            self.note_again(place, text, scratch);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn note_again(&self, place: Place, text: &[u8], scratch: &mut Scratch) {
+        let slot = scratch.known.get(place, text);
+        let conditions = slot.map(|slot| slot.conditions.clone()).unwrap_or_default();
+        for condition in conditions {
+            scratch.note(condition, self.owners[condition as usize]);
+        }
     }
 
     /// Looks into the forms of a field.
     fn search(&self, field: Field, text: &[u8], scratch: &mut Scratch) {
         let text = &text[..text.len().min(MAX_FIELD)];
         if let Some(index) = &self.fields[field as usize]
-            && (normal::is_marked(text, field) || index.has_any(text))
+            && is_worth_it(index, field, text)
         {
             Self::search_forms(index, field, text, scratch);
         }
@@ -359,6 +389,12 @@ impl Matcher {
         }
         problems
     }
+}
+
+/// Whether a text may have a literal in one of its forms.
+#[inline]
+fn is_worth_it(index: &Index, field: Field, text: &[u8]) -> bool {
+    normal::is_marked(text, field) || index.has_any(text)
 }
 
 /// The signature of what is not looked at to its end.

@@ -86,7 +86,15 @@ pub(crate) fn decode(text: &[u8], plus: bool, form: &mut Vec<u8>) {
             rest = match byte {
                 b'%' => of_percent(after, &mut writer),
                 b'\\' => of_backslash(after, &mut writer),
-                _ => push(spaced(byte), after, &mut writer),
+                b'+' => push(space, after, &mut writer),
+                _ => match rest.first_chunk() {
+                    Some(word) => {
+                        let count = blocks::leading(word, 0, [b'%', b'\\', b'+']);
+                        writer.push_of_word(word, count);
+                        &rest[count..]
+                    }
+                    None => push(byte, after, &mut writer),
+                },
             };
         }
     }
@@ -262,17 +270,24 @@ fn of_name<'a>(text: &'a [u8], writer: &mut Writer<'_>) -> Option<&'a [u8]> {
             writer.push_block(block.first_chunk()?);
             rest = &rest[PLACES..];
         }
-        for read in 0.. {
-            // Not before it is known whether the last one is dropped.
-            if read >= PLACES && !writer.last().is_some_and(is_dropped) {
-                break;
-            }
+        let least = rest.len().saturating_sub(PLACES);
+        // Not before it is known whether the last one is dropped.
+        while rest.is_empty() || rest.len() > least || writer.last().is_some_and(is_dropped) {
             let next = match rest.split_first() {
                 Some((b'/' | b'\\', after)) => Some(after),
                 Some((b';', after)) => after_slash(after),
                 Some((&byte, after)) => {
-                    writer.push(byte);
-                    rest = after;
+                    rest = match rest.first_chunk() {
+                        Some(word) if byte >= b'0' => {
+                            let count = blocks::leading(word, b'0', [b'\\', b';']);
+                            writer.push_of_word(word, count);
+                            &rest[count..]
+                        }
+                        _ => {
+                            writer.push(byte);
+                            after
+                        }
+                    };
                     continue;
                 }
                 None => None,
@@ -322,7 +337,15 @@ pub(crate) fn resolve_query(text: &[u8], form: &mut Vec<u8>) {
         while rest.len() > least
             && let Some((&byte, after)) = rest.split_first()
         {
-            rest = of_query(byte, after, &mut writer);
+            rest = match rest.first_chunk() {
+                Some(word) if byte >= b'0' && byte != 0xa0 => {
+                    // Those below a digit are looked at by themselves: more than have to be, and soon found.
+                    let count = blocks::leading(word, b'0', [0xa0]);
+                    writer.push_of_word(word, count);
+                    &rest[count..]
+                }
+                _ => of_query(byte, after, &mut writer),
+            };
         }
     }
     writer.finish();

@@ -46,8 +46,7 @@ pub struct Scratch {
     pub(crate) is_cut: bool,
     /// By field.
     pub(crate) forms: [Forms; Field::COUNT],
-    /// By field.
-    pub(crate) known: [Known; Field::COUNT],
+    pub(crate) known: Known,
     /// The conditions that hold.
     pub(crate) noted: Vec<u32>,
     /// How much of the path's last form leads to something, once that was asked for.
@@ -74,7 +73,7 @@ impl Scratch {
             self.excluded.clear();
             self.excluded.resize(exclusions, (0, false));
             self.looked_at = [0; Field::COUNT];
-            self.known.iter_mut().for_each(Known::clear);
+            self.known.clear();
         }
         self.stamp += 1;
         self.touched.clear();
@@ -135,14 +134,14 @@ impl Scratch {
     pub(crate) fn spent(&self) -> Spent {
         Spent {
             places: MAX_PLACES - self.places,
-            bytes: MAX_COMPARED - self.left,
+            bytes: (MAX_COMPARED - self.left) as u32,
         }
     }
 
     /// Takes as much as an earlier request did. Returns whether there was so much; if not, it takes nothing.
     pub(crate) fn spend_again(&mut self, spent: Spent) -> bool {
         let left = self.places.checked_sub(spent.places);
-        let left = left.zip(self.left.checked_sub(spent.bytes));
+        let left = left.zip(self.left.checked_sub(spent.bytes as usize));
         if let Some((places, bytes)) = left {
             (self.places, self.left) = (places, bytes);
         }

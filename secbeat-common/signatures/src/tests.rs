@@ -5,6 +5,7 @@ mod evasion;
 mod files;
 mod ordinary;
 mod readings;
+mod remembered;
 mod shipped;
 
 use std::sync::OnceLock;

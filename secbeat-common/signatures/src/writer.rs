@@ -1,6 +1,6 @@
 //! Writer of the forms of a text.
 
-use crate::blocks::PLACES;
+use crate::blocks::{PLACES, WORD};
 
 /// Where a form is written: into memory that is there already, since a form is no longer than what it is made of.
 pub(crate) struct Writer<'a> {
@@ -28,6 +28,15 @@ impl<'a> Writer<'a> {
         if let Some(place) = self.form[self.len..].first_chunk_mut() {
             *place = *block;
             self.len += PLACES;
+        }
+    }
+
+    /// Writes the first `count` bytes of a word, if there is room for all of it.
+    #[inline]
+    pub(crate) fn push_of_word(&mut self, word: &[u8; WORD], count: usize) {
+        if let Some(place) = self.form[self.len..].first_chunk_mut() {
+            *place = *word;
+            self.len += count;
         }
     }
 
