@@ -58,7 +58,7 @@ pub struct Kernel {
     /// of two, or 0 for none.
     #[serde(deserialize_with = "event_every")]
     pub event_every: u32,
-    /// Most slots of each map of banned sources: twice the bans you expect. The maps begin with 65,536 and double before they are half
+    /// Most slots of each map of banned sources: twice the bans you expect. The maps begin with 24,576 and grow before they are half
     /// full. A slot takes 113 bytes of kernel memory, and 22 more of the larger map. SIGHUP applies a larger number, a restart a smaller one.
     pub ban_slots: NonZeroU32,
     /// Most bytes of kernel memory that all static lists together take. A million IPv4 prefixes take up to 12 MB, and as many of IPv6 up

@@ -14,7 +14,7 @@ use super::{KernelSide, kernel_side::Room, modes::Modes};
 use crate::{
     kernel::{
         self, AllowedNets, BanMaps, DropEvents, Floods, InterfaceModes, ListTables, Object, ObjectSource,
-        Pins, Program, SettingsMap, XdpSetup,
+        Pins, Probes, Program, SettingsMap, XdpSetup,
     },
     privileges,
 };
@@ -57,11 +57,8 @@ pub(crate) fn attach(
     let object = Object::open(&config.object)?;
     let pins = Pins::at(&setup.pin_dir);
     pins.or_undo(|| {
-        let mut program = Program::load(&object, &setup)?;
+        let (mut program, (mut bans, mut lists)) = Program::load(&object, &setup, proven_tables)?;
         let clock = program.jiffy_clock()?;
-        let mut bans = BanMaps::open(program.pins())?;
-        let mut lists = ListTables::open(program.pins())?;
-        prove(&program, &mut bans, &mut lists)?;
         let floods = Floods::open(program.pins())?;
         let NeverBanned { host, local } = never_banned.recv().context("the start was given up")?;
         let mut allowed = AllowedNets::open(program.pins())?;
@@ -107,9 +104,14 @@ pub(crate) fn attach(
     })
 }
 
-/// Has the kernel read a table of each kind, both at the same time: it waits for all processors when one is taken away.
-fn prove(program: &Program, bans: &mut BanMaps, lists: &mut ListTables) -> anyhow::Result<()> {
-    let (of_nets, of_lists) = (program.table_probe()?, program.list_probe()?);
+/// Opens the tables, and has the kernel read one of each kind, both at the same time: it waits for all processors when one is taken
+/// away.
+fn proven_tables(pins: &Pins, probes: Probes<'_>) -> anyhow::Result<(BanMaps, ListTables)> {
+    let (mut bans, mut lists) = (BanMaps::open(pins)?, ListTables::open(pins)?);
+    let Probes {
+        tables: of_nets,
+        lists: of_lists,
+    } = probes;
     thread::scope(|scope| {
         let proving = scope.spawn(|| lists.prove(of_lists));
         if let Err(error) = bans.prove_tables(of_nets) {
@@ -120,5 +122,5 @@ fn prove(program: &Program, bans: &mut BanMaps, lists: &mut ListTables) -> anyho
             warn!("no static list can come into force: {error:#}");
         }
     });
-    Ok(())
+    Ok((bans, lists))
 }

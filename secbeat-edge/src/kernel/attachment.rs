@@ -173,7 +173,7 @@ pub fn attachments(pins: &Pins, interfaces: Option<&Selection>) -> anyhow::Resul
     })
 }
 
-/// The same, of which those with one of these numbers only observe.
+/// Marks the attachments of interfaces with one of these numbers as observing only.
 pub(crate) fn observed(mut attachments: Vec<Attachment>, observing: &BTreeSet<u32>) -> Vec<Attachment> {
     for attachment in attachments.iter_mut().filter(|_| !observing.is_empty()) {
         let index = if_nametoindex(attachment.interface.as_str());

@@ -189,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn a_million_bans_take_at_most_150_mb_and_an_edge_at_its_start_40() {
+    fn a_million_bans_take_at_most_150_mb_and_an_edge_at_its_start_8() {
         let first = Slots {
             v4: maps::FIRST_BAN_SLOTS,
             v6: maps::FIRST_BAN_SLOTS,
         };
-        assert!(bytes(first) <= 40_000_000, "{}", bytes(first));
+        assert!(bytes(first) <= 8_000_000, "{}", bytes(first));
         let million = first.for_bans([1_000_000, 0], 1 << 20);
         assert!(million.v4 > 1_000_000);
         assert!(bytes(million) <= 150_000_000, "{}", bytes(million));

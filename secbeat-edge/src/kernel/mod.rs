@@ -75,7 +75,7 @@ pub use object::{Object, ObjectSource};
 pub use pins::{Pins, detach};
 pub use places::{Place, Places};
 pub use probe::{Carries, is_dropped};
-pub use program::{DETACHED, Hook, Program, XdpSetup, jiffy_clock};
+pub use program::{DETACHED, Hook, Probes, Program, XdpSetup, jiffy_clock};
 pub use secbeat_edge_core::KernelBan;
 pub use selection::Selection;
 pub use settings::SettingsMap;

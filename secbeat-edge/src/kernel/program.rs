@@ -86,6 +86,15 @@ pub struct Program {
     pub(super) lock: Arc<Flock<File>>,
 }
 
+/// The programs that say what the kernel finds in a table, loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Probes<'a> {
+    /// Looks addresses up in a table.
+    pub tables: &'a Xdp,
+    /// Does the same in a table of lists.
+    pub lists: &'a Xdp,
+}
+
 /// What the file in the state's folder is called that is there after the kill switch.
 pub const DETACHED: &str = "detached";
 
@@ -109,18 +118,24 @@ impl XdpSetup {
 }
 
 impl Program {
-    /// Checks the pins, loads the program against the pinned maps (or new ones) and pins them. Nothing is attached yet.
+    /// Checks the pins, loads the program against the pinned maps (or new ones) and pins them. Nothing is attached yet. `meanwhile` is
+    /// given the pins, and runs while the kernel verifies the program.
     ///
     /// # Errors
     ///
-    /// Returns an error if another daemon works with these pins, one of them has a layout that cannot be carried over, or the
-    /// kernel refuses the program.
-    pub fn load(object: &Object, setup: &XdpSetup) -> anyhow::Result<Self> {
+    /// Returns an error if another daemon works with these pins, one of them has a layout that cannot be carried over, the kernel
+    /// refuses the program, or `meanwhile` fails.
+    pub fn load<T>(
+        object: &Object,
+        setup: &XdpSetup,
+        meanwhile: impl FnOnce(&Pins, Probes<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(Self, T)> {
         let pins = Pins::at(&setup.pin_dir);
         pins.prepare()?;
         let lock = Arc::new(pins.lock()?);
         let slots = Slots::at_start(&pins, setup.ban_slots);
-        Self::load_with(object, setup, slots, Record::read(&setup.record()), lock)
+        let record = Record::read(&setup.record());
+        Self::load_with(object, setup, (slots, record), lock, meanwhile)
     }
 
     /// Loads the same program once more, with larger maps that are staged beside those of this one.
@@ -132,7 +147,8 @@ impl Program {
         let mut record = Record::read(&setup.record());
         // The file may be gone.
         record.note(BAN_MAPS.iter().filter_map(|name| self.pins.map_id(name)));
-        let mut larger = Self::load_with(object, setup, slots, record, self.lock.clone())?;
+        let lock = self.lock.clone();
+        let (mut larger, ()) = Self::load_with(object, setup, (slots, record), lock, |_, _| Ok(()))?;
         // Now, and not between two interfaces.
         for (name, _) in &self.program_ids {
             loaded(&mut larger.ebpf, name)?;
@@ -140,18 +156,22 @@ impl Program {
         Ok(larger)
     }
 
-    fn load_with(
+    fn load_with<T>(
         object: &Object,
         setup: &XdpSetup,
-        slots: Slots,
-        record: Record,
+        (slots, record): (Slots, Record),
         lock: Arc<Flock<File>>,
-    ) -> anyhow::Result<Self> {
+        meanwhile: impl FnOnce(&Pins, Probes<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(Self, T)> {
         let pins = Pins::at(&setup.pin_dir);
         pins.remove_staged()?;
         let migration = Migration::plan(&pins, slots, record)?;
         let pins = pins.staging(migration.names());
-        let mut loader = EbpfLoader::new();
+        let mut loader = thread::scope(|scope| {
+            // Asks what the kernel can do while its types are read.
+            scope.spawn(aya::features);
+            EbpfLoader::new()
+        });
         for name in maps::ALL {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -166,8 +186,8 @@ impl Program {
         let mut ebpf = loader
             .load(object.bytes())
             .with_context(|| format!("loading the XDP object {}", object.name()))?;
-        let xdp = load_programs(&mut ebpf)?;
-        Ok(Self {
+        let (xdp, done) = load_programs(&mut ebpf, |probes| meanwhile(&pins, probes))?;
+        let program = Self {
             ebpf,
             pins,
             migration,
@@ -178,7 +198,8 @@ impl Program {
             refused: HashMap::new(),
             is_stranded: false,
             lock,
-        })
+        };
+        Ok((program, done))
     }
 
     /// Loads one of its programs, unless it is loaded. One that was refused is not tried again.
@@ -234,15 +255,6 @@ impl Program {
         probe(&self.ebpf, maps::TABLE_PROBE)
     }
 
-    /// The same in a table of lists.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the object has none.
-    pub fn list_probe(&self) -> anyhow::Result<&Xdp> {
-        probe(&self.ebpf, maps::LIST_PROBE)
-    }
-
     /// Reads the kernel's clocks.
     ///
     /// # Errors
@@ -253,45 +265,55 @@ impl Program {
     }
 }
 
+impl<'a> Probes<'a> {
+    /// Loads them, and the probe of the clocks with them.
+    fn load(
+        clock: &mut aya::programs::Program,
+        tables: &'a mut aya::programs::Program,
+        lists: &'a mut aya::programs::Program,
+    ) -> anyhow::Result<Self> {
+        load(clock).with_context(|| refused(maps::CLOCK_PROBE))?;
+        load(tables).with_context(|| refused(maps::TABLE_PROBE))?;
+        load(lists).with_context(|| refused(maps::LIST_PROBE))?;
+        Ok(Self {
+            tables: as_xdp(tables, maps::TABLE_PROBE)?,
+            lists: as_xdp(lists, maps::LIST_PROBE)?,
+        })
+    }
+}
+
 /// Loads the probes and the first of [`maps::XDP_PROGRAMS`] that this kernel takes; which of them may be attached? The others are
 /// loaded [when they are needed](loaded).
 ///
-/// The kernel verifies one program on one processor, for a good part of a second; so they are loaded at the same time.
-fn load_programs(ebpf: &mut Ebpf) -> anyhow::Result<Vec<&'static str>> {
-    let now = [
-        maps::PROGRAM_FRAGS,
-        maps::CLOCK_PROBE,
-        maps::TABLE_PROBE,
-        maps::LIST_PROBE,
-    ];
-    let mut outcomes: HashMap<_, _> = thread::scope(|scope| {
-        let loading: Vec<_> = ebpf
-            .programs_mut()
-            .filter_map(|(name, program)| {
-                let name = now.into_iter().find(|now| *now == name)?;
-                Some((name, scope.spawn(|| load(program))))
-            })
-            .collect();
-        let outcome = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+/// The kernel verifies that one on one processor, for a good part of a second. `meanwhile` runs beside it, with the probes.
+fn load_programs<T>(
+    ebpf: &mut Ebpf,
+    meanwhile: impl FnOnce(Probes<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<(Vec<&'static str>, T)> {
+    let (verified, done) = {
+        let mut found: HashMap<_, _> = ebpf.programs_mut().collect();
+        let mut take = |name: &'static str| {
+            found
+                .remove(name)
+                .with_context(|| format!("the object has no program `{name}`"))
         };
-        let ended = loading.into_iter();
-        ended.map(|(name, thread)| (name, outcome(thread))).collect()
-    });
+        let (frags, clock) = (take(maps::PROGRAM_FRAGS)?, take(maps::CLOCK_PROBE)?);
+        let (tables, lists) = (take(maps::TABLE_PROBE)?, take(maps::LIST_PROBE)?);
+        thread::scope(|scope| {
+            let verifying = scope.spawn(move || load(frags));
+            let done = Probes::load(clock, tables, lists).and_then(meanwhile);
+            let verified = verifying.join();
+            (verified.unwrap_or_else(|panic| panic::resume_unwind(panic)), done)
+        })
+    };
+    let done = done?;
     let mut candidates = maps::XDP_PROGRAMS.to_vec();
-    for name in now {
-        let outcome = outcomes.remove(name);
-        match outcome.with_context(|| format!("the object has no program `{name}`"))? {
-            Ok(()) => {}
-            Err(error) if name == maps::PROGRAM_FRAGS => {
-                debug!(%error, "no program for packets in several buffers (needs Linux 5.18)");
-                candidates.retain(|candidate| *candidate != name);
-                loaded(ebpf, maps::PROGRAM)?;
-            }
-            Err(error) => return Err(error).with_context(|| refused(name)),
-        }
+    if let Err(error) = verified {
+        debug!(%error, "no program for packets in several buffers (needs Linux 5.18)");
+        candidates.retain(|candidate| *candidate != maps::PROGRAM_FRAGS);
+        loaded(ebpf, maps::PROGRAM)?;
     }
-    Ok(candidates)
+    Ok((candidates, done))
 }
 
 /// A program of the object, loaded now if it is not yet.
@@ -336,6 +358,10 @@ fn probe<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Xdp> {
     let program = ebpf
         .program(name)
         .with_context(|| format!("the object has no program `{name}`"))?;
+    as_xdp(program, name)
+}
+
+fn as_xdp<'a>(program: &'a aya::programs::Program, name: &str) -> anyhow::Result<&'a Xdp> {
     program
         .try_into()
         .with_context(|| format!("`{name}` is not an XDP program"))

@@ -63,8 +63,8 @@ impl Selection {
         Ok(matching.filter(|name| found.insert(name.clone())).collect())
     }
 
-    /// The same, and of the interfaces in `held` those that there still are: a default route that goes away for a moment leaves no
-    /// interface unprotected.
+    /// [`now`](Self::now), and of the interfaces in `held` those that there still are. A default route that goes away for a moment
+    /// leaves no interface unprotected.
     ///
     /// # Errors
     ///

@@ -185,14 +185,14 @@ impl SettingsMap {
             .map(drop)
     }
 
-    /// The same; says whether the program did not look where it is to.
+    /// Makes the program look where it is to, and says whether it did not.
     pub(super) fn keep_nets_in_use(&mut self, of: u32, bits: u32) -> anyhow::Result<bool> {
         let is_missing = bits & !self.read()?.nets_in_use != 0;
         self.set_nets_in_use(of, bits)?;
         Ok(is_missing)
     }
 
-    /// The same, beside where it looks already.
+    /// Makes the program look there, too, beside where it looks already.
     pub(super) fn add_nets_in_use(&mut self, bits: u32) -> anyhow::Result<()> {
         self.change(|settings| settings.nets_in_use |= bits).map(drop)
     }

@@ -27,13 +27,13 @@ impl Slots {
         }
     }
 
-    /// Returns what the maps need that are to hold this many bans, each at most half full; none becomes smaller, nor larger than
-    /// `most`.
+    /// Returns what the maps need that are to hold this many bans, each at most half full. A map that grows at least doubles, and has a
+    /// power of two; none becomes smaller, nor larger than `most`.
     #[must_use]
     pub fn for_bans(self, [v4, v6]: [u64; 2], most: u32) -> Self {
         let grown = |slots: u32, bans: u64| {
             let is_crowded = Fill { entries: bans, slots }.is_crowded();
-            let needed = u32::try_from(2 * bans)
+            let needed = u32::try_from(2 * bans.max(u64::from(slots)))
                 .ok()
                 .and_then(u32::checked_next_power_of_two);
             match needed {
@@ -69,6 +69,17 @@ mod tests {
         assert_eq!(slots.for_bans([32_768, 0], MOST), slots);
         assert_eq!(slots.for_bans([32_769, 9], MOST), Slots { v4: 131_072, ..slots });
         assert_eq!(slots.for_bans([0, 300_000], MOST), Slots { v6: MOST, ..slots });
+    }
+
+    #[test]
+    fn new_maps_hold_ten_thousand_bans_and_then_at_least_double() {
+        let first = Slots {
+            v4: maps::FIRST_BAN_SLOTS,
+            v6: maps::FIRST_BAN_SLOTS,
+        };
+        assert_eq!(first.for_bans([10_000, 10_000], MOST), first);
+        assert_eq!(first.for_bans([12_288, 0], MOST), first);
+        assert_eq!(first.for_bans([12_289, 0], MOST), Slots { v4: 65_536, ..first });
     }
 
     #[test]

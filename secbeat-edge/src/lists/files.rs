@@ -74,12 +74,13 @@ impl Files {
         let (mut at_once, mut is_ordered) = (true, false);
         loop {
             let lists = self.config.borrow().clone();
+            let has_lists = !lists.is_empty();
             for list in lists {
                 self.look(list, at_once, is_ordered).await;
             }
             (at_once, is_ordered) = (false, false);
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(LOOK), if has_lists => {}
                 changed = self.config.changed() => match changed {
                     Ok(()) => {
                         self.keep_configured().await;

@@ -289,10 +289,13 @@ fn memlock(pinned: &PinnedFilter, name: &str) -> u64 {
         .expect("a kernel that says how much memory a map takes")
 }
 
-/// Bytes of all maps of an edge that holds no bans of IPv6 sources: here, their map has as many slots as that of IPv4.
+/// Bytes of all maps of an edge that holds no bans of IPv6 sources: here, their map has as many slots as that of IPv4. The result is
+/// slightly high: a new map has fewer slots than buckets.
 fn all_bytes(pinned: &PinnedFilter, slots: u32) -> u64 {
     let bytes = |name: &&str| match memlock(pinned, name) {
-        bytes if **name == *maps::BANNED_V6 => bytes * u64::from(maps::FIRST_BAN_SLOTS) / u64::from(slots),
+        bytes if **name == *maps::BANNED_V6 => {
+            bytes * u64::from(maps::FIRST_BAN_SLOTS.next_power_of_two()) / u64::from(slots)
+        }
         bytes => bytes,
     };
     maps::ALL.iter().map(bytes).sum()
