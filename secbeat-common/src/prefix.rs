@@ -195,10 +195,10 @@ impl Prefix {
         match covering.as_slice() {
             [] => format!("{self} is not banned"),
             [net] => format!(
-                "{self} itself is not banned, but {net}, which covers it, is: unban {net}, or {self} with --covering, or allowlist {self}"
+                "{self} itself is not banned, but {net}, which covers it, is: --covering unbans that, and --except lets {self} alone through"
             ),
             nets => format!(
-                "{self} itself is not banned, but these cover it: {}; unban {self} with --covering lifts them all",
+                "{self} itself is not banned, but these cover it: {}; --covering unbans them all, and --except lets {self} alone through",
                 nets.join(", ")
             ),
         }
@@ -444,6 +444,18 @@ mod tests {
             two.contains("are banned: 198.51.0.0/16, 198.51.100.0/24;"),
             "{two}"
         );
+    }
+
+    #[test]
+    fn who_is_banned_by_networks_alone_is_told_of_them_and_of_both_ways_out() {
+        let client = prefix("198.51.100.7");
+        let not_banned = |texts: &[&str]| client.not_banned(texts.iter().map(|text| prefix(text)));
+        assert_eq!(not_banned(&["203.0.113.0/24"]), "198.51.100.7/32 is not banned");
+        for nets in [&["198.51.100.0/24"][..], &["198.51.0.0/16", "198.51.100.0/24"]] {
+            let told = not_banned(nets);
+            let ways = ["--covering unbans", "--except lets 198.51.100.7/32 alone through"];
+            assert!(nets.iter().chain(&ways).all(|part| told.contains(part)), "{told}");
+        }
     }
 
     #[test]

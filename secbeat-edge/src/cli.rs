@@ -141,7 +141,7 @@ pub enum Local {
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Output,
     },
-    /// Undo `detach`: a running daemon attaches within 2 s, otherwise the next start does.
+    /// Undo `detach`: a running daemon attaches at once, otherwise the next start does.
     Attach {
         /// Output format.
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]

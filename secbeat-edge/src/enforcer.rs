@@ -80,6 +80,8 @@ pub(crate) struct EnforcerTask {
     losses: Losses,
     /// As of the latest look.
     attachments: Vec<Attachment>,
+    /// Whether the kill switch was thrown at the latest look.
+    was_detached: bool,
     /// State carried over when joining a fleet, as far as the core does not have it.
     brought: Brought,
 }
@@ -119,6 +121,7 @@ impl EnforcerTask {
             step: None,
             losses: Losses::default(),
             attachments: Vec::new(),
+            was_detached: false,
             brought,
         };
         (task, handle)
@@ -196,6 +199,7 @@ impl EnforcerTask {
     /// Takes messages in order, but updates of the bucket that come one after the other as one event. A removal begins a new
     /// one, so that the ban that it lifts is reported first.
     fn take_all(&mut self, messages: impl Iterator<Item = Message>) {
+        self.look_at_switch();
         let mut updates = Vec::new();
         let mut has_bans = false;
         for message in messages {
@@ -381,9 +385,19 @@ impl EnforcerTask {
         let Some(kernel) = &mut self.surroundings.kernel else {
             return;
         };
+        // Before the look: a switch that is thrown meanwhile is seen with the next message.
+        self.was_detached = kernel.setup.is_detached();
         self.attachments = kernel.keep_attached();
         let why = Attachment::unprotected(&self.attachments);
         self.handle(Event::Unprotected(why));
+    }
+
+    /// Follows the kill switch, so that no answer and no acknowledgement goes by what was before `detach` or `attach`.
+    fn look_at_switch(&mut self) {
+        let kernel = self.surroundings.kernel.as_ref();
+        if kernel.is_some_and(|kernel| kernel.setup.is_detached() != self.was_detached) {
+            self.look_at_interfaces();
+        }
     }
 
     fn list(&self) -> Vec<ActiveBan> {

@@ -37,7 +37,7 @@ pub struct AuditQuery {
     pub actor: Option<String>,
     /// None older than this, milliseconds since the Unix epoch.
     pub since_ms: i64,
-    /// The latest so many.
+    /// The number of records, the latest ones.
     pub limit: usize,
 }
 

@@ -230,7 +230,7 @@ pub enum EntryKind {
     Put,
     /// The value is gone, a marker stands in its place.
     Delete,
-    /// The same, of a key with all its history, or by the server at the end of its time.
+    /// The value is gone with all its history, or the server removed it at the end of its time.
     Purge,
 }
 

@@ -58,7 +58,7 @@ pub struct List {
     /// Only bans that cover this address, or only bans of this network and within it.
     #[arg(value_name = "ADDRESS|CIDR")]
     near: Option<Near>,
-    /// The same, as `cscli decisions list` has it.
+    /// An address or network, as `cscli decisions list` takes it.
     #[arg(
         long,
         short,
@@ -91,8 +91,8 @@ const BANS: [Column<BanView>; 8] = [
 ];
 
 impl List {
-    /// `observes` says whether the packets of banned clients pass.
-    pub(super) fn run(&self, places: &Places, observes: bool) -> anyhow::Result<()> {
+    /// `observes` says whether the host counts the packets of banned clients only, and `leak` why they pass, if they do.
+    pub(super) fn run(&self, places: &Places, observes: bool, leak: Option<String>) -> anyhow::Result<()> {
         let mut bans = in_force(places)?;
         let mut empty = "no bans in force on this host".to_owned();
         if let Some(near) = self.near.or(self.ip) {
@@ -110,11 +110,8 @@ impl List {
             columns[DROPPED].0 = "MET";
         }
         self.records.show(&columns, bans, &empty)?;
-        if observes && is_shown {
-            secbeat_daemon::complain!(
-                "observe: these packets passed; `{} mode enforce` drops them",
-                program::of_host()
-            );
+        if let Some(why) = leak.filter(|_| is_shown) {
+            secbeat_daemon::complain!("{}: {why}", program::of_host());
         }
         Ok(())
     }

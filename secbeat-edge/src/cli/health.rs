@@ -33,6 +33,7 @@ impl Status {
         }
         if let Some(daemon) = &self.daemon {
             findings.push(match &self.unreadable {
+                Some(why) if self.has_lost_pins => Finding::new("maps", State::Problem, why.clone()),
                 Some(why) => Finding::new("maps", State::Note, format!("not checked: {why}")),
                 None if self.unwritten() > 0 => {
                     Finding::new("maps", State::Problem, refused(self.unwritten()))

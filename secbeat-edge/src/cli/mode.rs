@@ -26,7 +26,7 @@ struct Mode {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observing: Vec<String>,
     /// Interfaces that are not protected, with the reasons.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unprotected: Vec<String>,
 }
 
@@ -65,12 +65,15 @@ pub(super) fn run(
     if !now.observing.is_empty() && mode == FilterMode::Enforce {
         secbeat_daemon::say!("only observed on {}", now.observing.join(", "));
     }
+    if !now.unprotected.is_empty() && mode == FilterMode::Enforce {
+        secbeat_daemon::say!("but NOT ENFORCED: {}", now.unprotected.join("; "));
+    }
     Ok(())
 }
 
 /// Returns why this host lets packets of banned clients pass, if it does. `program` has the command that says more.
 pub(super) fn leak(places: &Places, program: &str) -> anyhow::Result<Option<String>> {
-    // The daemon may take 2 s to see it.
+    // Without a daemon no pin would be left to tell.
     if places.detached.exists() {
         return Ok(Some(format!(
             "NOT ENFORCED, the packets of banned clients pass: detached by `{program} detach`; `{program} attach` undoes that"

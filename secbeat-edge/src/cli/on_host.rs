@@ -6,6 +6,7 @@ use clap::Subcommand;
 use secbeat_daemon::{
     cli::{Asked, Output, Records, Targets, ban_each},
     config::HumanDuration,
+    program,
     term::{until, with_an_end},
 };
 
@@ -57,7 +58,10 @@ impl OnHost {
     pub fn execute(&self, file: &ConfigFile<'_>) -> anyhow::Result<()> {
         let places = file.places()?;
         match self {
-            Self::Bans(list) => list.run(&places, mode::observes(&places)),
+            Self::Bans(list) => {
+                let leak = mode::leak(&places, program::of_host()).ok().flatten();
+                list.run(&places, mode::observes(&places), leak)
+            }
             Self::Ban {
                 targets,
                 duration,

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::{Places, bans};
 use crate::{
-    kernel::{self, SettingsMap, read_lists},
+    kernel::{self, Pins, SettingsMap, read_lists},
     stand_in::Local,
     view::{
         AccessLogView, AttachmentView, CertificateView, DetectionView, ListsView, PacketsView, ReconcileView,
@@ -42,6 +42,9 @@ pub struct Status {
     /// The reason why nothing is known of the kernel's maps; then what is said of them is not so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unreadable: Option<String>,
+    /// Whether a daemon protects interfaces whose pins are gone, as it cannot see from mounts of its own.
+    #[serde(skip)]
+    pub(super) has_lost_pins: bool,
     /// Networks that operators of this host have allowlisted at run time.
     allowlisted_here: usize,
     packets: PacketsView,
@@ -90,7 +93,10 @@ impl Status {
         let hidden = hidden.then(|| "only root may look into them".to_owned());
         let opened = places.pins.are_there().then(|| SettingsMap::open(&places.pins));
         let failed = opened.and_then(Result::err).map(|error| format!("{error:#}"));
-        let unreadable = hidden.or(failed);
+        let protects = attached.iter().any(|attachment| attachment.protected);
+        let has_lost_pins = daemon.is_some() && protects && hidden.is_none() && !places.pins.are_there();
+        let lost = has_lost_pins.then(|| lost_pins(&places.pins));
+        let unreadable = hidden.or(failed).or(lost);
         let are_there = places.pins.are_there() && unreadable.is_none();
         let (mode, bans_in_kernel, packets) = if are_there {
             (
@@ -124,6 +130,7 @@ impl Status {
             mode,
             bans_in_kernel,
             unreadable,
+            has_lost_pins,
             packets,
             daemon,
         })
@@ -164,11 +171,14 @@ impl Status {
 
     /// # Errors
     ///
-    /// Returns an error if an interface is not protected that should be, or the kernel does not have a ban or the allowlist that
-    /// it should have.
+    /// Returns an error if an interface is not protected that should be, or may not be once the daemon has ended, or the kernel does
+    /// not have a ban or the allowlist that it should have.
     pub fn ensure_protected(&self) -> anyhow::Result<()> {
         let is_protected = self.attached.iter().all(|attachment| attachment.protected);
         anyhow::ensure!(is_protected, "not every configured interface is protected");
+        if let Some(why) = self.unreadable.as_ref().filter(|_| self.has_lost_pins) {
+            anyhow::bail!("{why}");
+        }
         let unwritten = self.unwritten();
         anyhow::ensure!(unwritten == 0, "{}", refused(unwritten));
         if let Some(why) = self.allowlist_failed() {
@@ -191,6 +201,16 @@ pub(super) const HANGS: &str =
 /// That the kernel refused so many bans.
 pub(super) fn refused(unwritten: usize) -> String {
     format!("the kernel refused to take or to remove {unwritten} bans; the daemon's log says why")
+}
+
+/// That protection may end with the daemon, and what to do.
+fn lost_pins(pins: &Pins) -> String {
+    let why = pins.check_place().err();
+    let why = why.map_or_else(|| "restart the daemon".to_owned(), |error| format!("{error:#}"));
+    format!(
+        "nothing is pinned in {}, so bans and protection may end with the daemon: {why}",
+        pins.dir().display()
+    )
 }
 
 /// That the kernel does not have the allowlist.

@@ -10,22 +10,27 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use secbeat_daemon::{
+    api::CallError,
     cli::{Output, print_json},
     program,
 };
 
 use super::Places;
-use crate::{kernel, view::StatsView};
+use crate::{
+    kernel,
+    view::{AttachmentView, StatsView},
+};
 
-/// Time that a daemon and the kernel may take to let go.
-const LET_GO: Duration = Duration::from_secs(3);
+/// Time that a daemon and the kernel may take to follow the switch.
+const FOLLOW: Duration = Duration::from_secs(3);
 
 /// Detaches everything. It stays so over restarts of the daemon, which a running one would else make good as a fault.
 pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
-    // First, so that a running daemon repairs nothing.
+    // A running daemon may be the first to free them, once it sees the marker. That comes first, so that it repairs nothing.
+    let held = kernel::with_our_programs().unwrap_or_default();
     let marker = &places.detached;
     let remembered = remember(marker);
-    let freed = free(places)?;
+    let mut freed = free(places)?;
     remembered.with_context(|| {
         format!(
             "detached, but {} cannot be written: the daemon will attach again",
@@ -33,6 +38,8 @@ pub(super) fn detach(places: &Places, output: Output) -> anyhow::Result<()> {
         )
     })?;
     ensure_free(places)?;
+    let others: Vec<_> = held.into_iter().filter(|name| !freed.contains(name)).collect();
+    freed.extend(others);
     if output == Output::Json {
         return print_json(&serde_json::json!({ "detached": freed }));
     }
@@ -93,7 +100,7 @@ fn free(places: &Places) -> anyhow::Result<Vec<String>> {
 ///
 /// Returns an error if a program of SecBeat's runs on an interface all the same, and goes on to drop packets.
 fn ensure_free(places: &Places) -> anyhow::Result<()> {
-    let until = Instant::now() + LET_GO;
+    let until = Instant::now() + FOLLOW;
     let held = loop {
         let held = kernel::with_our_programs().context("looking for programs that are still attached")?;
         if held.is_empty() {
@@ -121,9 +128,11 @@ pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
             return Err(error).with_context(|| format!("removing {}", places.detached.display()));
         }
     };
-    let is_running = places.api().get::<StatsView>("/api/v1/stats").is_ok();
+    let attached = attached(places)?;
     if output == Output::Json {
-        return print_json(&serde_json::json!({ "was_detached": was_detached, "running": is_running }));
+        return print_json(&serde_json::json!({
+            "was_detached": was_detached, "running": attached.is_some(), "attached": attached,
+        }));
     }
     secbeat_daemon::say!(
         "{}; {}",
@@ -131,12 +140,55 @@ pub(super) fn attach(places: &Places, output: Output) -> anyhow::Result<()> {
             true => "the kill switch is taken back",
             false => "the kill switch was not thrown",
         },
-        match is_running {
-            true => format!("the daemon attaches within 2 s: {} status", program::of_host()),
-            false => "the daemon does not run; its next start attaches".to_owned(),
-        }
+        told(attached.as_deref())
     );
     Ok(())
+}
+
+/// Returns what the daemon says of the interfaces once all are protected, or when it had time for that; `None` if none runs.
+fn attached(places: &Places) -> anyhow::Result<Option<Vec<AttachmentView>>> {
+    let ask = || places.api().get::<StatsView>("/api/v1/stats");
+    let until = Instant::now() + FOLLOW;
+    let mut attached = match ask() {
+        Ok(stats) => stats.xdp,
+        Err(CallError::Unreachable(_)) => return Ok(None),
+        Err(error) => {
+            return Err(error)
+                .context("the kill switch is taken back, and the daemon does not say what it attached");
+        }
+    };
+    while !attached.iter().all(|it| it.protected) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(100));
+        // systemd may start it again just now.
+        attached = ask().map_or(attached, |stats| stats.xdp);
+    }
+    Ok(Some(attached))
+}
+
+/// Returns what has come of `attach`, for people.
+fn told(attached: Option<&[AttachmentView]>) -> String {
+    let Some(attached) = attached else {
+        return "the daemon does not run; its next start attaches".to_owned();
+    };
+    let unprotected: Vec<_> = attached
+        .iter()
+        .filter(|it| !it.protected)
+        .map(|it| {
+            format!(
+                "{}: {}",
+                it.interface,
+                it.why.as_deref().unwrap_or("not attached")
+            )
+        })
+        .collect();
+    if !unprotected.is_empty() {
+        return format!("NOT PROTECTED: {}", unprotected.join("; "));
+    }
+    let names: Vec<_> = attached.iter().map(|it| it.interface.as_str()).collect();
+    match names.is_empty() {
+        true => "the daemon has no interface to attach to".to_owned(),
+        false => format!("attached to {}", names.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +196,26 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn attach_tells_what_has_come_of_it() {
+        let of = |interface: &str, why: Option<&str>| AttachmentView {
+            interface: interface.to_owned(),
+            mode: "native".to_owned(),
+            protected: why.is_none(),
+            observes: false,
+            why: why.map(str::to_owned),
+        };
+        assert_eq!(told(None), "the daemon does not run; its next start attaches");
+        assert_eq!(told(Some(&[])), "the daemon has no interface to attach to");
+        let both = [of("eth0", None), of("eth1", None)];
+        assert_eq!(told(Some(&both)), "attached to eth0, eth1");
+        let one = [of("eth0", None), of("eth9", Some("there is no such interface"))];
+        assert_eq!(
+            told(Some(&one)),
+            "NOT PROTECTED: eth9: there is no such interface"
+        );
+    }
 
     #[test]
     fn the_switch_is_remembered_on_a_full_disk_if_the_file_is_there() {

@@ -5,15 +5,13 @@ use std::{
     io::Write as _,
     os::fd::{AsRawFd as _, OwnedFd},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use async_nats::{ConnectOptions, Event, ServerAddr, jetstream};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use parking_lot::Mutex;
 use secbeat_common::subjects;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -26,6 +24,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MIN_RECONNECT: Duration = Duration::from_millis(50);
 const MAX_RECONNECT: Duration = Duration::from_secs(2);
+/// How often it is said again that NATS is away.
+const REMINDER: Duration = Duration::from_secs(60);
 /// Messages that may wait in the client while the server takes none.
 const CLIENT_CAPACITY: usize = 4096;
 
@@ -92,7 +92,7 @@ impl Nats {
             .map_err(|error| unusable(&error))?;
         let (connected, connects) = watch::channel(0);
         let report = server.clone();
-        let complained = AtomicBool::new(false);
+        let complaints = Complaints::default();
         let client = options(&program, login, authority.as_ref())
             // Those that the config names are all: others may be out of reach, and their names are not in certificates.
             .ignore_discovered_servers()
@@ -106,19 +106,19 @@ impl Nats {
                 match event {
                     Event::Connected => {
                         info!(server = %report, "connected to NATS");
-                        complained.store(false, Ordering::Relaxed);
+                        complaints.clear();
                         connected.send_modify(|count| *count += 1);
                     }
                     Event::Disconnected => {
                         warn!(server = %report, "lost NATS, retrying; bans stay as they are");
-                        complained.store(true, Ordering::Relaxed);
+                        complaints.are_due(Instant::now());
                     }
-                    // One for every attempt: the first tells it all.
-                    Event::ClientError(error) if complained.swap(true, Ordering::Relaxed) => {
-                        debug!(server = %report, %error, "NATS is still unreachable");
+                    // One for every attempt, of which there are some each second.
+                    Event::ClientError(error) if complaints.are_due(Instant::now()) => {
+                        warn!(server = %report, %error, "NATS is unreachable, retrying; bans stay as they are");
                     }
                     Event::ClientError(error) => {
-                        warn!(server = %report, %error, "NATS is unreachable, retrying; bans stay as they are");
+                        debug!(server = %report, %error, "NATS is still unreachable");
                     }
                     Event::SlowConsumer(id) => {
                         warn!(subscription = id, "NATS drops messages that come faster than they are read");
@@ -146,16 +146,37 @@ impl Nats {
     }
 }
 
-/// A member has inboxes of its own, which nobody else may read.
+/// Time at which the log was last told that NATS is away, while it is.
+#[derive(Debug, Default)]
+struct Complaints(Mutex<Option<Instant>>);
+
+impl Complaints {
+    /// Whether to tell it at `now`; notes that it is told then.
+    fn are_due(&self, now: Instant) -> bool {
+        let mut told = self.0.lock();
+        let are_due = told.is_none_or(|told| now.duration_since(told) >= REMINDER);
+        if are_due {
+            *told = Some(now);
+        }
+        are_due
+    }
+
+    fn clear(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+/// A member has inboxes of its own, which nobody else may read. It speaks TLS, also where the address asks for none.
 fn options(program: &str, login: Option<Login>, authority: Option<&Authority>) -> ConnectOptions {
     let Some(Login { name, nkey, .. }) = login else {
         return ConnectOptions::new().name(program);
     };
     let options = ConnectOptions::with_nkey(nkey)
         .name(format!("{program} {name}"))
-        .custom_inbox_prefix(subjects::inbox(&name));
+        .custom_inbox_prefix(subjects::inbox(&name))
+        .require_tls(true);
     match authority {
-        Some(authority) => options.require_tls(true).add_root_certificates(authority.path()),
+        Some(authority) => options.add_root_certificates(authority.path()),
         None => options,
     }
 }
@@ -204,6 +225,34 @@ mod tests {
             );
         }
         assert!(delay(50) >= MAX_RECONNECT.mul_f64(0.75));
+    }
+
+    #[test]
+    fn that_nats_is_away_is_told_at_once_and_then_each_minute() {
+        let (complaints, start) = (Complaints::default(), Instant::now());
+        let told = |after: u64| complaints.are_due(start + Duration::from_secs(after));
+        assert!(told(0));
+        assert!(!told(1) && !told(59) && told(60));
+        assert!(!told(119) && told(121));
+        complaints.clear();
+        assert!(told(122) && !told(123));
+    }
+
+    #[test]
+    fn a_member_speaks_tls_alone_also_without_an_authority() {
+        let login = || Login {
+            name: "web-1".to_owned(),
+            nkey: "SUSECRET".to_owned(),
+            authority: None,
+        };
+        let authority = Authority::new("-----BEGIN CERTIFICATE-----").unwrap();
+        let requires = |login, authority| {
+            let options = format!("{:?}", options("secbeat-edge", login, authority));
+            options.contains("\"tls_required\": true")
+        };
+        assert!(requires(Some(login()), None));
+        assert!(requires(Some(login()), Some(&authority)));
+        assert!(!requires(None, None));
     }
 
     #[test]
