@@ -1,6 +1,6 @@
 //! Access to the API (RFC 6750).
 
-use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State},
@@ -17,7 +17,7 @@ use secbeat_daemon::{
     api::{Act, LocalPeer, Ways, refuse},
     program,
 };
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
     Failure, WrongTokens,
@@ -41,8 +41,6 @@ const SESSIONS: &str = "/api/v1/sessions";
 const SESSION: &str = "/api/v1/session";
 /// Where a link to sign in with is made, by those who may read.
 const LINKS: &str = "/api/v1/session/links";
-/// Time that the answer to a wrong token waits.
-const PAUSE: Duration = Duration::from_secs(1);
 /// What answers with paths and user agents of requests, or with names of files.
 const QUOTES_REQUESTS: [&str; 5] = [
     "/api/v1/audit",
@@ -227,8 +225,10 @@ pub(super) async fn authorize(
         Err(refused) => {
             if refused == Refusal::WrongToken {
                 let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-                access.wrong.count(peer.map(|peer| peer.0));
-                sleep(PAUSE).await;
+                let peer = peer.map(|peer| peer.0);
+                if let Err(too_many) = access.wrong.slow(peer).await {
+                    return refuse(request, too_many).await;
+                }
             }
             return refuse(request, refused).await;
         }

@@ -1,6 +1,6 @@
 //! `/api/v1/session`: signing in to the dashboard, and out; and all sessions.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use axum::{
     Extension, Json,
@@ -16,7 +16,6 @@ use secbeat_daemon::{
     time::{now_ms, rfc3339},
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 use tracing::info;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -32,8 +31,6 @@ use crate::{
     token::{Token, find},
 };
 
-/// Time that the answer to a wrong token or link waits.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Longest token or code, in bytes.
 const MAX_SECRET: usize = 256;
 
@@ -158,9 +155,8 @@ async fn sign_in(
         false => find(&api.tokens.borrow(), secret.trim()).map(holder),
     };
     let Some(holder) = holder else {
-        api.wrong_tokens
-            .count(address.map(|Extension(ConnectInfo(address))| address));
-        sleep(PAUSE).await;
+        let peer = address.map(|Extension(ConnectInfo(peer))| peer);
+        api.wrong_tokens.slow(peer).await?;
         let (code, why) = match by_link {
             true => (
                 "wrong_link",

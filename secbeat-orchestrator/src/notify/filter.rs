@@ -37,8 +37,8 @@ impl Filter {
     pub(super) fn wants(&self, notice: &Notice) -> bool {
         match &notice.what {
             What::Banned(ban) => self.wants_event(EventName::Ban, Severity::Info) && self.wants_ban(ban),
-            What::Unbanned { target, .. } => {
-                self.wants_event(EventName::Unban, Severity::Info) && self.is_of_networks(target)
+            What::Unbanned(unban) => {
+                self.wants_event(EventName::Unban, Severity::Info) && self.is_of_networks(&unban.target)
             }
             What::Reported(report) => self.report == Some(report.every),
             What::Begun { trouble, .. } => self.wants_event(begin(trouble.kind), severity(trouble.kind)),

@@ -7,7 +7,9 @@ use secbeat_daemon::{
     geo::{Geo, Origin},
     time::{end, left, rfc3339},
 };
-use secbeat_orchestrator_core::notices::{Banned, LeftOut, Notice, Summary, Trouble, TroubleKind, What};
+use secbeat_orchestrator_core::notices::{
+    Banned, LeftOut, Notice, Summary, Trouble, TroubleKind, Unbanned, What,
+};
 use serde::Serialize;
 
 use super::{report::ReportPart, severity::Severity, text::shown};
@@ -77,6 +79,7 @@ pub(super) struct UnbansPart {
 struct UnbanPart {
     target: String,
     actor: String,
+    note: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -117,10 +120,6 @@ impl Message {
         lines.extend(of_reports.map(|line| shown(line)));
         let first_line = lines.first().cloned().unwrap_or_default();
         lines.extend(left_out_line(summary.left_out));
-        let named = |(target, actor): &(_, String)| UnbanPart {
-            target: format!("{target}"),
-            actor: shown(actor),
-        };
         Self {
             version: 1,
             test: false,
@@ -144,7 +143,7 @@ impl Message {
             },
             unbans: UnbansPart {
                 count: summary.unbans,
-                named: summary.unbanned.iter().map(named).collect(),
+                named: summary.unbanned.iter().map(UnbanPart::new).collect(),
             },
             events,
             reports: summary.reports.iter().map(ReportPart::new).collect(),
@@ -236,22 +235,28 @@ fn ban_line(ban: &Banned, geo: &Geo) -> String {
         true => String::new(),
         false => format!(" ({})", shown(&origin.to_string())),
     };
-    let mut line = format!("{}{origin} banned by {by} {until}", ban.target);
-    if !ban.note.is_empty() {
-        let _ = write!(line, ": {}", shown(&ban.note));
+    with_note(
+        format!("{}{origin} banned by {by} {until}", ban.target),
+        &ban.note,
+    )
+}
+
+fn with_note(mut line: String, note: &str) -> String {
+    if !note.is_empty() {
+        let _ = write!(line, ": {}", shown(note));
     }
     line
 }
 
 fn unbans_line(summary: &Summary) -> Option<String> {
-    let (target, actor) = summary.unbanned.first()?;
+    let Unbanned { target, actor, note } = summary.unbanned.first()?;
     if summary.unbans == 1 {
-        return Some(format!("{target} unbanned by {}", shown(actor)));
+        return Some(with_note(format!("{target} unbanned by {}", shown(actor)), note));
     }
     let targets: Vec<_> = summary
         .unbanned
         .iter()
-        .map(|(target, _)| target.to_string())
+        .map(|unban| unban.target.to_string())
         .collect();
     let targets = and_more(&targets, summary.unbans);
     Some(format!("{} unbanned: {targets}", summary.unbans))
@@ -307,12 +312,22 @@ impl BanPart {
     }
 }
 
+impl UnbanPart {
+    fn new(unban: &Unbanned) -> Self {
+        Self {
+            target: unban.target.to_string(),
+            actor: shown(&unban.actor),
+            note: shown(&unban.note),
+        }
+    }
+}
+
 impl EventPart {
     fn new(notice: &Notice) -> Option<Self> {
         let (trouble, text, over) = match &notice.what {
             What::Begun { trouble, detail } => (trouble, began(trouble, &shown(detail)), false),
             What::Over { trouble, lasted_ms } => (trouble, ended(trouble, *lasted_ms), true),
-            What::Banned(_) | What::Unbanned { .. } | What::Reported(_) => return None,
+            What::Banned(_) | What::Unbanned(_) | What::Reported(_) => return None,
         };
         Some(Self {
             event: if over {

@@ -4,7 +4,7 @@ use secbeat_common::wire::{AuditRecord, Decision, Reason};
 use secbeat_orchestrator_core::{
     decider::ACTOR,
     ledger::EARLY_END_MS,
-    notices::{Banned, Notice, What},
+    notices::{Banned, Notice, Unbanned, What},
 };
 
 use crate::engine::Happening;
@@ -21,16 +21,14 @@ pub(super) fn of(at_ms: i64, happening: &Happening) -> Option<Notice> {
         ..
     } = &**record;
     let what = match decision {
-        // `unban --keep-strikes` of a rule's ban: the same ban again, with another end.
+        // `unban --keep-strikes` of a rule's ban: the same ban again, with another end, and with the note of the order if that had one.
         Decision::Ban {
             reason,
+            note,
             expires_at_ms,
             ..
         } if *reason != Reason::Manual && actor != ACTOR && *expires_at_ms <= at_ms + EARLY_END_MS => {
-            What::Unbanned {
-                target: *target,
-                actor: actor.clone(),
-            }
+            unbanned(record, note)
         }
         Decision::Ban {
             reason,
@@ -46,11 +44,16 @@ pub(super) fn of(at_ms: i64, happening: &Happening) -> Option<Notice> {
             expires_at_ms: *expires_at_ms,
             strikes: *strikes,
         }),
-        Decision::Unban { .. } => What::Unbanned {
-            target: *target,
-            actor: actor.clone(),
-        },
+        Decision::Unban { note, .. } => unbanned(record, note),
         _ => return None,
     };
     Some(Notice { at_ms, what })
+}
+
+fn unbanned(record: &AuditRecord, note: &str) -> What {
+    What::Unbanned(Unbanned {
+        target: record.target,
+        actor: record.actor.clone(),
+        note: note.to_owned(),
+    })
 }

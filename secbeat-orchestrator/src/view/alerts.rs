@@ -138,6 +138,9 @@ fn of_bus(stats: &ApiStats) -> Vec<Alert> {
 /// Attempts after which a source that cannot be read is told of: servers have bad minutes.
 const BAD_MINUTES: u32 = 3;
 
+/// Milliseconds after its start by which an edge that can read the fleet's bans has read them and said so.
+const READING_MS: u64 = 15_000;
+
 fn of_config(why: &str) -> String {
     format!("the config was read again and refused; the one before is in use: {why}")
 }
@@ -186,6 +189,8 @@ fn of_edge(edge: &FleetEdge, told: Option<&str>) -> Vec<Alert> {
         feeds,
         logs,
         refused_config,
+        started_at_ms,
+        at_ms,
         ..
     } = &edge.record;
     let is_told = |why: &&String| told.is_some_and(|told| told.starts_with(why.as_str()));
@@ -231,7 +236,7 @@ fn of_edge(edge: &FleetEdge, told: Option<&str>) -> Vec<Alert> {
         let what = format!("its kernel does not take {} bans", bans.unwritten);
         alerts.push(alert("not-in-kernel", None, what));
     }
-    if !bans.synced {
+    if !bans.synced && at_ms.abs_diff(*started_at_ms) >= READING_MS {
         let what = "it has not read all of the fleet's bans yet".to_owned();
         alerts.push(alert("not-synced", None, what));
     }
@@ -240,7 +245,7 @@ fn of_edge(edge: &FleetEdge, told: Option<&str>) -> Vec<Alert> {
 
 #[cfg(test)]
 mod tests {
-    use secbeat_common::wire::FollowedLog;
+    use secbeat_common::wire::{ClockOffset, FollowedLog};
     use serde_json::{Value, json};
 
     use secbeat_daemon::reload::RefusedConfigView;
@@ -372,6 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn an_edge_has_time_to_read_the_bans_after_its_start() {
+        let mut reads = edge("up", None, &json!([]));
+        reads.record.bans.synced = false;
+        // Also when the host's clock was set back since.
+        for (age_ms, is_told) in [(0, false), (14_999, false), (15_000, true), (-3_600_000, true)] {
+            reads.record.at_ms = reads.record.started_at_ms + age_ms;
+            let told = alerts(&stats(None, None), std::slice::from_ref(&reads));
+            let told: Vec<_> = told.iter().map(|alert| alert.alert.as_str()).collect();
+            assert_eq!(told, ["not-synced"][..usize::from(is_told)], "{age_ms}");
+        }
+    }
+
+    #[test]
     fn a_refused_config_is_told_with_its_reason() {
         let well = edge("up", None, &json!([]));
         let mut stats = stats(None, None);
@@ -403,6 +421,30 @@ mod tests {
         assert!(alert.what.ends_with(why), "{}", alert.what);
         assert_eq!(of_edge(&refuses, Some("x.toml:4: another reason")), told);
         assert_eq!(of_edge(&refuses, Some(why)), []);
+    }
+
+    #[test]
+    fn a_clock_that_is_a_second_off_is_told_whichever_daemon_has_it() {
+        let off = |ahead_ms| {
+            let error_ms = 1;
+            Some(ClockOffset { ahead_ms, error_ms })
+        };
+        let mut here = stats(None, None);
+        let mut there = edge("up", None, &json!([]));
+        (here.clock, there.standing.clock) = (off(999), off(-999));
+        assert_eq!(alerts(&here, std::slice::from_ref(&there)), []);
+        (here.clock, there.standing.clock) = (off(1_000), off(-7_000));
+        let told = alerts(&here, std::slice::from_ref(&there));
+        let about: Vec<_> = told
+            .iter()
+            .map(|alert| (&alert.alert[..], &alert.about[..]))
+            .collect();
+        assert_eq!(about, [("clock-off", "a-1"), ("clock-off", "web-1")]);
+        assert!(
+            told.iter()
+                .all(|alert| alert.what.ends_with("set it right (NTP)")),
+            "{told:?}"
+        );
     }
 
     #[test]

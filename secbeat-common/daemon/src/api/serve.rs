@@ -39,10 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Fields of a request's head. The parser fills room for all of them each time.
 const MAX_FIELDS: usize = 1000;
-/// Interval at which certificates are looked at.
-const LOOK: Duration = Duration::from_secs(30);
-/// Interval at which it is seen that the socket's file is still there.
-const LOOK_AT_FILE: Duration = Duration::from_secs(5);
+/// Interval at which it is seen whether certificates have changed, and that the socket's file is still there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Source of connections.
 #[derive(Debug)]
@@ -184,8 +182,6 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look_at_file = interval(LOOK_AT_FILE);
-    look_at_file.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -194,9 +190,6 @@ pub async fn serve(
                 if let Some(tls) = &tls {
                     tls.refresh();
                 }
-                continue;
-            }
-            _ = look_at_file.tick() => {
                 listener.renew();
                 continue;
             }

@@ -14,7 +14,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// The same, but line breaks stay: for what this program has put together.
+/// [`printable`], but line breaks stay: for what this program has put together.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c == '\n')

@@ -100,7 +100,7 @@ pub(crate) fn is_same_ban(one: &BlockCommand, other: &BlockCommand) -> bool {
 pub enum Sifted {
     /// It becomes a ban.
     New,
-    /// The same, in place of one that ends earlier, reaches less deep or holds on some edges alone.
+    /// It becomes a ban, in place of one that ends earlier, reaches less deep or holds on some edges alone.
     Longer,
     /// Another ban of the same target, in force or of the same import, goes before it.
     Kept,

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{ActiveBan, Ledger, WriteState};
 
 impl Ledger {
-    /// The fencing epoch of automatic bans of targets in `partition` from now on; [`NO_LEASE`] at first. What people order
-    /// carries none.
+    /// The fencing epoch of automatic bans of targets in `partition` from now on; [`NO_LEASE`] at first. Orders of
+    /// operators carry none.
     ///
     /// [`NO_LEASE`]: secbeat_common::wire::NO_LEASE
     pub fn set_epoch(&mut self, partition: u16, epoch: u64) {

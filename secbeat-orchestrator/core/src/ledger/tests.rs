@@ -19,7 +19,7 @@ fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
-fn finding(source: &str, at_ms: i64) -> Finding {
+pub(super) fn finding(source: &str, at_ms: i64) -> Finding {
     let window = Duration::from_secs(60);
     Finding {
         source: prefix(source),

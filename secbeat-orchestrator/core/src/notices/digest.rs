@@ -52,7 +52,7 @@ impl Digest {
     /// Takes a notice in.
     pub fn add(&mut self, notice: Notice, now: Moment) {
         let patience = match &notice.what {
-            What::Banned(_) | What::Unbanned { .. } => self.terms.gather,
+            What::Banned(_) | What::Unbanned(_) => self.terms.gather,
             What::Begun { .. } | What::Reported(_) => self.terms.gather.min(TOGETHER),
             What::Over { trouble, .. } => {
                 self.is_relief |= self.told.contains(trouble);
@@ -114,7 +114,7 @@ impl Digest {
             match &state.what {
                 What::Begun { trouble, .. } => drop(self.told.insert(trouble.clone())),
                 What::Over { trouble, .. } => drop(self.told.remove(trouble)),
-                What::Banned(_) | What::Unbanned { .. } | What::Reported(_) => {}
+                What::Banned(_) | What::Unbanned(_) | What::Reported(_) => {}
             }
         }
         Some(summary)

@@ -31,7 +31,7 @@ pub enum What {
     /// The bus has a ban.
     Banned(Banned),
     /// A ban was lifted before its end.
-    Unbanned { target: Prefix, actor: String },
+    Unbanned(Unbanned),
     /// Something is not as it should be.
     Begun { trouble: Trouble, detail: String },
     /// It is again.
@@ -82,6 +82,16 @@ pub struct Banned {
     /// As the command has it.
     pub expires_at_ms: i64,
     pub strikes: u32,
+}
+
+/// The end of a ban before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbanned {
+    pub target: Prefix,
+    /// Who lifted it.
+    pub actor: String,
+    /// The reason that was given for it; empty if none was. Of a ban that is ended with its strikes kept, the ban's note then.
+    pub note: String,
 }
 
 /// What is not as it should be, and where: of an edge its id, of a feed its name, else the orchestrator's name.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use secbeat_common::{prefix::Prefix, wire::Reason};
+use secbeat_common::wire::Reason;
 
-use super::{Banned, Notice, Reported, Trouble, What};
+use super::{Banned, Notice, Reported, Trouble, Unbanned, What};
 
 /// Targets of bans, and as many of unbans, that a message names; the others are counted.
 pub const NAMED: usize = 5;
@@ -26,8 +26,8 @@ pub struct Summary {
     /// The first few.
     pub banned: Vec<Banned>,
     pub unbans: u64,
-    /// The first few, and who lifted them.
-    pub unbanned: Vec<(Prefix, String)>,
+    /// The first few.
+    pub unbanned: Vec<Unbanned>,
     /// Troubles that began or ended, in order.
     pub states: Vec<Notice>,
     /// The oldest first.
@@ -90,10 +90,10 @@ impl Summary {
                     self.banned.push(ban);
                 }
             }
-            What::Unbanned { target, actor } => {
+            What::Unbanned(unban) => {
                 self.unbans += 1;
                 if self.unbanned.len() < NAMED {
-                    self.unbanned.push((target, actor));
+                    self.unbanned.push(unban);
                 }
             }
             What::Reported(report) => {

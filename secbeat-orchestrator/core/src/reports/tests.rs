@@ -171,3 +171,25 @@ fn lifted_bans_are_their_rules_and_texts_are_cut() {
     assert_eq!(row.rules.len(), RULES + 1);
     assert_eq!(row.rules["others"].banned, 200 - (RULES as u64 - 1));
 }
+
+#[test]
+fn a_row_is_bounded_whatever_clients_write_into_requests() {
+    /// Bytes of a row as it is kept, after far more of everything than it keeps.
+    fn full(of: &str) -> usize {
+        let mut row = Row::default();
+        for n in 0..500_u64 {
+            for top in [&mut row.edges, &mut row.offenders] {
+                top.add(&format!("{n:064}"), n + 1);
+            }
+            let name = format!("{n:03}{}", of.repeat(500));
+            for top in [&mut row.paths, &mut row.agents] {
+                top.add(cut(&name), n + 1);
+            }
+            row.rule(&format!("rule-name-of-some-length-{n}")).banned += 1;
+        }
+        serde_json::to_vec(&row).unwrap().len()
+    }
+    assert!(full("a") <= 40 * 1024, "{}", full("a"));
+    // JSON writes such a character in six bytes.
+    assert!(full("\u{1}") <= 120 * 1024, "{}", full("\u{1}"));
+}

@@ -39,8 +39,8 @@ use crate::{
 pub const BATCH: usize = 500;
 /// Pause before the first retry of a write, in milliseconds; each further one is twice as long, up to [`LAST_RETRY_MS`].
 pub const FIRST_RETRY_MS: i64 = 100;
-/// Longest pause before a retry, in milliseconds.
-pub const LAST_RETRY_MS: i64 = 2_000;
+/// Longest pause before a retry, in milliseconds. A ban waits for as long once NATS has elected a new leader of the bucket.
+pub const LAST_RETRY_MS: i64 = 500;
 /// Operations under way at most. The server takes them one after the other, so that more would only wait there, and run into
 /// the time that an acknowledgement may take.
 const UNDER_WAY: usize = 512;

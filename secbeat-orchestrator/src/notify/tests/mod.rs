@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use secbeat_common::wire::{PERMANENT, Reason};
 use secbeat_daemon::geo::Geo;
 use secbeat_orchestrator_core::notices::{
-    Banned, Digest, Notice, Summary, Terms, Trouble, TroubleKind, What,
+    Banned, Digest, Notice, Summary, Terms, Trouble, TroubleKind, Unbanned, What,
 };
 
 use super::{NotifyEntry, message::Message, receiver::Receiver};
@@ -48,6 +48,17 @@ fn ban(reason: Reason, actor: &str, note: &str) -> Notice {
             note: note.to_owned(),
             expires_at_ms: PERMANENT,
             strikes: 0,
+        }),
+    }
+}
+
+fn unban(actor: &str, note: &str) -> Notice {
+    Notice {
+        at_ms: 1_795_168_807_000,
+        what: What::Unbanned(Unbanned {
+            target: "198.51.100.7".parse().unwrap(),
+            actor: actor.to_owned(),
+            note: note.to_owned(),
         }),
     }
 }
@@ -102,6 +113,7 @@ fn message(notices: impl IntoIterator<Item = Notice>) -> Message {
 fn hostile() -> Message {
     message([
         ban(Reason::Manual, HOSTILE, HOSTILE),
+        unban(HOSTILE, HOSTILE),
         begun(TroubleKind::EdgeUnprotected, HOSTILE, HOSTILE),
     ])
 }

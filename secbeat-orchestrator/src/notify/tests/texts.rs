@@ -44,7 +44,7 @@ fn one_ban_is_a_sentence_and_a_raid_has_counts() {
 
 #[test]
 fn a_rules_ban_that_an_operator_ends_early_is_told_as_an_unban() {
-    let told = |actor: &str, reason, left_ms| {
+    let told = |actor: &str, reason, note: &str, left_ms| {
         let record = AuditRecord {
             at_ms: NOW_MS,
             target: "198.51.100.7".parse().unwrap(),
@@ -52,7 +52,7 @@ fn a_rules_ban_that_an_operator_ends_early_is_told_as_an_unban() {
             decision: Decision::Ban {
                 command_id: Uuid::from_u128(1),
                 reason,
-                note: String::new(),
+                note: note.to_owned(),
                 expires_at_ms: NOW_MS + left_ms,
                 strikes: 0,
                 evidence: None,
@@ -66,8 +66,12 @@ fn a_rules_ban_that_an_operator_ends_early_is_told_as_an_unban() {
         message(notice::of(NOW_MS, &Happening::Decided(Box::new(record)))).text
     };
     assert_eq!(
-        told("alice", Reason::ErrorFlood, 1_990),
+        told("alice", Reason::ErrorFlood, "", 1_990),
         "198.51.100.7/32 unbanned by alice"
+    );
+    assert_eq!(
+        told("alice", Reason::ErrorFlood, "our own scanner", 1_990),
+        "198.51.100.7/32 unbanned by alice: our own scanner"
     );
     // One that an import brought back, one of a rule, and one by hand, however short.
     for (actor, reason, left_ms) in [
@@ -75,9 +79,49 @@ fn a_rules_ban_that_an_operator_ends_early_is_told_as_an_unban() {
         (ACTOR, Reason::ErrorFlood, 1_000),
         ("alice", Reason::Manual, 1_000),
     ] {
-        let told = told(actor, reason, left_ms);
+        let told = told(actor, reason, "", left_ms);
         assert!(told.starts_with("198.51.100.7/32 banned by "), "{told}");
     }
+}
+
+#[test]
+fn an_unban_tells_the_reason_that_was_given() {
+    let record = AuditRecord {
+        at_ms: NOW_MS,
+        target: "198.51.100.7".parse().unwrap(),
+        actor: "alice".to_owned(),
+        decision: Decision::Unban {
+            command_id: Uuid::from_u128(1),
+            strikes: 0,
+            note: "false alarm".to_owned(),
+            list: None,
+        },
+    };
+    let one = message(notice::of(NOW_MS, &Happening::Decided(Box::new(record))));
+    assert_eq!(
+        one.title,
+        "SecBeat: 198.51.100.7/32 unbanned by alice: false alarm"
+    );
+    assert_eq!(
+        serde_json::to_value(&one).unwrap()["unbans"]["named"],
+        json!([{ "target": "198.51.100.7/32", "actor": "alice", "note": "false alarm" }])
+    );
+    let template = "[{% for unban in unbans.named %}{{ unban.note }}, {% endfor %}{{ text }}]";
+    let template = Template::new(template, true).unwrap();
+    assert_eq!(
+        template.render(&one).unwrap(),
+        r#"["false alarm", "198.51.100.7/32 unbanned by alice: false alarm"]"#
+    );
+    assert_eq!(
+        message([unban("alice", "")]).text,
+        "198.51.100.7/32 unbanned by alice"
+    );
+    let long = message([unban("alice", &"x".repeat(1024))]);
+    assert!(long.text.chars().count() < 350, "{}", long.text);
+    assert_eq!(
+        message([unban("alice", "one"), unban("bob", "two")]).text,
+        "2 unbanned: 198.51.100.7/32, 198.51.100.7/32"
+    );
 }
 
 #[test]
@@ -131,7 +175,7 @@ fn nothing_that_others_write_is_a_control_a_line_or_long() {
         }
     }
     walk(&json);
-    assert_eq!(message.text.lines().count(), 2);
+    assert_eq!(message.text.lines().count(), 3);
     assert!(!message.title.contains('\n'));
 }
 
@@ -172,7 +216,7 @@ fn a_card_of_teams_has_only_runs_of_text() {
     let body = shapes::teams(&hostile());
     let card = &body["attachments"][0]["content"];
     let blocks = card["body"].as_array().unwrap();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
         assert_eq!(
             (&block["type"], &block["inlines"][0]["type"]),

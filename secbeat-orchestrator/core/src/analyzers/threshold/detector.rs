@@ -26,7 +26,7 @@ use crate::analyzers::{Finding, Why};
 
 /// Finds sources that cross a threshold.
 ///
-/// A finding empties all windows of its source; that of a rule that only observes, its own window. What follows from it
+/// A finding resets all counters of its source; that of a rule that only observes, its own one. What follows from it
 /// is the caller's: after a ban, tell [`ignore_until`](Self::ignore_until), and after one that would have been,
 /// [`observe_until`](Self::observe_until); without one, the source starts again at zero.
 #[derive(Debug)]
