@@ -54,7 +54,12 @@ pub(crate) async fn serve(request: Request) -> Response {
     if is_named || !(wants_page || path == "/") {
         return StatusCode::NOT_FOUND.into_response();
     }
-    match FILES.iter().find(|file| file.path == INDEX) {
+    index(FILES, headers)
+}
+
+/// Returns the page itself, or what to do where it is not among the `files`.
+fn index(files: &[File], headers: &HeaderMap) -> Response {
+    match files.iter().find(|file| file.path == INDEX) {
         Some(index) => index.answer(headers),
         None => ([(CONTENT_TYPE, "text/html; charset=utf-8")], MISSING).into_response(),
     }
@@ -131,6 +136,26 @@ mod tests {
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_was_built_without_node_serves_one_page_that_says_how_to_get_it() {
+        let response = index(&[], &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::OK);
+        let kind = response.headers().get(CONTENT_TYPE).unwrap();
+        assert_eq!(kind, "text/html; charset=utf-8");
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        for part in [
+            "Its web page was not built into it",
+            "<code>cargo xtask dashboard</code> fetches Node 20 and builds the page",
+            "The Debian packages have the page",
+            "href=\"/api/v1/openapi.json\"",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        // The policy of the page forbids what is inline.
+        assert!(!page.contains("<script") && !page.contains("style"), "{page}");
     }
 
     #[tokio::test]

@@ -40,6 +40,8 @@ test('times are told from now, in the zone, and in UTC', () => {
 test('numbers have their units', () => {
   expect(bytes(1536)).toBe('1.5 KiB');
   expect(percent(0.034)).toBe('3.4 %');
+  expect(percent(0.000_01)).toBe('< 0.1 %');
+  expect(percent(0)).toBe('0 %');
   expect(percent(1)).toBe('100 %');
   expect(plural(1, 'ban')).toBe('1 ban');
   expect(plural(2_000, 'entry', 'entries')).toBe('2,000 entries');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { clientOf, doubtOf, isAddress, neighbourhood, shown } from '../src/lib/net';
+import { clientOf, doubtOf, isAddress, neighbourhood, parts, shown } from '../src/lib/net';
 
 test.each([
   ['203.0.113.7/32', '203.0.113.7'],
@@ -41,3 +41,9 @@ test.each(['198.51.100.161', '198.51.100.0/24', '198.51.100.7/32', '2001:db8::/4
   '%s means one thing',
   (target) => expect(doubtOf(target)).toBeUndefined(),
 );
+
+test.each([
+  ['203.0.113.7', ['203.0.113.7']],
+  ['2001:db8:7:1::/64', ['2001:', 'db8:', '7:', '1::', '/64']],
+  ['::1', ['::', '1']],
+])('%s may break into lines', (text, lines) => expect(parts(text)).toEqual(lines));

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { gather, pace } from '../src/lib/pace';
+import { gather, pace, turns } from '../src/lib/pace';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -77,4 +77,15 @@ test('what comes within a moment is handed over together, and nothing after the 
   gathered.stop();
   vi.advanceTimersByTime(1_000);
   expect(told).toHaveLength(2);
+});
+
+test('an answer is taken only while it is of what the form still asks', () => {
+  const { begin, drop } = turns();
+  const first = begin();
+  expect(first()).toBe(true);
+  const second = begin();
+  expect([first(), second()]).toEqual([false, true]);
+  drop();
+  expect([first(), second()]).toEqual([false, false]);
+  expect(begin()()).toBe(true);
 });

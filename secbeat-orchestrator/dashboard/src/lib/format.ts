@@ -133,12 +133,15 @@ export function utc(iso: string | number): string {
   return Number.isNaN(date.getTime()) ? String(iso) : `${date.toISOString().replace('T', ' ').slice(0, -1)} UTC`;
 }
 
-/** A share between 0 and 1 in percent, with a digit below ten. */
+/** A share between 0 and 1 in percent, with a digit below ten. What is there is never "0.0 %". */
 export function percent(share: number): string {
   if (!Number.isFinite(share)) {
     return '–';
   }
   const value = share * 100;
+  if (value > 0 && value < 0.1) {
+    return '< 0.1 %';
+  }
   return `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} %`;
 }
 

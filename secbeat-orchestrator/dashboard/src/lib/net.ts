@@ -101,3 +101,8 @@ export function isAddress(text: string): boolean {
   const parts = text.split('.');
   return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256);
 }
+
+/** An IPv6 address or network in parts, between which a line may break on a narrow screen. */
+export function parts(text: string): string[] {
+  return text.split(/(?<=:)(?!:)/);
+}

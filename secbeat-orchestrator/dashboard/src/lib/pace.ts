@@ -12,6 +12,29 @@ export interface Gathering<T> {
   stop: () => void;
 }
 
+/** Tells answers to what a form asks now from answers to what it asked before. */
+export interface Turns {
+  /** Asks; returns whether its answer is still wanted. */
+  begin: () => () => boolean;
+  /** The form has changed: no answer that is on its way is wanted. */
+  drop: () => void;
+}
+
+/** Only the answer to the last question is wanted, and only until the form changes. */
+export function turns(): Turns {
+  let now = 0;
+  return {
+    begin: () => {
+      now += 1;
+      const own = now;
+      return () => own === now;
+    },
+    drop: () => {
+      now += 1;
+    },
+  };
+}
+
 /** Hands what comes within `forMs` to `act` together: a page is then drawn once for all of it. */
 export function gather<T>(act: (all: readonly T[]) => void, forMs: number): Gathering<T> {
   let all: T[] = [];

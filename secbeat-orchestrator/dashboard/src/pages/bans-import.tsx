@@ -4,6 +4,7 @@ import { ApiError, call } from '../api/client';
 import type { Imported } from '../api/types';
 import { exact, plural } from '../lib/format';
 import { entries, fates, lines, type Fated, type Line } from '../lib/lines';
+import { turns } from '../lib/pace';
 import { Badge, Failed, Hostile } from '../ui/basic';
 import { Dialog, Field, TextField } from '../ui/dialog';
 import { Table, type Column } from '../ui/table';
@@ -26,6 +27,7 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
   const [note, setNote] = useState('');
   const [preview, setPreview] = useState<Preview>();
   const [error, setError] = useState<ApiError>();
+  const [turn] = useState(turns);
   const list = useMemo(() => lines(text), [text]);
   const send = async (dryRun: boolean) =>
     await call('post', '/api/v1/bans/import', {
@@ -34,15 +36,24 @@ export function ImportDialog({ onClose, onDone }: { onClose: () => void; onDone:
     });
   const change = <T,>(set: (value: T) => void) => (value: T) => {
     set(value);
+    // A preview on its way is of other lines than an import would now send.
+    turn.drop();
     setPreview(undefined);
     setError(undefined);
   };
   const look = async () => {
+    const isWanted = turn.begin();
+    setPreview(undefined);
     setError(undefined);
     try {
-      setPreview({ list, imported: await send(true) });
+      const imported = await send(true);
+      if (isWanted()) {
+        setPreview({ list, imported });
+      }
     } catch (failure) {
-      setPreview(undefined);
+      if (!isWanted()) {
+        return;
+      }
       setError(failure instanceof ApiError ? failure : new ApiError(0, '', String(failure)));
     }
   };

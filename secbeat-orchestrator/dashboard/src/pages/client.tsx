@@ -28,7 +28,7 @@ export function Client({ address }: { address: string }) {
       <>
         <h1>Client</h1>
         <Empty>
-          <Hostile text={address} /> is not an IPv4 or IPv6 address.
+          <Hostile text={address} /> is not an IPv4 or IPv6 address. Type one into the field at the top.
         </Empty>
       </>
     );
@@ -237,9 +237,15 @@ interface Step {
   until?: string | null | undefined;
 }
 
+/** The sentence of a step, which says its end by the clock of UTC alone: with the whole time, it is told in the reader's zone. */
+function withDay({ text, until }: Step): string {
+  const clock = until?.split('T')[1];
+  return clock === undefined ? text : text.replace(` until ${clock}`, ` until ${until}`);
+}
+
 /** The story of the daemon, with the acknowledgements of each kernel in it. */
 export function steps(source: Pick<Source, 'timeline' | 'history'>, propagation: Propagation | undefined): Step[] {
-  const all: Step[] = [...source.timeline];
+  const all: Step[] = source.timeline.map((step) => ({ ...step, text: withDay(step) }));
   const known = new Set(source.history.map((ban) => ban.command_id));
   for (const command of propagation?.commands ?? []) {
     if (!known.has(command.command_id)) {

@@ -172,7 +172,7 @@ const edgeColumns: Column<Edge>[] = [
       </ul>
     ),
   },
-  { name: 'Bans', cell: (edge) => exact(edge.record.bans.active), right: true },
+  { name: 'Bans', cell: (edge) => exact(edge.record.bans.active), right: true, minor: true },
   {
     name: 'Dropped',
     cell: (edge) => <span title={`${exact(edge.record.drops.packets)} packets`}>{count(edge.record.drops.packets)}</span>,
@@ -192,7 +192,7 @@ const edgeColumns: Column<Edge>[] = [
   { name: 'Version', cell: (edge) => visible(edge.record.version), minor: true },
 ];
 
-function Times({ propagation }: { propagation: Propagation }) {
+export function Times({ propagation }: { propagation: Propagation }) {
   const times = propagation.commands.flatMap((command) => command.enforced.map((edge) => edge.after_ms));
   const buckets = histogram(times);
   const most = Math.max(1, ...buckets.map((bucket) => bucket.count));
@@ -289,7 +289,7 @@ const logColumns: Column<{ edge_id: string; log: Followed }>[] = [
       return silent_ms === undefined || silent_ms === null ? 'no line yet' : `last line ${duration(silent_ms)} ago`;
     },
   },
-  { name: 'Lines', cell: ({ log }) => count(log.lines ?? 0), right: true },
+  { name: 'Lines', cell: ({ log }) => count(log.lines ?? 0), right: true, minor: true },
   {
     name: 'Not understood',
     cell: ({ log: { lines = 0, not_understood: not = 0, recent = 0, recent_not_understood: recentNot = 0 } }) => (
@@ -303,11 +303,12 @@ const logColumns: Column<{ edge_id: string; log: Followed }>[] = [
     name: 'Delay',
     cell: ({ log: { delay_ms: ms } }) => (ms === undefined || ms === null ? '–' : ms < 0 ? 'from the future' : duration(ms)),
     right: true,
+    minor: true,
   },
   { name: 'Not read yet', cell: ({ log }) => bytes(log.bytes_behind ?? 0), right: true, minor: true },
 ];
 
-function Others({ stats }: { stats: Stats }) {
+export function Others({ stats }: { stats: Stats }) {
   const { leases } = stats;
   const members = leases?.members ?? [];
   const owned = (member: string) => leases?.partitions.filter((partition) => partition.holder === member).length ?? 0;

@@ -1,6 +1,6 @@
 /** One screen: is somebody attacking, what is done about it, is every host protected. */
 import { useMemo } from 'react';
-import type { Alarm, LatestBan, Overview } from '../api/types';
+import type { LatestBan, Overview } from '../api/types';
 import { bytes, count, duration, exact, plural, visible } from '../lib/format';
 import type { LiveEvent } from '../live/state';
 import { useLive } from '../live/connect';
@@ -23,7 +23,7 @@ export function Now() {
 function Shown({ overview }: { overview: Overview }) {
   return (
     <>
-      <Alarms alarms={overview.alarms} />
+      <Alarms overview={overview} />
       <Numbers overview={overview} />
       <Rates overview={overview} />
       <div className="grid two">
@@ -74,7 +74,17 @@ function Events() {
   );
 }
 
-function Alarms({ alarms }: { alarms: readonly Alarm[] }) {
+/** What can be said where no alarm is: an edge that only observes protects nothing, and is no alarm. */
+export function wellOf(edges: readonly Pick<Overview['edges'][number], 'edge_id' | 'observe_only'>[]): { lead: string; rest: string } {
+  const idle = edges.filter((edge) => edge.observe_only).map((edge) => visible(edge.edge_id));
+  if (idle.length === 0) {
+    return { lead: 'All is well.', rest: 'Every edge is protected and agrees with the ledger.' };
+  }
+  const who = idle.length > 3 ? `${exact(idle.length)} of ${plural(edges.length, 'edge')}` : idle.join(', ');
+  return { lead: 'No alarm.', rest: `In observe mode, where banned clients are counted and not dropped: ${who}.` };
+}
+
+export function Alarms({ overview: { alarms, edges } }: { overview: Overview }) {
   const isOld = useLive().connection === 'lost';
   if (alarms.length === 0 && isOld) {
     return (
@@ -84,9 +94,10 @@ function Alarms({ alarms }: { alarms: readonly Alarm[] }) {
     );
   }
   if (alarms.length === 0) {
+    const { lead, rest } = wellOf(edges);
     return (
       <p className="well">
-        <strong>All is well.</strong> Every edge is protected and agrees with the ledger.
+        <strong>{lead}</strong> {rest}
       </p>
     );
   }

@@ -5,6 +5,7 @@ import type { Rule } from '../api/types';
 import { bytes, exact, plural, visible } from '../lib/format';
 import { useLoad } from '../lib/load';
 import { textOf } from '../lib/log';
+import { turns } from '../lib/pace';
 import { edits, isThreshold, verdict, type Edit, type TriedChange } from '../lib/tried';
 import { Badge, Failed, Panel, Stat, Target, Time, type Tone } from '../ui/basic';
 import { Field, TextField } from '../ui/dialog';
@@ -24,22 +25,37 @@ export function TryChange({ rules }: { rules: readonly Rule[] }) {
   const [tried, setTried] = useState<Schemas['Tried']>();
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
-  const change = (rule: string, edit: Edit) => setChanged({ ...changed, [rule]: { ...changed[rule], ...edit } });
+  const [turn] = useState(turns);
+  // What came of another log or other rules would look like the outcome of these.
+  const forget = () => {
+    turn.drop();
+    setTried(undefined);
+    setError(undefined);
+  };
+  const asked = <T,>(set: (value: T) => void) => (value: T) => {
+    forget();
+    set(value);
+  };
+  const change = (rule: string, edit: Edit) => asked(setChanged)({ ...changed, [rule]: { ...changed[rule], ...edit } });
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     if (log === undefined && file === '') {
       return;
     }
     setBusy(true);
-    setError(undefined);
-    // What came of another log or other rules would look like the outcome of these.
-    setTried(undefined);
+    forget();
+    const isWanted = turn.begin();
     try {
       const by = log === undefined || file !== '' ? { file } : { log: await textOf(log, MOST) };
       const body = { ...by, rules: edits(changed), ...(format.trim() === '' ? {} : { format: format.trim() }) };
-      setTried(await call('post', '/api/v1/rules/try', { body, timeoutMs: TIMEOUT_MS }));
+      const outcome = await call('post', '/api/v1/rules/try', { body, timeoutMs: TIMEOUT_MS });
+      if (isWanted()) {
+        setTried(outcome);
+      }
     } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(0, '', failure instanceof Error ? failure.message : String(failure)));
+      if (isWanted()) {
+        setError(failure instanceof ApiError ? failure : new ApiError(0, '', failure instanceof Error ? failure.message : String(failure)));
+      }
     }
     setBusy(false);
   };
@@ -54,7 +70,7 @@ export function TryChange({ rules }: { rules: readonly Rule[] }) {
             hint={typeof onHost.unreadable === 'string' ? `${visible(onHost.folder)} cannot be read: ${visible(onHost.unreadable)}` : `Of ${visible(onHost.folder)}`}
           >
             {(id, hint) => (
-              <select id={id} aria-describedby={hint} value={file} onChange={(event) => setFile(event.target.value)}>
+              <select id={id} aria-describedby={hint} value={file} onChange={(event) => asked(setFile)(event.target.value)}>
                 <option value="">none: a file of yours</option>
                 {onHost.files.map(({ name, bytes: size }) => (
                   <option key={name} value={name}>
@@ -67,10 +83,10 @@ export function TryChange({ rules }: { rules: readonly Rule[] }) {
         )}
         <Field label="Access log" hint={tooLarge ? `${bytes(log.size)}, and ${bytes(MOST)} are allowed: cut it` : `Up to ${bytes(MOST)}, also compressed with gzip`}>
           {(id, hint) => (
-            <input id={id} type="file" disabled={file !== ''} aria-describedby={hint} aria-invalid={tooLarge} onChange={(event) => setLog(event.target.files?.[0])} />
+            <input id={id} type="file" disabled={file !== ''} aria-describedby={hint} aria-invalid={tooLarge} onChange={(event) => asked(setLog)(event.target.files?.[0])} />
           )}
         </Field>
-        <TextField label="Format" hint="Found out unless set: a name as combined or nginx-json, or a pattern" value={format} set={setFormat} />
+        <TextField label="Format" hint="Found out unless set: a name as combined or nginx-json, or a pattern" value={format} set={asked(setFormat)} />
         <Table caption="Rules to change" columns={columns(changed, change)} rows={rules} rowKey={(rule) => rule.name} />
         {wrong.map(([rule]) => (
           <p key={rule} role="alert" className="failed">
@@ -141,7 +157,7 @@ const changeColumns: Column<TriedChange>[] = [
 function Outcome({ tried }: { tried: Schemas['Tried'] }) {
   const unseen = tried.appear + tried.vanish + tried.differ - tried.changes.length;
   return (
-    <div role="status">
+    <div role="status" className="outcome">
       <dl className="stats">
         <Stat label="More bans" value={exact(tried.appear)} tone={tried.appear > 0 ? 'bad' : 'plain'} />
         <Stat label="Fewer bans" value={exact(tried.vanish)} tone={tried.vanish > 0 ? 'ok' : 'plain'} />

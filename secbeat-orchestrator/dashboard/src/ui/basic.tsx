@@ -1,9 +1,9 @@
 /** What every page is made of. */
-import { useId, type ReactNode } from 'react';
+import { Fragment, useId, type ReactNode } from 'react';
 import type { ApiError } from '../api/client';
 import { useNow } from '../lib/clock';
 import * as format from '../lib/format';
-import { clientOf, shown } from '../lib/net';
+import { clientOf, parts, shown } from '../lib/net';
 import { clientPath } from '../lib/route';
 import { Link } from '../lib/router';
 
@@ -78,7 +78,12 @@ export function Target({ target }: { target: string }) {
   const href = client === undefined ? `/bans?within=${encodeURIComponent(target)}` : clientPath(client);
   return (
     <Link className="target" href={href}>
-      {format.visible(shown(target))}
+      {parts(format.visible(shown(target))).map((part, index) => (
+        <Fragment key={index}>
+          {index > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
     </Link>
   );
 }
