@@ -41,6 +41,10 @@ pub(crate) const DAEMONS: [&str; 3] = ["secbeat", "secbeat-edge", "secbeat-orche
 /// As all builds of xtask, it is one of `--workspace`: for each other selection of packages, cargo selects other features of the
 /// crates that they share, and compiles those crates again.
 pub(crate) fn build(profile: Profile, programs: &[&str]) -> Result<()> {
+    run_command(&mut build_command(profile, programs))
+}
+
+fn build_command(profile: Profile, programs: &[&str]) -> Command {
     let mut build = cargo("build");
     build.arg("--workspace");
     for program in programs {
@@ -49,7 +53,7 @@ pub(crate) fn build(profile: Profile, programs: &[&str]) -> Result<()> {
     if matches!(profile, Profile::Release) {
         build.arg("--release");
     }
-    run_command(&mut build)
+    build
 }
 
 /// What a scenario or test is told: where the daemons, the tools and the XDP program are.
@@ -114,31 +118,86 @@ fn become_scenario(
 
 #[cfg(test)]
 mod tests {
+    use super::{DAEMONS, Profile, build_command};
     use crate::process::{cargo, output};
-    use std::collections::BTreeSet;
+    use serde_json::{Value, json};
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::process::Command;
 
-    /// Every crate with its features.
-    fn crates(edges: &str) -> BTreeSet<String> {
-        let mut tree = cargo("tree");
-        tree.args(["--offline", "--locked", "--workspace", "--edges", edges])
-            .args(["--prefix", "none", "--format", "{p} {f}"]);
-        let printed = output(&mut tree).unwrap();
-        // The mark says that its dependencies were shown before.
-        let lines = printed
-            .lines()
-            .map(|line| line.trim_end_matches("(*)").trim_end());
-        lines.map(str::to_owned).collect()
+    /// The libraries that cargo would compile: each with its name, and with what tells it from the same one compiled otherwise.
+    fn libraries(mut command: Command) -> BTreeSet<(String, String)> {
+        command
+            .args(["--offline", "--locked", "-Z", "unstable-options", "--unit-graph"])
+            .env("RUSTC_BOOTSTRAP", "1");
+        let graph: Value = serde_json::from_str(&output(&mut command).unwrap()).unwrap();
+        let units = graph["units"].as_array().unwrap();
+        let others = [json!(["bin"]), json!(["custom-build"])];
+        let libraries = units
+            .iter()
+            .filter(|unit| unit["mode"] == "build" && !others.contains(&unit["target"]["kind"]));
+        libraries
+            .map(|unit| {
+                let mut settings = unit["profile"].clone();
+                // "dev" or "test": nothing is compiled otherwise for it.
+                settings.as_object_mut().unwrap().remove("name");
+                let package = unit["pkg_id"].as_str().unwrap();
+                (package.to_owned(), format!("{} {settings}", unit["features"]))
+            })
+            .collect()
+    }
+
+    fn of_the_demo() -> BTreeSet<(String, String)> {
+        let libraries = libraries(build_command(
+            Profile::Debug,
+            &[&DAEMONS[..], &["secbeat-demo"]].concat(),
+        ));
+        assert!(libraries.len() > 100, "{libraries:?}");
+        libraries
+    }
+
+    /// Whether it is one of these packages, whatever its version.
+    fn is_of(package: &str, names: &[&str]) -> bool {
+        names.iter().any(|name| package.contains(&format!("#{name}@")))
     }
 
     /// Otherwise what dev-dependencies turn on is stated in tests/Cargo.toml no more.
     #[test]
     fn tests_compile_no_crate_again_that_the_daemons_were_built_with() {
-        let (built, tested) = (crates("no-dev"), crates("normal,build,dev"));
-        assert!(built.len() > 100, "{built:?}");
+        let mut test = cargo("test");
+        test.args(["--workspace", "--test", "*"]);
+        let tested = libraries(test);
+        let built = of_the_demo();
         let again: Vec<_> = built.difference(&tested).collect();
         assert!(
             again.is_empty(),
             "tests build these with other features: {again:#?}"
         );
+    }
+
+    /// A fresh machine compiles xtask first, and then everything else.
+    #[test]
+    fn what_macros_of_xtask_are_made_of_is_compiled_once() {
+        let mut xtask = cargo("build");
+        xtask.args(["--package", "xtask"]);
+        let (xtask, demo) = (libraries(xtask), of_the_demo());
+        let of_xtask_alone = xtask.difference(&demo);
+        // That of the macros would be a second one.
+        let syn: Vec<_> = of_xtask_alone
+            .filter(|(package, _)| is_of(package, &["syn"]))
+            .collect();
+        assert_eq!(syn.len(), 1, "{syn:#?}");
+    }
+
+    /// Macros run in the compiler: what they are made of is compiled for it, and once more if the daemons' features differ.
+    #[test]
+    fn macros_and_daemons_share_what_both_are_made_of() {
+        let mut compiled = BTreeMap::<_, Vec<_>>::new();
+        for (package, how) in of_the_demo() {
+            compiled.entry(package).or_default().push(how);
+        }
+        // Less than two seconds each.
+        compiled.retain(|package, _| !is_of(package, &["either", "itertools", "serde_core", "uuid"]));
+        compiled.retain(|_, ways| ways.len() > 1);
+        assert!(compiled.is_empty(), "{compiled:#?}");
     }
 }
