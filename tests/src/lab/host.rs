@@ -68,7 +68,7 @@ impl Host {
         host
     }
 
-    /// The same, on which the edge believes the kernel to have no links in the stack's ingress hook.
+    /// A host on which the edge believes the kernel to have no links in the stack's ingress hook.
     #[must_use]
     pub fn without_tcx() -> Self {
         Self {

@@ -24,7 +24,7 @@ impl PinnedFilter {
         Self::of(Filter::load_object(&paths::bpf_object(), slots))
     }
 
-    /// The same, with so many lines in the express lane's map.
+    /// [`load`](Self::load), with so many lines in the express lane's map.
     #[must_use]
     pub fn load_with_lane(slots: u32, lines: u32) -> Self {
         Self::of(Filter::load_with_lane(&paths::bpf_object(), slots, lines))
@@ -66,7 +66,7 @@ impl PinnedFilter {
         AllowedNets::open(&self.pins()).expect("opening the allowlist")
     }
 
-    /// The same, which may make tables of networks.
+    /// The ban maps, which may make tables of networks.
     #[must_use]
     pub fn bans_with_tables(&self) -> BanMaps {
         let mut bans = self.bans();

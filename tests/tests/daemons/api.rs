@@ -1,10 +1,11 @@
 //! The orchestrator's REST API as clients meet it: who is let in, how it fails, what it tells, and that it is as described.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     process::Output,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secbeat_common::wire::MAX_ALLOWED;
@@ -237,6 +238,15 @@ fn tokens_let_in_up_to_their_role_and_sign_what_is_done() {
         (lifted.status, body(&lifted)),
         (200, json!({"target": "192.0.2.7/32"}))
     );
+    // The log has what NATS has acknowledged, and who did it.
+    for (word, actor) in [("banned", "operate"), ("unbanned", "admin")] {
+        let said = format!(" audit: {word} target=192.0.2.7/32 ");
+        let by = format!("actor=\"{actor}\"");
+        wait_until("the log tells who did it", START, || {
+            let log = lab.orchestrator.log();
+            log.lines().any(|line| line.contains(&said) && line.contains(&by))
+        });
+    }
     let absent = lab.call("DELETE", "/api/v1/bans/192.0.2.7", Some(&admin), "");
     assert_problem(&absent, 404, "192.0.2.7/32 is not banned");
 
@@ -524,7 +534,7 @@ fn the_api_speaks_tls_to_whoever_trusts_its_certificate() {
         )
     });
     let secret = files.write("token", &secret);
-    let lab = Lab::start(&format!(
+    let mut lab = Lab::start(&format!(
         "[api]\nlisten = \"0.0.0.0:3030\"\n[api.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n{table}",
         ours.0, ours.1
     ));
@@ -554,6 +564,17 @@ fn the_api_speaks_tls_to_whoever_trusts_its_certificate() {
         read_response(&mut { plain }, "GET").is_err(),
         "HTTP in plain text was answered"
     );
+
+    // The certificate is renewed, in two steps. A pair that does not go together changes nothing.
+    fs::copy(&other.0, &ours.0).unwrap();
+    lab.orchestrator
+        .wait_for_log("the certificates have changed and cannot be used", START);
+    let still = remote(&other.0, &["bans"]);
+    assert_eq!(still.status.code(), Some(1), "{still:?}");
+    fs::copy(&other.1, &ours.1).unwrap();
+    wait_until("the new certificate is shown", START, || {
+        remote(&other.0, &["bans"]).status.success()
+    });
 }
 
 /// The document's schema of an answer, which may refer to others in it.
@@ -667,19 +688,43 @@ fn tokens_change_with_a_sighup_and_what_else_changed_is_named() {
 }
 
 #[test]
-fn whoever_guesses_tokens_is_counted_and_told_of() {
+fn whoever_guesses_tokens_is_counted_slowed_and_told_of() {
     let host = Host::new();
-    let (_, table) = token(&host, "one", "read");
+    let (right, table) = token(&host, "one", "read");
     let mut lab = Lab::start(&table);
+    let began = Instant::now();
     for guess in ["a", "b"] {
         let answer = lab.call("GET", "/api/v1/bans", Some(guess), "");
         assert_eq!(answer.status, 401);
     }
+    assert!(began.elapsed() >= Duration::from_secs(2), "one a second");
+
+    let began = Instant::now();
+    let mut guesses: Vec<_> = (0..12)
+        .map(|n| {
+            let head = format!(
+                "GET /api/v1/bans HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer guess-{n}\r\n\r\n"
+            );
+            lab.send(3030, &head)
+        })
+        .collect();
+    assert_eq!(lab.call("GET", "/api/v1/bans", Some(&right), "").status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "a right token does not wait"
+    );
+    let answers = guesses
+        .iter_mut()
+        .map(|guess| read_response(guess, "GET").unwrap().status);
+    let (slowed, refused): (Vec<_>, Vec<_>) = answers.partition(|status| *status == 401);
+    assert!(!refused.is_empty() && refused.iter().all(|status| *status == 429));
+    let least = Duration::from_secs(slowed.len() as u64);
+    assert!(began.elapsed() >= least, "{slowed:?} in {:?}", began.elapsed());
     lab.orchestrator
         .wait_for_log("a request shows a token that the API does not know", START);
     assert!(lab.orchestrator.log().contains("from=\"127.0.0.1\""));
     let stats = lab.order("GET", "/api/v1/stats", "");
-    assert_eq!(body(&stats)["wrong_tokens"], 2);
+    assert_eq!(body(&stats)["wrong_tokens"], 14);
 }
 
 #[test]
@@ -708,7 +753,7 @@ fn completions_and_manual_pages_are_written() {
                 .status
                 .success()
         );
-        let text = std::fs::read_to_string(folder.join(page)).unwrap();
+        let text = fs::read_to_string(folder.join(page)).unwrap();
         assert!(text.contains(".SH OPTIONS"), "{text}");
     }
 }

@@ -19,6 +19,7 @@ mod exemptions;
 mod front_door;
 mod generated_requests;
 mod host_watcher;
+mod how_to;
 mod joining;
 mod lifecycle;
 mod lists;

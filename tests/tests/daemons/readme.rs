@@ -8,8 +8,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// Errors that lead to a ban.
 const ERRORS: u32 = 50;
 const PROMPT: &str = "    $ sudo secbeat ";
-/// What the README leaves out.
-const LEFT_OUT: &str = "…";
+/// What pages leave out.
+pub(super) const LEFT_OUT: &str = "…";
 
 /// A command of the README, and the lines that it prints.
 struct Shown<'page> {
@@ -31,7 +31,7 @@ fn shown(readme: &str) -> Vec<Shown<'_>> {
 }
 
 /// A line without what differs from run to run: digits, and the spaces that make room for them.
-fn shape(line: &str) -> String {
+pub(super) fn shape(line: &str) -> String {
     let mut shape = String::new();
     for letter in line.chars() {
         let letter = if letter.is_ascii_digit() { '0' } else { letter };

@@ -433,6 +433,48 @@ fn the_kill_switch_stays_thrown_over_restarts_until_it_is_taken_back() {
     await_protected(&host, "eth-a", "the switch was taken back");
 }
 
+/// The daemon looks at its interfaces every 2 s; that is not waited for.
+#[test]
+fn what_the_kill_switch_did_shows_as_soon_as_its_command_has_ended() {
+    let host = Host::new();
+    let _edge = start(&host);
+    await_protected(&host, "eth-a", "the start");
+    for _ in 0..3 {
+        assert!(host.edge(&["detach"]).status.success());
+        let (is_protected, why) = said(&host, "eth-a");
+        assert!(
+            !is_protected && why.contains("detached by `secbeat-edge detach`"),
+            "{why}"
+        );
+        assert_eq!(ready(&host, "eth-a"), (503, "0".to_owned()));
+        assert!(!runs(&host, "eth-a"));
+        assert!(host.edge(&["attach"]).status.success());
+
+        // The first that asks after the switch need not be `status`.
+        let detached = host.edge(&["detach"]);
+        let text = String::from_utf8_lossy(&detached.stdout);
+        assert!(text.starts_with("detached from eth-a;"), "{text}");
+        let banned = host.edge(&["ban", "198.51.100.7"]);
+        assert_refused(&banned, 1, &["detached by `secbeat-edge detach`"]);
+        let bans = host.edge(&["bans"]);
+        let passes = String::from_utf8_lossy(&bans.stderr);
+        assert!(passes.contains("NOT ENFORCED"), "{bans:?}");
+        let mode = host.edge(&["mode"]);
+        let mode = String::from_utf8_lossy(&mode.stdout);
+        assert!(
+            mode.starts_with("enforce\nbut NOT ENFORCED: eth-a: detached"),
+            "{mode}"
+        );
+
+        let attached = host.edge(&["attach"]);
+        let text = String::from_utf8_lossy(&attached.stdout);
+        assert_eq!(text, "the kill switch is taken back; attached to eth-a\n");
+        assert!(runs(&host, "eth-a"));
+        assert_eq!(said(&host, "eth-a"), (true, String::new()));
+        assert_eq!(ready(&host, "eth-a"), (200, "1".to_owned()));
+    }
+}
+
 #[test]
 fn other_ban_slots_carry_live_bans_over_with_the_rights_of_the_unit() {
     let host = Host::new();

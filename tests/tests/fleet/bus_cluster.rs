@@ -115,9 +115,11 @@ fn each_server_of_a_cluster_may_fail_and_no_ban_is_lost() {
     let killed = Instant::now();
     fleet.make_errors(Family::V4, 20);
     let automatic = fleet.await_ban(Family::V4.attacker());
+    let took = killed.elapsed();
+    // 3.1 to 4.7 s; a host that is busy takes longer to start what it has to. NATS elects for 4 to 9 s.
+    assert!(took < Duration::from_secs(8), "an automatic ban took {took:?}");
     eprintln!(
-        "an automatic ban {:?} after the leader's death, by {}",
-        killed.elapsed(),
+        "an automatic ban {took:?} after the leader's death, by {}",
         match automatic.origin {
             origin::LOCAL => "the edge itself",
             _ => "the fleet",

@@ -223,7 +223,15 @@ fn one_bad_line_keeps_all_out_and_is_named() {
     let would = stdout(&import(&fleet, text, &["--skip-invalid", "--dry-run"]));
     assert_eq!(would, "would import 1 ban, 2 skipped\n");
     assert!(bans(&fleet, &[]).is_empty());
-    stdout(&import(&fleet, text, &["--skip-invalid"]));
+    let output = import(&fleet, text, &["--skip-invalid"]);
+    stdout(&output);
+    let left_out = String::from_utf8_lossy(&output.stderr);
+    for why in [
+        ":2: `example.org` is neither an IP address nor a CIDR prefix\n",
+        ":3: 127.0.0.1/32 is never banned: loopback\n",
+    ] {
+        assert!(left_out.contains(why), "{left_out}");
+    }
     assert_eq!(bans(&fleet, &[])[0]["target"], "198.51.100.7/32");
 }
 

@@ -18,9 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Expected = Result<&'static str, &'static str>;
 
 /// How an interface is made, and what is expected of it.
-const KINDS: [(&str, &str, Expected); 17] = [
+const KINDS: [(&str, &str, Expected); 19] = [
     ("k-dummy", "type dummy", Ok("tc")),
     ("k-vlan", "link eth-a type vlan id 7", Ok("tc")),
+    // QinQ: a tag of a provider, and one of a customer in it.
+    ("k-svlan", "link eth-a type vlan proto 802.1ad id 8", Ok("tc")),
+    ("k-qinq", "link k-svlan type vlan id 9", Ok("tc")),
     ("k-bond", "type bond mode active-backup", Ok("native")),
     ("k-team", "type team", Ok("tc")),
     (

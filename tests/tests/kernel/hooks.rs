@@ -23,6 +23,9 @@ const CLEAN: [&str; 2] = ["198.51.100.8", "2001:db8:bad:2::7"];
 const TARGETS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// ICMP, IGMP, IP in IP, IPv6 in IP, RSVP, GRE, ESP, AH, ICMPv6, OSPF, L2TP, SCTP (whose ports bans do not know), UDP-Lite, for
+/// experiments, and reserved.
+const WITHOUT_PORTS: [u8; 15] = [1, 2, 4, 41, 46, 47, 50, 51, 58, 89, 115, 132, 136, 253, 255];
 
 /// The programs, with what each returns for a packet that is dropped and for one that passes. `TC_ACT_SHOT` is 2, and
 /// `TC_ACT_UNSPEC`, which lets the next program decide, -1.
@@ -223,6 +226,29 @@ fn what_the_stack_takes_for_another_protocol_is_not_read_as_ip() {
     }
 }
 
+/// Tunnels and IPsec among them: what counts is who the outer header is from.
+#[test]
+fn a_ban_drops_packets_of_every_protocol() {
+    for (program, drop, pass) in PROGRAMS {
+        let mut filter = Filter::load_whole();
+        for source in BANNED {
+            filter.ban(source.parse().unwrap(), NEVER_ENDING);
+        }
+        let of_banned = packet(BANNED[0], UDP, 0, &to_port(443));
+        for protocol in WITHOUT_PORTS {
+            for (banned, clean) in BANNED.into_iter().zip(CLEAN) {
+                // A whole header, none, and one of a banned client where a header would be.
+                for payload in [&to_port(443)[..], &[], &of_banned[..]] {
+                    let hit = packet(banned, protocol, 0, payload);
+                    expect(&filter, program, &hit, Verdict::Banned, drop);
+                    let other = packet(clean, protocol, 0, payload);
+                    expect(&filter, program, &other, Verdict::Clean, pass);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn bans_of_some_ports_let_all_other_packets_pass() {
     for (program, drop, pass) in PROGRAMS {
@@ -242,8 +268,7 @@ fn bans_of_some_ports_let_all_other_packets_pass() {
                     expect(&filter, program, &other, Verdict::OtherPort, pass);
                 }
             }
-            // ICMP, ICMPv6 and GRE.
-            for protocol in [1, 58, 47] {
+            for protocol in WITHOUT_PORTS {
                 let other = packet(source, protocol, 0, &to_port(443));
                 expect(&filter, program, &other, Verdict::OtherPort, pass);
             }

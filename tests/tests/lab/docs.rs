@@ -52,6 +52,44 @@ fn every_promise_names_tests_that_exist() {
 }
 
 #[test]
+fn figures_and_versions_in_the_readme_are_those_of_the_pages_behind_them() {
+    let read = |name: &str| fs::read_to_string(workspace().join(name)).unwrap();
+    let (readme, measured, compared) = (
+        read("README.md"),
+        read("docs/performance.md"),
+        read("docs/comparison.md"),
+    );
+    let (summary, _) = measured.split_once("The rest of this page").unwrap();
+    let (_, figures) = readme.split_once("Three figures").unwrap();
+    let (figures, _) = figures.split_once("## ").unwrap();
+    let words: Vec<_> = figures
+        .split_whitespace()
+        .map(|word| word.trim_matches(['(', ')', ',', ';', '.']))
+        .collect();
+    let is_figure = |pair: &&[&str]| {
+        pair[0].starts_with(|c: char| c.is_ascii_digit()) && matches!(pair[1], "ns" | "ms" | "s")
+    };
+    let figures: Vec<_> = words
+        .windows(2)
+        .filter(is_figure)
+        .map(|pair| pair.join(" "))
+        .collect();
+    assert!(figures.len() >= 3, "{figures:?}");
+    let missing = figures.iter().filter(|figure| !summary.contains(*figure));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+    let head = readme.lines().find(|line| line.contains("| SecBeat |")).unwrap();
+    let versions: Vec<_> = head
+        .split([' ', ','])
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert_eq!(versions.len(), 3, "{head}");
+    let missing = versions
+        .into_iter()
+        .filter(|version| !compared.contains(*version));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
 fn links_lead_somewhere_in_the_repository_in_the_book_and_in_the_packages() {
     let pages = pages();
     let mut views = vec![("the repository", repository(&pages)), ("the book", book(&pages))];
@@ -175,7 +213,11 @@ fn limits_are_those_of_the_code() {
         let actual = match constant {
             "MAX_BANNED_NETS" => vec![u64::from(maps::MAX_BANNED_NETS)],
             "MAX_ALLOWED" => vec![MAX_ALLOWED as u64],
-            constant => values_of(&code, constant),
+            constants => constants.split("` times `").fold(vec![1], |products, constant| {
+                let values = values_of(&code, constant);
+                let times = |product: &u64| values.iter().map(|value| product * value).collect::<Vec<_>>();
+                products.iter().flat_map(times).collect()
+            }),
         };
         assert!(actual.contains(&documented), "{row}: {actual:?}");
         checked += 1;

@@ -1,8 +1,10 @@
 //! SecBeat under systemd: its units, and what it tells PID 1.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -17,9 +19,23 @@ use secbeat_tests::lab::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Checks that `systemd-analyze security` rates the unit in `file` with no more than these tenths.
+#[track_caller]
+fn expect_exposure(file: &Path, threshold: u8) {
+    let output = TestProgram::SystemdAnalyze
+        .command()
+        .args(["security", "--offline=true"])
+        .arg(format!("--threshold={threshold}"))
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}: {said}", file.display());
+}
+
 #[test]
 fn the_units_are_hardened() {
-    // Tenths of an exposure. The edge's comes from what it is for: BPF, the network's configuration, netlink.
+    // The edge's comes from what it is for: BPF, the network's configuration, netlink.
     for (unit, threshold) in [
         ("secbeat", 18),
         ("secbeat-edge", 18),
@@ -27,18 +43,27 @@ fn the_units_are_hardened() {
         ("secbeat-nats", 11),
         ("secbeat-pins", 14),
     ] {
-        let output = TestProgram::SystemdAnalyze
-            .command()
-            .args(["security", "--offline=true"])
-            .arg(format!("--threshold={threshold}"))
-            .arg(unit_file(unit))
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{unit}: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+        expect_exposure(&unit_file(unit), threshold);
+    }
+}
+
+/// Without the tilde, systemd adds the capabilities of a drop-in to those of the unit.
+#[test]
+fn the_drop_in_of_the_docs_takes_a_right_away() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/security.md");
+    let page = fs::read_to_string(page).unwrap();
+    let drop_in: Vec<_> = page
+        .lines()
+        .map(|line| line.strip_prefix("    ").unwrap_or_default())
+        .skip_while(|line| *line != "[Service]")
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    for unit in ["secbeat", "secbeat-edge"] {
+        let shipped = fs::read_to_string(unit_file(unit)).unwrap();
+        let file = folder.path().join(format!("{unit}.service"));
+        fs::write(&file, format!("{shipped}\n{}\n", drop_in.join("\n"))).unwrap();
+        expect_exposure(&file, 17);
     }
 }
 
@@ -268,6 +293,23 @@ fn pins_that_somebody_removes_are_back_within_seconds_under_the_unit() {
     booted.edge(&["attach"]);
     wait_until("the program is attached again", PATIENCE, protected);
     assert_eq!(get().unwrap(), 200);
+}
+
+/// The daemon does not see it: its unit has a mount of its own, which goes with it.
+#[test]
+fn a_bpf_file_system_that_is_unmounted_under_the_unit_is_said() {
+    let around = Surroundings::new();
+    let booted = Booted::boot_unenrolled(&around.host, &around.edge_config());
+    assert!(booted.edge(&["status"]).contains("native on to-attacker"));
+    booted.ask(TestProgram::Bash, &["-ec", "umount --lazy /sys/fs/bpf"]);
+    let script = "if secbeat-edge status; then exit 1; fi";
+    let said = booted.ask(TestProgram::Bash, &["-c", script]);
+    assert!(
+        said.contains("native on to-attacker")
+            && said.contains("nothing is pinned in /sys/fs/bpf/secbeat")
+            && said.contains("mount -t bpf"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Filter {
         Self::load_with_lane(object, slots, lane::map_lines(slots))
     }
 
-    /// The same, with so many lines in the express lane's map.
+    /// [`load_object`](Self::load_object), with so many lines in the express lane's map.
     #[must_use]
     pub fn load_with_lane(object: &Path, slots: u32, lines: u32) -> Self {
         let sieve = maps::sieve_words(slots);
@@ -144,7 +144,7 @@ impl Filter {
             .expect("an XDP program")
     }
 
-    /// The same, to attach it.
+    /// The program of this name, to attach it.
     pub fn program_mut(&mut self, name: &str) -> &mut Xdp {
         self.ebpf
             .program_mut(name)
