@@ -10,8 +10,8 @@ use crate::{
 /// The highest epoch of each partition, and the revision of the bans bucket from which on it holds.
 ///
 /// The bucket keeps bans of many epochs, and names them again after each connection, but always in the order in which they
-/// were written: a command is stale if it was written after one of a higher epoch. What people order bears
-/// [`NO_LEASE`] and is never stale.
+/// were written: a command is stale if it was written after one of a higher epoch. Orders of operators carry
+/// [`NO_LEASE`] and are never stale.
 #[derive(Debug, Default)]
 pub struct Fence {
     known: HashMap<u16, Held>,

@@ -225,7 +225,7 @@ pub fn acks(edge_id: &str) -> String {
 /// A part of the audit: a stream with limits of its own, so that many records of one kind push out none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AuditPart {
-    /// What people ordered: single bans and unbans, the allowlist, and each list as a whole. Earlier releases wrote everything here.
+    /// Orders of operators: single bans and unbans, the allowlist, and each list as a whole. Earlier releases wrote everything here.
     Orders,
     /// Bans that rules decided.
     Bans,

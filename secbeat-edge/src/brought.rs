@@ -61,7 +61,7 @@ impl InForce {
 }
 
 impl InForce {
-    /// The same, with the entries of the bus's allowlist that the kernel holds: it knows neither their ends nor their comments.
+    /// Adds the entries of the bus's allowlist that the kernel holds: it knows neither their ends nor their comments.
     ///
     /// # Errors
     ///

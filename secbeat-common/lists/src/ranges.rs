@@ -78,7 +78,7 @@ impl Ranges {
         self.networks_from(0, 0)
     }
 
-    /// The same, but none of IPv4 and of IPv6 with a shorter prefix than these lengths.
+    /// [`networks`](Self::networks), but none of IPv4 and of IPv6 with a shorter prefix than these lengths.
     #[must_use]
     pub fn networks_from(&self, ipv4: u8, ipv6: u8) -> Vec<Prefix> {
         let mut networks = Vec::with_capacity(self.ipv4.len() + self.ipv6.len());

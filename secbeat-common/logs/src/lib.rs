@@ -148,7 +148,7 @@ impl LogLine<'_> {
         }
     }
 
-    /// The same, borrowed from this one.
+    /// The line, borrowed from this one.
     fn borrow(&self) -> LogLine<'_> {
         LogLine {
             client: self.client,

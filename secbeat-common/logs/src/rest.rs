@@ -155,7 +155,7 @@ impl Rest {
         Some(self.line()?.client)
     }
 
-    /// The same, if it was read from a list.
+    /// The client of a line of text, if it was read from a list.
     pub(super) fn client_of_list(&self) -> Option<IpAddr> {
         let line = self.line().filter(|line| line.forwarded.is_some())?;
         Some(line.client)

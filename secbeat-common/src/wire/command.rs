@@ -34,7 +34,7 @@ pub struct BlockCommand {
     pub issuer: String,
     pub layer: Layer,
     /// Fencing: the epoch of the issuer's lease of the target's partition. A command of a lower epoch than one written
-    /// before it for the same partition is stale. [`NO_LEASE`] for what people order, which needs no lease and is never
+    /// before it for the same partition is stale. [`NO_LEASE`] for orders of operators, which need no lease and are never
     /// stale.
     pub epoch: u64,
 }

@@ -35,7 +35,7 @@ impl Allowlist {
         allowlist
     }
 
-    /// The same, with what the host's operators have added.
+    /// Adds the entries of the host's operators.
     #[must_use]
     pub fn with_local<'e>(mut self, entries: impl IntoIterator<Item = &'e AllowEntry>) -> Self {
         self.local = ends(entries);

@@ -41,7 +41,7 @@ enum Contradiction {
 }
 
 impl Config {
-    /// The same, if its keys agree with each other.
+    /// Returns the config if its keys agree with each other.
     pub(super) fn check(mut config: Self, path: &Path) -> Result<Self, ConfigError> {
         path.clone_into(&mut config.path);
         let state_dir = config.state_dir.clone();

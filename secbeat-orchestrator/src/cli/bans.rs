@@ -34,7 +34,7 @@ pub struct List {
     /// Only bans that cover this address, or only bans of this network and within it.
     #[arg(value_name = "ADDRESS|CIDR", conflicts_with_all = ["ip", "range"])]
     near: Option<Near>,
-    /// The same, as `cscli decisions list` has it.
+    /// An address or network, as `cscli decisions list` takes it.
     #[arg(long, short = 'v', hide = true, conflicts_with_all = ["near", "ip", "range"])]
     value: Option<Near>,
     /// Only bans that cover this address.

@@ -32,7 +32,7 @@ const PRIVATE: [&str; 15] = [
     "ff00::/8",
 ];
 
-/// What a list comes to.
+/// The networks of a list, and how it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sifted {
     /// Sorted, none within another, IPv4 first.

@@ -29,16 +29,16 @@ impl<'l> Answer<'l> {
     }
 }
 
-/// The answers of which all is told.
+/// The answers that are reported in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     All,
-    /// Failures alone, as edges tell if they are not asked for more.
+    /// Failures alone, as edges report if no rule asks for more.
     Failures,
 }
 
 impl Told {
-    /// Whether all is told of an answer with that status.
+    /// Whether an answer with that status is reported in full.
     #[inline]
     pub(super) const fn is_all_of(self, status: u16) -> bool {
         matches!(self, Self::All) || is_aborted(status) || status >= 400

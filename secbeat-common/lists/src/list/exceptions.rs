@@ -105,7 +105,7 @@ impl Found {
         self.except_in(&place, line, text);
     }
 
-    /// The same, but only of what follows them in the same chain.
+    /// Excepts the networks of `text` from what follows them in the same chain.
     pub(crate) fn except_in_chain(&mut self, line: u64, text: &str) {
         let place = self.place.clone();
         self.except_in(&place, line, text);

@@ -77,7 +77,7 @@ pub struct Filter {
     pub(super) others: Vec<Pattern>,
     /// Messages that take back what lines of the same attempt said of the same client before.
     pub(super) forgives: Vec<Pattern>,
-    /// The same, by an account alone.
+    /// Messages that take such lines back by an account alone.
     pub(super) admits: Vec<Admission>,
     /// Messages that are nobody's fault.
     pub(super) ignore: Vec<Expression>,

@@ -49,7 +49,7 @@ impl Claims {
         self.fleet.as_deref()
     }
 
-    /// The same, to note what the fleet has said of it since; what is enforced stays as it is.
+    /// The claim of the fleet, to note what the fleet has said of it since. What is enforced stays as it is.
     pub(super) fn fleet_mut(&mut self) -> Option<&mut FleetClaim> {
         self.fleet.as_deref_mut()
     }

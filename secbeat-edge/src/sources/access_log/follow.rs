@@ -118,7 +118,7 @@ impl Follower {
         found
     }
 
-    /// The same, of copies that are logs by their paths, whatever their names: they go on where the file was left.
+    /// Finds the rest of a truncated log in copies that are logs by their paths, whatever their names. They go on where the file was left.
     fn find_rest_in_logs(&mut self, truncated: &Path, mark: &SavedMark, old: bool) -> bool {
         let mut found = false;
         for path in self.paths() {

@@ -46,7 +46,10 @@ pub(super) fn broken(text: &Text) -> Vec<String> {
         // One word is a code of the API.
         Kind::Message if words.len() > 1 => broken.extend(banned(&words, &UNNAMED)),
         Kind::Message => {}
-        Kind::Doc => broken.extend(question(&text.words)),
+        Kind::Doc => {
+            broken.extend(question(&text.words));
+            broken.extend(pointing(&text.words));
+        }
     }
     broken
 }
@@ -114,6 +117,13 @@ fn long(text: &str) -> Option<String> {
 fn question(text: &str) -> Option<String> {
     let is_question = text.trim_end().ends_with('?');
     is_question.then(|| format!("\"{}\": say what it is, not what is asked", text.trim()))
+}
+
+/// "The same, but …", which only a reader of the item above understands.
+fn pointing(text: &str) -> Option<String> {
+    let text = text.trim();
+    text.starts_with("The same, ")
+        .then(|| format!("\"{text}\": name what it is, readers do not come from the item above"))
 }
 
 fn doubled(text: &str) -> Option<String> {
@@ -199,5 +209,12 @@ mod tests {
         assert_eq!(of_kind(Kind::Doc, " Which bans are in force?").len(), 1);
         assert_eq!(of_kind(Kind::Doc, " Returns the bans in force."), [""; 0]);
         assert_eq!(of("Which interface?"), [""; 0]);
+    }
+
+    #[test]
+    fn a_doc_comment_points_at_no_other() {
+        assert_eq!(of_kind(Kind::Doc, " The same, but line breaks stay.").len(), 1);
+        assert_eq!(of_kind(Kind::Doc, " [`code`], but line breaks stay."), [""; 0]);
+        assert_eq!(of_kind(Kind::Message, "The same, as before."), [""; 0]);
     }
 }
