@@ -270,9 +270,10 @@ impl Detector {
     }
 
     /// `rule`, which observes, would have banned `source` until `until_ms`: it ignores the source's events before that
-    /// time, so that it finds as often as it would ban.
+    /// time, so that it finds as often as it would ban. Nothing follows if the rule bans by now.
     pub fn observe_until(&mut self, source: Prefix, rule: Rule, until_ms: i64) {
-        let index = self.rules.iter().position(|armed| armed.config.rule == rule);
+        let observes = |armed: &Armed| armed.config.rule == rule && armed.config.action == Action::Observe;
+        let index = self.rules.iter().position(observes);
         if let Some(index) = index.filter(|_| self.sources.is_source(&source)) {
             self.shard(&source)
                 .observe_until(&source, index as RuleIndex, until_ms);

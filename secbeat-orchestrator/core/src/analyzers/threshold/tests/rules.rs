@@ -238,6 +238,21 @@ fn a_rule_that_observes_finds_as_often_as_it_would_ban_and_hides_no_other() {
 }
 
 #[test]
+fn a_rule_that_bans_by_now_finds_those_whom_its_dry_run_found() {
+    for (action, finds) in [(Action::Observe, false), (Action::Ban, true)] {
+        let rule = RuleConfig {
+            action,
+            ..own(errors(), Match::default(), 1)
+        };
+        let name = rule.rule;
+        let mut detector = detector(vec![rule]);
+        detector.observe_until(source(7), name, START + 6);
+        let found = detector.observe_event(at(source(7), START), &missing("/"));
+        assert_eq!(found.is_some(), finds, "{action:?}");
+    }
+}
+
+#[test]
 fn where_several_rules_fire_on_one_event_the_first_that_bans_is_reported() {
     let named = |rule, action| RuleConfig {
         rule,
